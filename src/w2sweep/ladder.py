@@ -1,0 +1,139 @@
+"""Ladders: ordered families of pretrained models, each size a rung with what depends on size."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Literal
+
+from w2sweep.values import ConfigError, value
+
+
+@value
+class Backbone:
+    """One rung: a pretrained language model of the Hugging Face hub, of a local folder, or pretrained on the spot."""
+
+    lr: float
+    """Peak learning rate of finetuning."""
+
+    @property
+    def size(self) -> int:
+        """Parameters, embeddings left out when the rung is pretrained here."""
+        raise NotImplementedError
+
+    @property
+    def compute(self) -> float:
+        """Pretraining compute in FLOPs, as 6 x parameters x tokens."""
+        raise NotImplementedError
+
+    @property
+    def pretrained(self) -> bool:
+        """Whether it has seen any text before finetuning."""
+        raise NotImplementedError
+
+    def untrained(self) -> Backbone:
+        """The same architecture with random weights: the control that owes nothing to pretraining."""
+        raise NotImplementedError
+
+
+@value
+class Hub(Backbone):
+    """A pretrained model by its hub name, or by the path of a local folder written by `save_pretrained`."""
+
+    model: str
+    params: int
+    pretrain_tokens: int
+    revision: str | None = None
+    trust_remote_code: bool = False
+    """Runs code that comes with the model. Off unless you trust its authors."""
+    scratch: bool = False
+    """Random weights in the model's architecture."""
+
+    @property
+    def size(self) -> int:
+        return self.params
+
+    @property
+    def compute(self) -> float:
+        return 6.0 * self.params * self.pretrain_tokens
+
+    @property
+    def pretrained(self) -> bool:
+        return not self.scratch
+
+    def untrained(self) -> Hub:
+        return replace(self, scratch=True, pretrain_tokens=0)
+
+
+@value
+class Homegrown(Backbone):
+    """A small Llama-shaped model, pretrained by w2sweep itself on the task's corpus."""
+
+    width: int
+    depth: int
+    heads: int
+    tokens: int
+    """Pretraining tokens, counted with repetition; 0 leaves the weights random."""
+    pretrain_lr: float
+    pretrain_batch: int = 16
+    """Sequences a pretraining step."""
+
+    def __post_init__(self) -> None:
+        if self.width % (2 * self.heads):
+            raise ConfigError(f"width {self.width} over {self.heads} heads: the width of a head must be an even integer")
+
+    @property
+    def feedforward(self) -> int:
+        """Width of the gated feed-forward layer: 8/3 of the model's, rounded up to a multiple of 8."""
+        return 8 * -(-8 * self.width // 24)
+
+    @property
+    def size(self) -> int:
+        attention, feedforward, norms = 4 * self.width**2, 3 * self.width * self.feedforward, 2 * self.width
+        return self.depth * (attention + feedforward + norms) + self.width
+
+    @property
+    def compute(self) -> float:
+        return 6.0 * self.size * self.tokens
+
+    @property
+    def pretrained(self) -> bool:
+        return self.tokens > 0
+
+    def untrained(self) -> Homegrown:
+        return replace(self, tokens=0)
+
+
+@value
+class Tokenizer:
+    """How the text of a homegrown ladder becomes tokens, the same for all its rungs."""
+
+    kind: Literal["word", "bpe"] = "bpe"
+    """`word`: one token a word between blanks (the lab); `bpe`: byte-level byte-pair encoding."""
+    vocabulary: int = 4096
+    context: int = 128
+    """Longest sequence in tokens, in pretraining blocks too."""
+
+
+@value
+class Ladder:
+    """Rungs by name, weakest first."""
+
+    name: str
+    rungs: dict[str, Backbone]
+    tokenizer: Tokenizer | None = None
+    """Only of ladders with homegrown rungs."""
+    pretrain_seed: int = 0
+
+    def __post_init__(self) -> None:
+        if any(isinstance(b, Homegrown) for b in self.rungs.values()) and self.tokenizer is None:
+            raise ConfigError(f"ladder {self.name} has homegrown rungs but no tokenizer: give it one (ladder.tokenizer)")
+
+    def position(self, rung: str) -> int:
+        """How many rungs lie below. Raises ConfigError where the ladder has no such rung."""
+        if rung not in self.rungs:
+            raise ConfigError(f"no rung '{rung}' on ladder '{self.name}'; it has {', '.join(self.rungs)}")
+        return list(self.rungs).index(rung)
+
+    def above(self, weak: str, strong: str) -> list[str]:
+        """The rungs over `weak` up to and including `strong`."""
+        return list(self.rungs)[self.position(weak) + 1 : self.position(strong) + 1]

@@ -1,0 +1,62 @@
+"""Methods: how the strong student is trained from the weak supervisor, as an expression over stages."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING
+
+from w2sweep.losses import Loss
+from w2sweep.values import value
+
+if TYPE_CHECKING:
+    from w2sweep.setting import Setting
+    from w2sweep.stages import Finetune
+
+
+class Method(ABC):
+    """A value (a frozen dataclass). A new method is one class here and one file in conf/method."""
+
+    name: str
+    """As in tables and figures."""
+    loss: Loss | None
+    """What the student minimizes."""
+
+    @abstractmethod
+    def student(self, s: Setting) -> Finetune:
+        """The student's stage."""
+
+
+@value
+class Naive(Method):
+    """The strong model finetuned on the weak labels; with `loss=confidence`, the paper's confidence method."""
+
+    name: str
+    loss: Loss
+
+    def student(self, s: Setting) -> Finetune:
+        return s.finetune(s.ladder.rungs[s.strong], on="student", labels=s.supervisor, loss=self.loss)
+
+
+@value
+class Bootstrap(Method):
+    """Each rung between labels for the next larger one. Burns et al. 2023, section 4.3.1."""
+
+    name: str
+    loss: Loss
+
+    def student(self, s: Setting) -> Finetune:
+        model = s.supervisor
+        for rung in s.ladder.above(s.weak, s.strong):
+            model = s.finetune(s.ladder.rungs[rung], on="student", labels=model, loss=self.loss)
+        return model
+
+
+@value
+class Scratch(Method):
+    """The control: naive finetuning of a student that was never pretrained, so that all it knows it was taught."""
+
+    name: str
+    loss: Loss
+
+    def student(self, s: Setting) -> Finetune:
+        return s.finetune(s.ladder.rungs[s.strong].untrained(), on="student", labels=s.supervisor, loss=self.loss)

@@ -1,0 +1,40 @@
+"""How stages train: everything here changes results, so everything here is part of their identity."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from w2sweep.values import value
+
+Positive = Annotated[int, Field(gt=0)]
+Fraction = Annotated[float, Field(ge=0, le=1)]
+
+
+@value
+class Recipe:
+    """Finetuning. The paper (appendix A) states epochs, batch size and early stopping; the rest is ours."""
+
+    epochs: Positive
+    batch_size: Positive
+    """Examples an optimizer step."""
+    lr_scale: Annotated[float, Field(gt=0)] = 1.0
+    """Multiplies the rung's learning rate."""
+    head_lr: Annotated[float, Field(gt=0)] = 1.0
+    """Learning rate of a new head, as a multiple of the backbone's."""
+    schedule: Literal["linear", "cosine", "constant"] = "linear"
+    warmup: Fraction = 0.1
+    """Fraction of the steps over which the learning rate grows from 0."""
+    weight_decay: Annotated[float, Field(ge=0)] = 0.0
+    betas: tuple[float, float] = (0.9, 0.98)
+    clip: Annotated[float, Field(gt=0)] = 1.0
+    """Largest norm of the gradient."""
+    max_tokens: Positive = 512
+    """Longer texts lose their beginning."""
+    precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
+    evaluations: Positive = 4
+    """How often the validation split is predicted while training, the end included."""
+    early_stop: bool = False
+    """Keep the evaluation with the best accuracy against the stage's own labels on the validation split (the paper's
+    way with NLP tasks), instead of the last step."""

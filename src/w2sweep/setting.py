@@ -1,0 +1,95 @@
+"""One experimental setting: a weak supervisor, a strong student, and the strong ceiling they are measured by."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from w2sweep.ladder import Backbone, Homegrown, Ladder
+from w2sweep.losses import CrossEntropy, Loss
+from w2sweep.methods import Method
+from w2sweep.recipe import Recipe
+from w2sweep.stages import Finetune, Half, Pretrain, Sizes, Splits, Text
+from w2sweep.tasks import Completion, Task
+from w2sweep.tuning import LinearProbe, Tuning
+from w2sweep.values import ConfigError, value
+
+
+@value
+class Setting:
+    """All that the student's stage depends on, but for the method."""
+
+    task: Task
+    ladder: Ladder
+    weak: str
+    strong: str
+    sizes: Sizes
+    tuning: Tuning
+    recipe: Recipe
+    seed: int
+    ceiling_on: Half = "student"
+    """The half the ceiling trains on: the student's (same data, other labels) or the supervisor's."""
+
+    @property
+    def comparable(self) -> bool:
+        """Whether the supervisor is weaker than the student: elsewhere on the grid there is nothing to run."""
+        return self.ladder.position(self.weak) < self.ladder.position(self.strong)
+
+    @property
+    def splits(self) -> Splits:
+        return Splits(self.task, self.sizes, self.seed)
+
+    @property
+    def supervisor(self) -> Finetune:
+        return self.finetune(self.ladder.rungs[self.weak], on="supervisor")
+
+    @property
+    def ceiling(self) -> Finetune:
+        return self.finetune(self.ladder.rungs[self.strong], on=self.ceiling_on)
+
+    def finetune(
+        self, backbone: Backbone, *, on: Half, labels: Finetune | None = None, loss: Loss | None = None
+    ) -> Finetune:
+        """`backbone` finetuned on a half, with the ground truth or with the predictions of another stage."""
+        return Finetune(
+            backbone, self.init(backbone), self.splits, on, labels, self.tuning, loss or CrossEntropy(), self.recipe,
+            self.seed,
+        )  # fmt: skip
+
+    def init(self, backbone: Backbone) -> Pretrain | None:
+        """Where the weights of a homegrown rung come from."""
+        if not isinstance(backbone, Homegrown) or self.ladder.tokenizer is None:
+            return None
+        return Pretrain(backbone, Text(self.task.corpus, self.ladder.tokenizer), self.ladder.pretrain_seed)
+
+
+@value
+class Cell:
+    """One point of a sweep's grid: a setting and a method."""
+
+    setting: Setting
+    method: Method
+
+    def __post_init__(self) -> None:
+        s = self.setting
+        s.ladder.position(s.weak), s.ladder.position(s.strong)
+        if isinstance(s.task.head, Completion):
+            if isinstance(s.tuning, LinearProbe):
+                raise ConfigError(f"tuning=linear_probe has no head for task {s.task.name}, which generates: use full or lora")
+            if self.method.loss is not None and self.method.loss.binary:
+                raise ConfigError(
+                    f"{type(self.method.loss).__name__} needs two classes, but task {s.task.name} generates completions: "
+                    "use loss=cross_entropy (method=naive or bootstrap)"
+                )
+
+    @property
+    def student(self) -> Finetune:
+        return self.method.student(self.setting)
+
+
+@dataclass(frozen=True)
+class Roles:
+    """The three stages that a cell compares."""
+
+    supervisor: Finetune
+    student: Finetune
+    ceiling: Finetune

@@ -1,0 +1,83 @@
+"""What a task is: where its examples come from, and which head answers them. A family a file."""
+
+from __future__ import annotations
+
+import dataclasses
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from typing import ClassVar, Literal
+
+from w2sweep.values import value
+
+Family = Literal["nlp", "reward", "chess"]
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Example:
+    """One labelled point, as text: the same on any machine and for any tokenizer."""
+
+    id: str
+    """A hash of the raw text."""
+    group: str
+    """Question, passage, game, ...: a group never straddles two splits."""
+    views: tuple[str, ...]
+    """One text (NLP, chess), or two (reward: each response after its dialogue)."""
+    label: int | str
+    """The class; of two views, the index of the preferred one; for chess, the completion."""
+
+
+@value
+class Choice:
+    """K logits from the last token's final hidden state. Burns et al. 2023, appendix A.1."""
+
+    classes: int = 2
+    init: Literal["unembedding", "zero"] = "unembedding"
+    """`unembedding`: the head starts as the unembedding rows of the tokens "0", "1", ... (the paper)."""
+
+
+@value
+class Reward:
+    """One logit a view; the two are the K = 2 logits, so that cross-entropy on them is the Bradley-Terry loss."""
+
+    init: Literal["unembedding", "zero"] = "unembedding"
+    """`unembedding`: the head starts as the unembedding row of an arbitrary token (the paper, appendix A.3)."""
+
+
+@value
+class Completion:
+    """The language model's own head: greedy completion, exact match. Burns et al. 2023, appendix A.2."""
+
+    max_new_tokens: int = 8
+
+
+Head = Choice | Reward | Completion
+
+
+class Corpus(ABC):
+    """Unlabelled text to pretrain on: a value (a frozen dataclass), for its fields are what a backbone depends on."""
+
+    @abstractmethod
+    def documents(self) -> Iterator[str]:
+        """The documents, in an order that only depends on the fields."""
+
+
+class Task(ABC):
+    """A value (a frozen dataclass): the fields are what its examples depend on."""
+
+    family: ClassVar[Family]
+    head: Head
+    name: str
+    """As in tables and figures."""
+
+    @abstractmethod
+    def examples(self) -> Iterator[Example]:
+        """All labelled examples, in any order: `Splits` shuffles, balances and splits them by group."""
+
+    @property
+    @abstractmethod
+    def corpus(self) -> Corpus:
+        """What the lab's and the homegrown ladders are pretrained on for this task; without its labels."""
+
+    def judge(self, example: Example, completion: str) -> dict[str, float]:
+        """Further marks of one completion beside exact match (legality, ...), each averaged over the test split."""
+        return {}

@@ -1,0 +1,26 @@
+"""Values: frozen dataclasses whose fields are checked, and cast to their declared types, when they are made."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TypeVar, dataclass_transform
+
+import pydantic
+
+C = TypeVar("C")
+
+_STRICT = pydantic.ConfigDict(extra="forbid", strict=True, arbitrary_types_allowed=True)
+
+
+class ConfigError(ValueError):
+    """What the user asked for cannot be done. One line: what was found, what was expected, what to do."""
+
+
+@dataclass_transform(frozen_default=True, field_specifiers=(dataclasses.field, pydantic.Field))
+def value(cls: type[C]) -> type[C]:
+    """Makes `cls` a frozen dataclass that refuses unknown fields and wrong types.
+
+    An int given for a float becomes a float, so that `1` and `1.0` are the same value and have the same identity;
+    nothing else is cast: "1" is no int and 1 is no bool.
+    """
+    return pydantic.dataclasses.dataclass(cls, frozen=True, config=_STRICT)  # type: ignore[return-value]

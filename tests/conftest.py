@@ -1,0 +1,23 @@
+"""What every test may rely on: one thread, no network, no accounts."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+os.environ.update(
+    OMP_NUM_THREADS="1", WANDB_MODE="offline", WANDB_SILENT="true", HF_HUB_OFFLINE="1", TOKENIZERS_PARALLELISM="false"
+)  # fmt: skip
+
+REPOSITORY = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """A folder with slices of real datasets beside the repository; most machines have none."""
+    folder = REPOSITORY.parent / "shared"
+    if not (folder / "data" / "hub").is_dir():
+        pytest.skip("no slices of real datasets beside the repository (../shared/data/hub)")
+    return folder
