@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from typing import ClassVar, Literal
@@ -24,6 +26,34 @@ class Example:
     """One text (NLP, chess), or two (reward: each response after its dialogue)."""
     label: int | str
     """The class; of two views, the index of the preferred one; for chess, the completion."""
+    question: str = ""
+    """Shared by the points of one question, as many of each class, kept or left out together. "": a single point."""
+
+    @staticmethod
+    def of(*views: str, label: int | str, group: str | None = None, question: str = "") -> Example:
+        """An example with its id. `group` may be a long text, whose case, blanks and punctuation do not count; with no
+        group the example is a group of its own."""
+        id = digest("\0".join(views))
+        return Example(
+            id, id if group is None else digest(normalized(group)), views, label, question and digest(question)
+        )
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Skipped:
+    """A point that the source has but the task does not use: counted in the manifest of the splits."""
+
+    reason: str
+
+
+def digest(text: str) -> str:
+    """Sixteen hexadecimal digits that depend on the text alone."""
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+
+
+def normalized(text: str) -> str:
+    """The words of a text in lower case: near-exact duplicates have the same. A text without words stays as it is."""
+    return " ".join(re.findall(r"\w+", text.casefold())) or text.strip()
 
 
 @value
@@ -70,7 +100,7 @@ class Task(ABC):
     """As in tables and figures."""
 
     @abstractmethod
-    def examples(self) -> Iterator[Example]:
+    def examples(self) -> Iterator[Example | Skipped]:
         """All labelled examples, in any order: `Splits` shuffles, balances and splits them by group."""
 
     @property

@@ -1,0 +1,237 @@
+"""Examples into splits that share no group, no duplicate, and no imbalance. Burns et al. 2023, appendix A.1."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import chain
+from statistics import median
+from typing import TYPE_CHECKING, Any
+
+from w2sweep.tasks import Example, Skipped, normalized
+from w2sweep.values import ConfigError
+
+if TYPE_CHECKING:
+    from w2sweep.stages import Sizes
+
+SPLITS = ("supervisor", "student", "validation", "test")
+
+TOLERANCE = 1.1
+"""A class may have 1.1 times its even share: of two classes, 55 % (the paper)."""
+
+Item = tuple[Example, ...]
+"""The points of one question, or a single point: what is kept or left out as one."""
+
+
+def split(
+    rows: Iterable[Example | Skipped], sizes: Sizes, seed: int
+) -> tuple[dict[str, list[Example]], dict[str, Any]]:
+    """Four splits, each sorted by id, and their manifest (as JSON).
+
+    Whole groups go to one split, in proportion to the sizes asked for; duplicates are dropped; a class over 55 % is cut
+    to perfect balance, in the test split any class is. The result depends on the set of rows and the seed, not on the
+    order of the rows. Raises ConfigError where a split would be empty or only one class is there.
+    """
+    dropped: Counter[str] = Counter()
+    offered = _offered(rows, dropped)
+    classes = _classes(offered)
+    items = list(_distinct(_short(_items(offered), sizes.max_chars, dropped), dropped))
+
+    rng = random.Random(seed)
+    shares = _assign(items, sizes, rng)
+    splits = {}
+    for name, share in shares.items():
+        kept = _sized(share, getattr(sizes, name), classes, exact=name == "test", rng=rng, dropped=dropped)
+        splits[name] = sorted((e for item in kept for e in item), key=_order)
+        if not kept:
+            raise ConfigError(_why_empty(name, share, classes))
+    _check(splits)
+    return splits, _manifest(splits, sizes, seed, offered, dropped)
+
+
+def _offered(rows: Iterable[Example | Skipped], dropped: Counter[str]) -> list[Example]:
+    examples = []
+    for row in rows:
+        if isinstance(row, Skipped):
+            dropped[row.reason] += 1
+        else:
+            examples.append(row)
+    return sorted(examples, key=_order)
+
+
+def _order(e: Example) -> tuple[str, str, str]:
+    return e.id, e.group, str(e.label)
+
+
+def _items(examples: Sequence[Example]) -> list[Item]:
+    by_question: dict[str, list[Example]] = defaultdict(list)
+    for n, e in enumerate(examples):
+        by_question[f"{e.group} {e.question}" if e.question else f"single {n}"].append(e)
+    items = [tuple(points) for points in by_question.values()]
+    for points in items:
+        counts = Counter(_class(e) for e in points)
+        if len(points) > 1 and len(set(counts.values())) > 1:
+            raise RuntimeError(
+                f"a question has {dict(counts)} points of each class, but needs as many of each: {points[0]}"
+            )
+    return items
+
+
+def _classes(examples: Sequence[Example]) -> list[int]:
+    """The labels that are balanced against each other: none where the labels are completions."""
+    if not examples:
+        raise ConfigError("the task has no labelled examples: check its source (w2sweep-data TASK shows what it has)")
+    classes = sorted({e.label for e in examples if isinstance(e.label, int)})
+    if len(classes) == 1:
+        raise ConfigError(
+            f"all {len(examples):,} examples have the label {classes[0]}, but two classes are needed: check the labels"
+        )
+    return classes
+
+
+def _short(items: Iterable[Item], max_chars: int, dropped: Counter[str]) -> Iterator[Item]:
+    for item in items:
+        if max(len(v) for e in item for v in e.views) <= max_chars:
+            yield item
+        else:
+            dropped[f"longer than {max_chars:,} characters"] += len(item)
+
+
+def _distinct(items: Iterable[Item], dropped: Counter[str]) -> Iterator[Item]:
+    """Of near-exact duplicates the first; none where they contradict each other."""
+    read = [(item, [_meaning(e) for e in item]) for item in items]
+    answers: dict[str, set[str]] = defaultdict(set)
+    for text, answer in chain.from_iterable(meanings for _, meanings in read):
+        answers[text].add(answer)
+    ids, texts = set(), set()
+    for item, meanings in read:
+        if any(len(answers[text]) > 1 for text, _ in meanings):
+            dropped["duplicates with contradicting labels"] += len(item)
+        elif not texts.isdisjoint(text for text, _ in meanings):
+            exact = ids.issuperset(e.id for e in item)
+            dropped["exact duplicates" if exact else "near-exact duplicates"] += len(item)
+        else:
+            texts.update(text for text, _ in meanings)
+            ids.update(e.id for e in item)
+            yield item
+
+
+def _meaning(e: Example) -> tuple[str, str]:
+    """What is asked and answered, but for case, blanks, punctuation, and the order of two views."""
+    views = [normalized(v) for v in e.views]
+    answer = views[e.label] if len(views) > 1 and isinstance(e.label, int) else str(e.label)
+    return "\0".join(sorted(views)), answer
+
+
+def _assign(items: Sequence[Item], sizes: Sizes, rng: random.Random) -> dict[str, list[Item]]:
+    """Whole groups to splits, in random order, each to the split that has least of its classes for what it asked for.
+
+    A group counts half while it is placed (Sainte-Lague's rule, which favours neither small splits nor large), and a
+    split that has none of a class goes first, so that a few large groups are enough.
+    """
+    groups: dict[str, list[Item]] = defaultdict(list)
+    for item in items:
+        groups[item[0].group].append(item)
+    if len(groups) < len(SPLITS):
+        raise ConfigError(
+            f"the examples form {len(groups)} groups, but a group is never split, so {len(SPLITS)} are needed"
+        )
+    order = list(groups.values())
+    rng.shuffle(order)
+
+    shares: dict[str, list[Item]] = {name: [] for name in SPLITS}
+    have: dict[str, Counter[int | str]] = {name: Counter() for name in SPLITS}
+    total = Counter(_class(e) for item in items for e in item)
+    for group in order:
+        counts = Counter(_class(e) for item in group for e in item)
+
+        def filled(name: str, counts: Counter[int | str] = counts) -> tuple[bool, float]:
+            already = have[name]
+            parts = (n * (already[c] + n / 2) / total[c] for c, n in counts.items())
+            return all(already[c] for c in counts), sum(parts) / getattr(sizes, name)
+
+        name = min(SPLITS, key=filled)
+        shares[name].extend(group)
+        have[name] += counts
+    return shares
+
+
+def _class(e: Example) -> int | str:
+    """Completions are all of one kind."""
+    return e.label if isinstance(e.label, int) else ""
+
+
+def _sized(
+    share: Sequence[Item], size: int, classes: Sequence[int], *, exact: bool, rng: random.Random, dropped: Counter[str]
+) -> list[Item]:
+    """At most `size` points: rounds of one point a class, and then, within the tolerance, what is left of a class."""
+    rounds, rest = _rounds(share, classes, rng)
+    counts = Counter(_class(e) for item in share for e in item)
+    if rest and (exact or max(counts.values()) * len(classes) > TOLERANCE * counts.total()):
+        dropped["cut to balance the classes"] += len(rest)
+        rest = []
+    kept, room = [], size
+    for batch in chain(rounds, ([item] for item in rest)):
+        points = sum(len(item) for item in batch)
+        if points <= room:
+            kept.extend(batch)
+            room -= points
+        else:
+            dropped["more than asked for"] += points
+    return kept
+
+
+def _rounds(share: Sequence[Item], classes: Sequence[int], rng: random.Random) -> tuple[list[list[Item]], list[Item]]:
+    """Sets of items with as many points of each class, and the single points that remain, in random order."""
+    share = rng.sample(share, len(share))
+    if not classes:
+        return [[item] for item in share], []
+    rounds = [[item] for item in share if len(item) > 1]
+    singles = [[item for item in share if len(item) == 1 and item[0].label == c] for c in classes]
+    even = min(len(s) for s in singles)
+    rounds += [list(one_each) for one_each in zip(*(s[:even] for s in singles), strict=True)]
+    rng.shuffle(rounds)
+    return rounds, [item for s in singles for item in s[even:]]
+
+
+def _why_empty(name: str, share: Sequence[Item], classes: Sequence[int]) -> str:
+    counts = Counter(_class(e) for item in share for e in item)
+    found = ", ".join(f"{counts[c]} of class {c}" for c in classes) if classes else f"{len(share)} examples"
+    return f"split '{name}' is empty: its groups have {found}, too few for a balanced set (sizes.{name})"
+
+
+def _check(splits: dict[str, list[Example]]) -> None:
+    """What everything else rests on, so it is looked at in every run and not only in tests."""
+    home: dict[str, str] = {}
+    for name, examples in splits.items():
+        for e in examples:
+            if home.setdefault(e.group, name) != name:
+                raise RuntimeError(f"group {e.group} is in two splits, {home[e.group]} and {name}")
+
+
+def _manifest(
+    splits: dict[str, list[Example]], sizes: Sizes, seed: int, offered: Sequence[Example], dropped: Counter[str]
+) -> dict[str, Any]:
+    return {
+        "seed": seed,
+        "max_chars": sizes.max_chars,
+        "offered": _summary(offered),
+        "dropped": dict(dropped.most_common()),
+        "splits": {
+            name: {"asked": getattr(sizes, name), **_summary(examples), "ids": [e.id for e in examples]}
+            for name, examples in splits.items()
+        },
+    }
+
+
+def _summary(examples: Sequence[Example]) -> dict[str, Any]:
+    """Points, groups, classes (none of completions), and the lengths of the texts in characters."""
+    lengths = [max(len(v) for v in e.views) for e in examples]
+    classes = Counter(e.label for e in examples if isinstance(e.label, int))
+    return {
+        "n": len(examples),
+        "groups": len({e.group for e in examples}),
+        "classes": {str(c): n for c, n in sorted(classes.items())},
+        "chars": {"min": min(lengths), "median": median(lengths), "max": max(lengths)},
+    }
