@@ -30,6 +30,11 @@ class Backbone:
         """Whether it has seen any text before finetuning."""
         raise NotImplementedError
 
+    @property
+    def label(self) -> str:
+        """A short name for logs."""
+        raise NotImplementedError
+
     def untrained(self) -> Backbone:
         """The same architecture with random weights: the control that owes nothing to pretraining."""
         raise NotImplementedError
@@ -60,6 +65,10 @@ class Hub(Backbone):
     def pretrained(self) -> bool:
         return not self.scratch
 
+    @property
+    def label(self) -> str:
+        return self.model.rstrip("/").split("/")[-1] + (" from scratch" if self.scratch else "")
+
     def untrained(self) -> Hub:
         return replace(self, scratch=True, pretrain_tokens=0)
 
@@ -79,7 +88,9 @@ class Homegrown(Backbone):
 
     def __post_init__(self) -> None:
         if self.width % (2 * self.heads):
-            raise ConfigError(f"width {self.width} over {self.heads} heads: the width of a head must be an even integer")
+            raise ConfigError(
+                f"width {self.width} over {self.heads} heads: the width of a head must be an even integer"
+            )
 
     @property
     def feedforward(self) -> int:
@@ -98,6 +109,10 @@ class Homegrown(Backbone):
     @property
     def pretrained(self) -> bool:
         return self.tokens > 0
+
+    @property
+    def label(self) -> str:
+        return f"{self.depth}x{self.width}" + ("" if self.tokens else " from scratch")
 
     def untrained(self) -> Homegrown:
         return replace(self, tokens=0)
@@ -126,7 +141,9 @@ class Ladder:
 
     def __post_init__(self) -> None:
         if any(isinstance(b, Homegrown) for b in self.rungs.values()) and self.tokenizer is None:
-            raise ConfigError(f"ladder {self.name} has homegrown rungs but no tokenizer: give it one (ladder.tokenizer)")
+            raise ConfigError(
+                f"ladder {self.name} has homegrown rungs but no tokenizer: give it one (ladder.tokenizer)"
+            )
 
     def position(self, rung: str) -> int:
         """How many rungs lie below. Raises ConfigError where the ladder has no such rung."""

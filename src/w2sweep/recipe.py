@@ -32,7 +32,9 @@ class Recipe:
     """Largest norm of the gradient."""
     max_tokens: Positive = 512
     """Longer texts lose their beginning."""
-    precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
+    length_pool: Positive = 8
+    """Batches whose examples are sorted by length together, to spare padding; 1: batches are drawn at random."""
+    precision: Literal["32-true", "bf16-mixed"] = "32-true"
     evaluations: Positive = 4
     """How often the validation split is predicted while training, the end included."""
     early_stop: bool = False

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from w2sweep.ladder import Backbone, Homegrown, Ladder
 from w2sweep.losses import CrossEntropy, Loss
 from w2sweep.methods import Method
@@ -74,7 +72,9 @@ class Cell:
         s.ladder.position(s.weak), s.ladder.position(s.strong)
         if isinstance(s.task.head, Completion):
             if isinstance(s.tuning, LinearProbe):
-                raise ConfigError(f"tuning=linear_probe has no head for task {s.task.name}, which generates: use full or lora")
+                raise ConfigError(
+                    f"tuning=linear_probe has no head for task {s.task.name}, which generates: use full or lora"
+                )
             if self.method.loss is not None and self.method.loss.binary:
                 raise ConfigError(
                     f"{type(self.method.loss).__name__} needs two classes, but task {s.task.name} generates completions: "
@@ -84,12 +84,3 @@ class Cell:
     @property
     def student(self) -> Finetune:
         return self.method.student(self.setting)
-
-
-@dataclass(frozen=True)
-class Roles:
-    """The three stages that a cell compares."""
-
-    supervisor: Finetune
-    student: Finetune
-    ceiling: Finetune

@@ -12,7 +12,7 @@ import numpy as np
 from pydantic import Field
 
 from w2sweep.ladder import Backbone, Homegrown, Tokenizer
-from w2sweep.losses import CrossEntropy, Loss
+from w2sweep.losses import Loss
 from w2sweep.predictions import Predictions
 from w2sweep.recipe import Recipe
 from w2sweep.store import Stage, Store
@@ -93,7 +93,7 @@ class Pretrain(Stage[Path]):
     seed: int
 
     def run(self, out: Path, store: Store) -> None:
-        from w2sweep.learner import pretrain
+        from w2sweep.training import pretrain
 
         pretrain(self, out, store)
 
@@ -101,7 +101,13 @@ class Pretrain(Stage[Path]):
         """The folder, as `save_pretrained` writes it; `pretrain.json` has the losses."""
         return path
 
-    role = "pretrain"
+    @property
+    def role(self) -> str:
+        return "pretrain"
+
+    @property
+    def what(self) -> str:
+        return f"pretrain {self.backbone.label}"
 
 
 @dataclass(frozen=True)
@@ -115,7 +121,7 @@ class Features(Stage["dict[str, NDArray[np.float32]]"]):
     seed: int
 
     def run(self, out: Path, store: Store) -> None:
-        from w2sweep.learner import features
+        from w2sweep.training import features
 
         features(self, out, store)
 
@@ -161,15 +167,16 @@ class Finetune(Stage[Predictions]):
             return "student"
         return "supervisor" if self.on == "supervisor" else "ceiling"
 
+    @property
+    def what(self) -> str:
+        """One line for people."""
+        source = f" <- {self.labels.backbone.label}" if self.labels else ""
+        return f"{self.role} {self.backbone.label}{source}, {self.splits.task.name}"
+
     def run(self, out: Path, store: Store) -> None:
-        from w2sweep.learner import finetune
+        from w2sweep.training import finetune
 
         finetune(self, out, store)
 
     def read(self, path: Path) -> Predictions:
         return Predictions.load(path)
-
-
-def ground_truth(loss: Loss | None = None) -> Loss:
-    """What supervisors and ceilings minimize, whatever the student does."""
-    return loss or CrossEntropy()

@@ -1,0 +1,51 @@
+"""Inference: what a trained model says of examples, in their order."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from w2sweep.batches import Data
+from w2sweep.model import Batch, Net, Ragged, chunks
+
+
+@torch.no_grad()
+def probabilities(net: nn.Module, data: Data, budget: int, device: torch.device) -> NDArray[np.float32]:  # [N, K]
+    """Class probabilities."""
+    return in_order(data, budget, lambda batch: net(to(batch, device)).softmax(-1))
+
+
+@torch.no_grad()
+def hidden_states(net: Net, data: Data, budget: int, device: torch.device) -> NDArray[np.float32]:  # [N, views, width]
+    """Final hidden states at the last token of each view."""
+    return in_order(data, budget, lambda batch: net.hidden(to(batch, device)).float().unflatten(0, (-1, data.views)))
+
+
+def in_order(data: Data, budget: int, answer: Callable[[Batch], Tensor]) -> NDArray[np.float32]:
+    """Answers [N, ...], computed longest first under the token budget and put back into the order of the examples."""
+    parts = list(chunks(data.lengths * data.views, budget))
+    answers = torch.cat([answer(data.batch(rows)).float().cpu() for rows in parts]).numpy()
+    out = np.empty_like(answers)
+    out[np.concatenate(parts)] = answers
+    return out
+
+
+@torch.no_grad()
+def completions(
+    net: Net, prompts: Sequence[list[int]], max_new_tokens: int, budget: int, device: torch.device
+) -> list[str]:  # [N]
+    """Greedy completions."""
+    ragged = Ragged.of(prompts)
+    out = np.empty(len(prompts), dtype=object)
+    for rows in chunks(ragged.lengths + max_new_tokens, budget):
+        ids, mask = ragged.padded(rows, net.tokenizer.pad_token_id, left=True)
+        out[rows] = np.array(net.complete(ids.to(device), mask.to(device), max_new_tokens), dtype=object)
+    return list(out)
+
+
+def to(batch: Batch, device: torch.device) -> Batch:
+    return Batch(*(x.to(device) for x in batch))

@@ -1,0 +1,273 @@
+"""What the training stages do: from the results of their inputs to their own result."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+from torch.nn.functional import cross_entropy, one_hot
+
+from w2sweep import learner
+from w2sweep.batches import (
+    Completions,
+    Data,
+    Featured,
+    Labelled,
+    batches_per_epoch,
+    finetuning_batches,
+    pretraining_batches,
+    window,
+)
+from w2sweep.inference import completions, hidden_states, probabilities, to
+from w2sweep.learner import Course, fit
+from w2sweep.losses import CrossEntropy
+from w2sweep.model import Net, Probe, Ragged, encode, homegrown, load, parameter_groups, tune
+from w2sweep.predictions import Predictions
+from w2sweep.progress import Progress
+from w2sweep.runtime import How
+from w2sweep.tasks import Completion, Example, Head
+from w2sweep.tuning import LinearProbe
+
+if TYPE_CHECKING:
+    from w2sweep.stages import Features, Finetune, Pretrain
+    from w2sweep.store import Store
+
+Answers = NDArray[np.float32] | list[str]
+EMBEDDING_LR = 5.0  # rare words are met so seldom that their embeddings must learn faster (measured in docs/lab.md)
+
+
+# --- pretraining -----------------------------------------------------------------------------------------------------
+
+
+def pretrain(stage: Pretrain, out: Path, store: Store) -> None:
+    """Writes the model and its tokenizer as `save_pretrained` does, `curves.jsonl` and `pretrain.json`."""
+    how: How = store.how
+    device = learner.device(how.runtime)
+    rung, context = stage.backbone, stage.text.tokenizer.context
+    text = store.get(stage.text)
+    net = homegrown(rung, text, context, stage.seed)
+    heldout = np.load(text / "heldout.npy", mmap_mode="r")
+    curves: list[dict] = []
+    if steps := rung.tokens // (rung.pretrain_batch * context):
+        tokens = np.load(text / "train.npy", mmap_mode="r")
+        course = Course(
+            steps=steps,
+            batches=partial(pretraining_batches, tokens, context, rung.pretrain_batch, stage.seed, steps),
+            loss=CrossEntropy(),
+            groups=parameter_groups(net, rung.pretrain_lr, embedding_lr=EMBEDDING_LR),
+            lr_factor=learner.cosine_schedule(warmup=min(0.1, 50 / steps), floor=0.05),
+            evaluate=lambda net, device: {"heldout_loss": heldout_loss(net, heldout, context, device)},
+            evaluations=5,
+        )
+        with logs(stage, out, how, steps) as log:
+            curves = fit(net, course, out, how.runtime, log)
+    net.lm.save_pretrained(out)
+    net.tokenizer.save_pretrained(out)
+    write_curves(out, curves)
+    facts = {
+        "heldout_loss": heldout_loss(net.to(device), heldout, context, device),
+        "tokens": steps * rung.pretrain_batch * context,
+        "parameters": sum(p.numel() for p in net.parameters()),
+    }
+    (out / "pretrain.json").write_text(json.dumps(facts, indent=1), encoding="utf-8")
+
+
+@torch.no_grad()
+def heldout_loss(net: nn.Module, tokens: NDArray, context: int, device: torch.device, windows: int = 256) -> float:
+    """Cross-entropy per token, in nats, on the corpus's held-out end."""
+    offsets = np.arange(0, len(tokens) - context - 1, context)[:windows]
+    losses = []
+    for part in np.array_split(offsets, math.ceil(len(offsets) / 32)):
+        batch = to(window(tokens, part, context), device)
+        losses.append(cross_entropy(net(batch), batch.targets).item() * len(part))
+    return sum(losses) / len(offsets)
+
+
+# --- finetuning ------------------------------------------------------------------------------------------------------
+
+
+def finetune(stage: Finetune, out: Path, store: Store) -> None:
+    """Writes the predictions on the student, validation and test splits, and `curves.jsonl`."""
+    how: How = store.how
+    device = learner.device(how.runtime)
+    recipe, budget = stage.recipe, how.runtime.micro_tokens
+    splits, truth = store.get(stage.splits), {}
+    truth = {name: ground_truth(examples, stage.splits.task.head) for name, examples in splits.items()}
+    labels = truth if stage.labels is None else dict(store.get(stage.labels).answers)
+    subject = probe(stage, store) if stage.features else text_model(stage, splits, store)
+    subject.net.to(device)
+    data = subject.data(stage.on, labels[stage.on])
+
+    def evaluate(net: nn.Module, device: torch.device) -> dict[str, float]:
+        with autocast(recipe.precision, device):
+            answers = subject.answer("validation", device, budget)
+        return {
+            "validation/accuracy_own": agreement(answers, labels["validation"]),
+            "validation/accuracy_truth": agreement(answers, truth["validation"]),
+        }
+
+    steps = recipe.epochs * batches_per_epoch(data, recipe)
+    schedules = {
+        "linear": learner.linear_schedule, "cosine": learner.cosine_schedule, "constant": learner.constant_schedule
+    }  # fmt: skip
+    course = Course(
+        steps=steps,
+        batches=partial(finetuning_batches, data, recipe, stage.seed, budget),
+        loss=stage.loss,
+        groups=parameter_groups(subject.net, learning_rate(stage), head_lr=recipe.head_lr),
+        lr_factor=schedules[recipe.schedule](recipe.warmup),
+        evaluate=evaluate,
+        evaluations=recipe.evaluations,
+        betas=recipe.betas,
+        weight_decay=recipe.weight_decay,
+        clip=recipe.clip,
+        precision=recipe.precision,
+        keep_best="validation/accuracy_own" if recipe.early_stop else None,
+    )
+    with logs(stage, out, how, steps) as log:
+        write_curves(out, fit(subject.net, course, out, how.runtime, log))
+    subject.net.to(device)
+    with autocast(recipe.precision, device):
+        Predictions({s: subject.answer(s, device, budget) for s in ("student", "validation", "test")}).save(out)
+    if how.runtime.keep_weights and isinstance(subject.net, Net):
+        subject.net.lm.save_pretrained(out / "weights")
+
+
+def learning_rate(stage: Finetune) -> float:
+    """The rung's, scaled by recipe and tuning; a probe has its own."""
+    if isinstance(stage.tuning, LinearProbe):
+        return stage.tuning.lr
+    return stage.backbone.lr * stage.recipe.lr_scale * stage.tuning.lr_scale
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A model together with the examples of each split, as it reads them."""
+
+    net: nn.Module
+    data: Callable[[str, Answers], Data]
+    """(split, labels) -> what to train on."""
+    answer: Callable[[str, torch.device, int], Answers]
+    """(split, device, token budget) -> its predictions, in the order of the examples."""
+
+
+def text_model(stage: Finetune, splits: dict[str, list[Example]], store: Store) -> Subject:
+    """The backbone with a head, on token ids: each text is tokenized once."""
+    head, longest = stage.splits.task.head, stage.recipe.max_tokens
+    net = load(stage.backbone, store.get(stage.init) if stage.init else None, head, stage.seed)
+    tune(net, stage.tuning)
+    if store.how.runtime.gradient_checkpointing:
+        net.lm.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+    pad, end = net.tokenizer.pad_token_id, net.tokenizer.eos_token_id
+    names = {stage.on, "student", "validation", "test"}
+    if isinstance(head, Completion):
+        new = head.max_new_tokens
+        prompts = {n: encode(net.tokenizer, [e.views[0] for e in splits[n]], longest - new) for n in names}
+
+        def learn(name: str, labels: Answers) -> Data:
+            targets = encode(net.tokenizer, [str(x) for x in labels], new, begin=False)
+            return Completions.of(prompts[name], targets, end, pad)
+
+        return Subject(net, learn, lambda n, device, budget: completions(net, prompts[n], new, budget, device))
+    views = len(splits["test"][0].views)
+    texts = {n: Ragged.of(encode(net.tokenizer, [v for e in splits[n] for v in e.views], longest)) for n in names}
+
+    def labelled(name: str, labels: Answers) -> Data:
+        return Labelled(texts[name], views, torch.from_numpy(np.asarray(labels, dtype=np.float32)), pad)
+
+    def answer(name: str, device: torch.device, budget: int) -> Answers:
+        return probabilities(net, labelled(name, np.zeros((len(splits[name]), 2))), budget, device)
+
+    return Subject(net, labelled, answer)
+
+
+def probe(stage: Finetune, store: Store) -> Subject:
+    """A head alone, on the cached features."""
+    features = {name: torch.from_numpy(x) for name, x in store.get(stage.features).items()}
+    head = stage.splits.task.head
+    net = Probe(features.pop("head"), classes=getattr(head, "classes", 2))
+
+    def labelled(name: str, labels: Answers) -> Data:
+        return Featured(features[name], torch.from_numpy(np.asarray(labels, dtype=np.float32)))
+
+    def answer(name: str, device: torch.device, budget: int) -> Answers:
+        return probabilities(net, labelled(name, np.zeros((len(features[name]), 2))), budget, device)
+
+    return Subject(net, labelled, answer)
+
+
+def features(stage: Features, out: Path, store: Store) -> None:
+    """Writes `features.safetensors`: split -> [N, views, width], and `head`: the rows a new head starts from."""
+    from safetensors.numpy import save_file
+
+    how: How = store.how
+    device = learner.device(how.runtime)
+    head = stage.splits.task.head
+    net = load(stage.backbone, store.get(stage.init) if stage.init else None, head, stage.seed).to(device).eval()
+    progress = Progress(out, stage.what, steps=4, unit="splits")
+    result = {"head": net.own_head.weight.detach().cpu().numpy()}
+    for done, (name, examples) in enumerate(store.get(stage.splits).items(), start=1):
+        texts = Ragged.of(encode(net.tokenizer, [v for e in examples for v in e.views], stage.max_tokens))
+        data = Labelled(texts, len(examples[0].views), torch.zeros(len(examples), 2), net.tokenizer.pad_token_id)
+        result[name] = hidden_states(net, data, how.runtime.micro_tokens, device)
+        progress.advance(done)
+    save_file(result, out / "features.safetensors")
+
+
+# --- labels, answers, curves -----------------------------------------------------------------------------------------
+
+
+def ground_truth(examples: Sequence[Example], head: Head) -> Answers:
+    """Completions as they are, classes one-hot [N, K]."""
+    if isinstance(head, Completion):
+        return [str(e.label) for e in examples]
+    classes = torch.tensor([int(e.label) for e in examples])
+    return one_hot(classes, getattr(head, "classes", 2)).float().numpy()
+
+
+def agreement(answers: Answers, labels: Answers) -> float:
+    """The share of equal hard answers."""
+    mine, theirs = Predictions({"x": answers}), Predictions({"x": labels})
+    return float(mine.agrees(theirs, "x").mean())
+
+
+def autocast(precision: str, device: torch.device) -> contextlib.AbstractContextManager:
+    """The precision of training, for inference."""
+    return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16-mixed")
+
+
+@contextlib.contextmanager
+def logs(stage: Finetune | Pretrain, out: Path, how: How, steps: int):
+    """Where rows of the curves go while a stage trains: its progress, and its W&B run."""
+    progress = Progress(out, stage.what, steps)
+    with contextlib.ExitStack() as stack:
+        run = None
+        if how.tracking is not None:
+            from w2sweep.store import identity
+
+            run = stack.enter_context(
+                how.tracking.run(
+                    id=stage.key, name=stage.what, group=how.sweep, job_type=stage.role, tags=[], config=identity(stage)
+                )  # fmt: skip
+            )
+
+        def log(row: dict) -> None:
+            progress.advance(row["step"])
+            if run is not None:
+                run.log({k if "/" in k else f"train/{k}": v for k, v in row.items()}, step=row["step"])
+
+        yield log
+
+
+def write_curves(out: Path, curves: list[dict]) -> None:
+    (out / "curves.jsonl").write_text("".join(json.dumps(row) + "\n" for row in curves), encoding="utf-8")
