@@ -1,4 +1,4 @@
-"""Checkpoints: all that a killed training needs to go on as if nothing had happened. Safetensors and JSON, no pickle."""
+"""Checkpoints: all that a killed training needs to go on as if nothing had happened. Safetensors, no pickle."""
 
 from __future__ import annotations
 

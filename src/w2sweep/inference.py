@@ -42,10 +42,11 @@ def completions(
     ragged = Ragged.of(prompts)
     out = np.empty(len(prompts), dtype=object)
     for rows in chunks(ragged.lengths + max_new_tokens, budget):
-        ids, mask = ragged.padded(rows, net.tokenizer.pad_token_id, left=True)
+        ids, mask = ragged.padded(rows, net.pad, left=True)
         out[rows] = np.array(net.complete(ids.to(device), mask.to(device), max_new_tokens), dtype=object)
     return list(out)
 
 
 def to(batch: Batch, device: torch.device) -> Batch:
+    """The batch on another device."""
     return Batch(*(x.to(device) for x in batch))

@@ -75,7 +75,7 @@ class Learner(pl.LightningModule):
 
     def training_step(self, micro: list[Batch], index: int) -> None:
         """One optimizer step, and what is due after it."""
-        optimizer = self.optimizers()
+        optimizer = self.trainer.optimizers[0]
         progress = self.state.step / self.course.steps
         for group in optimizer.param_groups:
             group["lr"] = group["base_lr"] * self.course.lr_factor((self.state.step + 1) / (self.course.steps + 1))

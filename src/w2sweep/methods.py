@@ -18,7 +18,7 @@ class Method(ABC):
 
     name: str
     """As in tables and figures."""
-    loss: Loss | None
+    loss: Loss
     """What the student minimizes."""
 
     @abstractmethod

@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -139,8 +139,9 @@ class Net(nn.Module):
         """`head` None or Completion: the language model's own head."""
         super().__init__()
         self.lm, self.tokenizer = lm, tokenizer
+        self.pad, self.end = int(tokenizer.pad_token_id), int(tokenizer.eos_token_id)  # type: ignore[arg-type]
         self.own_head = None if head is None or isinstance(head, Completion) else new_head(lm, tokenizer, head)
-        self.classes = {Choice: lambda h: h.classes, Reward: lambda h: 2}.get(type(head), lambda h: None)(head)
+        self.classes = head.classes if isinstance(head, Choice) else 2 if isinstance(head, Reward) else None
 
     def hidden(self, batch: Batch) -> Tensor:  # -> [asked, width]
         """Final hidden states at the positions asked for. Positions count real tokens, so padding may be anywhere."""
@@ -151,7 +152,7 @@ class Net(nn.Module):
         return body.last_hidden_state[batch.asked]
 
     def forward(self, batch: Batch) -> Tensor:  # -> [B, K]
-        head = self.own_head or self.lm.get_output_embeddings()
+        head = self.own_head or unembedding(self.lm)
         logits = head(self.hidden(batch))
         return (logits if self.classes is None else logits.view(-1, self.classes)).float()
 
@@ -159,10 +160,12 @@ class Net(nn.Module):
     def complete(self, ids: Tensor, mask: Tensor, max_new_tokens: int) -> list[str]:
         """Greedy completions of left-padded prompts [S, T]."""
         config = GenerationConfig(
-            max_new_tokens=max_new_tokens, do_sample=False, pad_token_id=self.tokenizer.pad_token_id,
-            eos_token_id=self.tokenizer.eos_token_id,
+            max_new_tokens=max_new_tokens, do_sample=False, pad_token_id=self.pad,
+            eos_token_id=self.end,
         )  # fmt: skip
-        out = self.lm.generate(input_ids=ids, attention_mask=mask, generation_config=config)
+        out = self.lm.generate(  # type: ignore[operator]
+            input_ids=ids, attention_mask=mask, generation_config=config
+        )
         return self.tokenizer.batch_decode(out[:, ids.shape[1] :], skip_special_tokens=True)
 
 
@@ -181,12 +184,19 @@ class Probe(nn.Module):
         return self.own_head(batch.ids).view(-1, self.classes)
 
 
+def unembedding(lm: PreTrainedModel) -> nn.Linear:
+    """The language model's own head."""
+    head = lm.get_output_embeddings()
+    assert isinstance(head, nn.Linear), "a causal language model ends in a linear layer"
+    return head
+
+
 def new_head(lm: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, head: Choice | Reward) -> nn.Linear:
     """A linear head that starts at zero, or as unembedding rows: of "0", "1", ... for a choice, of an arbitrary token
     for a reward. Burns et al. 2023, appendices A.1 and A.3."""
-    unembedding = lm.get_output_embeddings().weight
+    rows_of_words = unembedding(lm).weight
     words = [str(k) for k in range(head.classes)] if isinstance(head, Choice) else ["1"]
-    linear = nn.Linear(unembedding.shape[1], len(words))
+    linear = nn.Linear(rows_of_words.shape[1], len(words))
     nn.init.zeros_(linear.weight)
     nn.init.zeros_(linear.bias)
     if head.init == "unembedding":
@@ -196,7 +206,7 @@ def new_head(lm: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, head: Choi
                 f"the tokenizer has no token for one of {words}, so no head can start from it: set task.head.init=zero"
             )
         with torch.no_grad():
-            linear.weight.copy_(unembedding[rows])
+            linear.weight.copy_(rows_of_words[rows])
     return linear
 
 
@@ -221,7 +231,8 @@ def load(backbone: Backbone, folder: Path | None, head: Head | None, seed: int) 
     return Net(lm, tokenizer, head)
 
 
-def hub_source(backbone: Backbone) -> dict:
+def hub_source(backbone: Backbone) -> dict[str, Any]:
+    """Where Transformers finds a rung of the hub."""
     assert isinstance(backbone, Hub), "homegrown weights lie in the folder of their Pretrain stage"
     return {
         "pretrained_model_name_or_path": backbone.model, "revision": backbone.revision,
@@ -229,17 +240,18 @@ def hub_source(backbone: Backbone) -> dict:
     }  # fmt: skip
 
 
-def homegrown(backbone: Homegrown, text: Path, context: int, seed: int) -> Net:
+def homegrown(backbone: Homegrown, text: Path, seed: int) -> Net:
     """A Llama-shaped language model with random weights: RMSNorm, rotary positions, SwiGLU, tied embeddings."""
     tokenizer = AutoTokenizer.from_pretrained(text)
-    config = LlamaConfig(
+    lm_config = LlamaConfig(
         vocab_size=len(tokenizer), hidden_size=backbone.width, intermediate_size=backbone.feedforward,
-        num_hidden_layers=backbone.depth, num_attention_heads=backbone.heads, max_position_embeddings=max(context, 2048),
+        num_hidden_layers=backbone.depth, num_attention_heads=backbone.heads, max_position_embeddings=2048,
         rms_norm_eps=1e-6, initializer_range=0.02, tie_word_embeddings=True, pad_token_id=tokenizer.pad_token_id,
-        bos_token_id=tokenizer.bos_token_id, eos_token_id=tokenizer.eos_token_id, attn_implementation="eager",
+        bos_token_id=tokenizer.bos_token_id, eos_token_id=tokenizer.eos_token_id,
     )  # fmt: skip
+    lm_config._attn_implementation = "eager"  # faster than fused kernels at these widths on a CPU
     torch.manual_seed(seed)
-    return Net(LlamaForCausalLM(config), tokenizer, head=None)
+    return Net(LlamaForCausalLM(lm_config), tokenizer, head=None)
 
 
 def tune(net: Net, tuning: Tuning) -> None:
@@ -251,8 +263,8 @@ def tune(net: Net, tuning: Tuning) -> None:
         net.lm.requires_grad_(False)
         inject_adapter_in_model(config, net.lm)
     if net.own_head is not None:
-        unused = net.lm.get_output_embeddings()
-        if unused is not None and unused.weight is not net.lm.get_input_embeddings().weight:
+        unused = unembedding(net.lm)
+        if unused.weight is not net.lm.get_input_embeddings().weight:
             unused.requires_grad_(False)  # no loss reaches it
 
 

@@ -69,17 +69,15 @@ class Cell:
 
     def __post_init__(self) -> None:
         s = self.setting
-        s.ladder.position(s.weak), s.ladder.position(s.strong)
+        for rung in (s.weak, s.strong):
+            s.ladder.position(rung)
         if isinstance(s.task.head, Completion):
+            generates = f"but task {s.task.name} generates completions"
             if isinstance(s.tuning, LinearProbe):
-                raise ConfigError(
-                    f"tuning=linear_probe has no head for task {s.task.name}, which generates: use full or lora"
-                )
-            if self.method.loss is not None and self.method.loss.binary:
-                raise ConfigError(
-                    f"{type(self.method.loss).__name__} needs two classes, but task {s.task.name} generates completions: "
-                    "use loss=cross_entropy (method=naive or bootstrap)"
-                )
+                raise ConfigError(f"a linear probe chooses between classes, {generates}: use tuning=full or lora")
+            if self.method.loss.binary:
+                loss = type(self.method.loss).__name__
+                raise ConfigError(f"{loss} needs two classes, {generates}: use method=naive or bootstrap")
 
     @property
     def student(self) -> Finetune:

@@ -103,10 +103,12 @@ class Pretrain(Stage[Path]):
 
     @property
     def role(self) -> str:
+        """What the stage is in an experiment."""
         return "pretrain"
 
     @property
     def what(self) -> str:
+        """One line for people."""
         return f"pretrain {self.backbone.label}"
 
 
@@ -119,6 +121,11 @@ class Features(Stage["dict[str, NDArray[np.float32]]"]):
     splits: Splits
     max_tokens: int
     seed: int
+
+    @property
+    def what(self) -> str:
+        """One line for people."""
+        return f"features {self.backbone.label}, {self.splits.task.name}"
 
     def run(self, out: Path, store: Store) -> None:
         from w2sweep.training import features
@@ -163,6 +170,7 @@ class Finetune(Stage[Predictions]):
 
     @property
     def role(self) -> str:
+        """What the stage is in an experiment."""
         if self.labels is not None:
             return "student"
         return "supervisor" if self.on == "supervisor" else "ceiling"

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, one_hot
 
 from w2sweep import learner
@@ -55,7 +55,7 @@ def pretrain(stage: Pretrain, out: Path, store: Store) -> None:
     device = learner.device(how.runtime)
     rung, context = stage.backbone, stage.text.tokenizer.context
     text = store.get(stage.text)
-    net = homegrown(rung, text, context, stage.seed)
+    net = homegrown(rung, text, stage.seed)
     heldout = np.load(text / "heldout.npy", mmap_mode="r")
     curves: list[dict] = []
     if steps := rung.tokens // (rung.pretrain_batch * context):
@@ -101,10 +101,10 @@ def finetune(stage: Finetune, out: Path, store: Store) -> None:
     how: How = store.how
     device = learner.device(how.runtime)
     recipe, budget = stage.recipe, how.runtime.micro_tokens
-    splits, truth = store.get(stage.splits), {}
+    splits = store.get(stage.splits)
     truth = {name: ground_truth(examples, stage.splits.task.head) for name, examples in splits.items()}
     labels = truth if stage.labels is None else dict(store.get(stage.labels).answers)
-    subject = probe(stage, store) if stage.features else text_model(stage, splits, store)
+    subject = probe(stage, stage.features, store) if stage.features else text_model(stage, splits, store)
     subject.net.to(device)
     data = subject.data(stage.on, labels[stage.on])
 
@@ -168,7 +168,7 @@ def text_model(stage: Finetune, splits: dict[str, list[Example]], store: Store) 
     tune(net, stage.tuning)
     if store.how.runtime.gradient_checkpointing:
         net.lm.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
-    pad, end = net.tokenizer.pad_token_id, net.tokenizer.eos_token_id
+    pad, end = net.pad, net.end
     names = {stage.on, "student", "validation", "test"}
     if isinstance(head, Completion):
         new = head.max_new_tokens
@@ -186,14 +186,14 @@ def text_model(stage: Finetune, splits: dict[str, list[Example]], store: Store) 
         return Labelled(texts[name], views, torch.from_numpy(np.asarray(labels, dtype=np.float32)), pad)
 
     def answer(name: str, device: torch.device, budget: int) -> Answers:
-        return probabilities(net, labelled(name, np.zeros((len(splits[name]), 2))), budget, device)
+        return probabilities(net, labelled(name, unlabelled(splits[name])), budget, device)
 
     return Subject(net, labelled, answer)
 
 
-def probe(stage: Finetune, store: Store) -> Subject:
+def probe(stage: Finetune, source: Features, store: Store) -> Subject:
     """A head alone, on the cached features."""
-    features = {name: torch.from_numpy(x) for name, x in store.get(stage.features).items()}
+    features = {name: torch.from_numpy(x) for name, x in store.get(source).items()}
     head = stage.splits.task.head
     net = Probe(features.pop("head"), classes=getattr(head, "classes", 2))
 
@@ -201,7 +201,7 @@ def probe(stage: Finetune, store: Store) -> Subject:
         return Featured(features[name], torch.from_numpy(np.asarray(labels, dtype=np.float32)))
 
     def answer(name: str, device: torch.device, budget: int) -> Answers:
-        return probabilities(net, labelled(name, np.zeros((len(features[name]), 2))), budget, device)
+        return probabilities(net, labelled(name, unlabelled(features[name])), budget, device)
 
     return Subject(net, labelled, answer)
 
@@ -215,10 +215,10 @@ def features(stage: Features, out: Path, store: Store) -> None:
     head = stage.splits.task.head
     net = load(stage.backbone, store.get(stage.init) if stage.init else None, head, stage.seed).to(device).eval()
     progress = Progress(out, stage.what, steps=4, unit="splits")
-    result = {"head": net.own_head.weight.detach().cpu().numpy()}
+    result = {"head": net.get_parameter("own_head.weight").detach().cpu().numpy()}
     for done, (name, examples) in enumerate(store.get(stage.splits).items(), start=1):
         texts = Ragged.of(encode(net.tokenizer, [v for e in examples for v in e.views], stage.max_tokens))
-        data = Labelled(texts, len(examples[0].views), torch.zeros(len(examples), 2), net.tokenizer.pad_token_id)
+        data = Labelled(texts, len(examples[0].views), torch.zeros(len(examples), 2), net.pad)
         result[name] = hidden_states(net, data, how.runtime.micro_tokens, device)
         progress.advance(done)
     save_file(result, out / "features.safetensors")
@@ -233,6 +233,11 @@ def ground_truth(examples: Sequence[Example], head: Head) -> Answers:
         return [str(e.label) for e in examples]
     classes = torch.tensor([int(e.label) for e in examples])
     return one_hot(classes, getattr(head, "classes", 2)).float().numpy()
+
+
+def unlabelled(examples: Sequence | Tensor) -> NDArray[np.float32]:  # [N, 2]
+    """In place of labels, where nothing reads them."""
+    return np.zeros((len(examples), 2), dtype=np.float32)
 
 
 def agreement(answers: Answers, labels: Answers) -> float:
@@ -257,8 +262,13 @@ def logs(stage: Finetune | Pretrain, out: Path, how: How, steps: int):
 
             run = stack.enter_context(
                 how.tracking.run(
-                    id=stage.key, name=stage.what, group=how.sweep, job_type=stage.role, tags=[], config=identity(stage)
-                )  # fmt: skip
+                    id=stage.key,
+                    name=stage.what,
+                    group=how.sweep,
+                    job_type=stage.role,
+                    tags=[stage.backbone.label],
+                    config=identity(stage),
+                )
             )
 
         def log(row: dict) -> None:
@@ -270,4 +280,5 @@ def logs(stage: Finetune | Pretrain, out: Path, how: How, steps: int):
 
 
 def write_curves(out: Path, curves: list[dict]) -> None:
+    """`curves.jsonl`: a row a line."""
     (out / "curves.jsonl").write_text("".join(json.dumps(row) + "\n" for row in curves), encoding="utf-8")

@@ -22,7 +22,7 @@ class Lora:
     """Low-rank adapters on every linear layer of the backbone, and the head. Hu et al. 2021; by PEFT."""
 
     rank: Annotated[int, Field(gt=0)] = 8
-    alpha: Annotated[float, Field(gt=0)] = 16.0
+    alpha: Annotated[int, Field(gt=0)] = 16
     lr_scale: Annotated[float, Field(gt=0)] = 10.0
     """Adapters want a larger learning rate than full finetuning."""
 
