@@ -31,11 +31,11 @@ def single_points(draw: st.DrawFn) -> list[Example]:
 
 @st.composite
 def questions(draw: st.DrawFn) -> list[Example]:
-    """Passages with questions of two or four points each."""
+    """Passages with questions of two to four points each, one or two of them right."""
     points: list[Example] = []
     for q in range(draw(st.integers(12, 40))):
-        group, even = f"passage {draw(st.integers(0, 30))} {q % 8}", draw(st.integers(1, 2))
-        points += [point(4 * q + k, k % 2, group, f"question {q}") for k in range(2 * even)]
+        group, n = f"passage {draw(st.integers(0, 30))} {q % 8}", draw(st.integers(2, 4))
+        points += [point(4 * q + k, k % 2, group, f"question {q}") for k in range(n)]
     return points
 
 
@@ -69,7 +69,7 @@ def test_right_and_wrong_answers_stay_even_in_every_question(points: list[Exampl
     for kept in split(points, asked, seed)[0].values():
         for question in {e.question for e in kept}:
             counts = Counter(e.label for e in kept if e.question == question)
-            assert counts[0] == counts[1] == sum(e.question == question for e in points) / 2
+            assert counts[0] == counts[1] == sum(e.question == question for e in points) // 2
 
 
 @given(examples, sizes, st.integers(0, 5), st.randoms())
@@ -170,10 +170,13 @@ def test_impossible_splits_are_refused_in_one_line(points: list[Example], messag
     assert "\n" not in str(error.value)
 
 
-def test_an_uneven_question_is_a_bug_of_its_task():
-    points = [point(n, int(n == 0), group="passage", question="who?") for n in range(3)]
-    with pytest.raises(RuntimeError, match="needs as many of each"):
-        split(points, SMALL, seed=0)
+def test_of_many_wrong_answers_as_many_are_kept_as_there_are_right_ones():
+    points = [point(4 * q + k, int(k == 2), f"passage {q}", "who?") for q in range(20) for k in range(4)]
+    points += [point(100 + k, 0, "passage 21", "nobody?") for k in range(3)]
+    splits, manifest = split(points, SMALL, seed=0)
+    for kept in splits.values():
+        assert set(Counter(e.group for e in kept).values()) == {2}
+    assert manifest["dropped"]["more wrong answers than right ones, or the reverse"] == 2 * 20 + 3
 
 
 def test_a_hundred_thousand_examples_are_split_in_seconds():

@@ -29,14 +29,15 @@ def split(
 ) -> tuple[dict[str, list[Example]], dict[str, Any]]:
     """Four splits, each sorted by id, and their manifest (as JSON).
 
-    Whole groups go to one split, in proportion to the sizes asked for; duplicates are dropped; a class over 55 % is cut
-    to perfect balance, in the test split any class is. The result depends on the set of rows and the seed, not on the
-    order of the rows. Raises ConfigError where a split would be empty or only one class is there.
+    Whole groups go to one split, in proportion to the sizes asked for; a question keeps as many right as wrong answers;
+    duplicates are dropped; a class over 55 % is cut to perfect balance, in the test split any class is. The result
+    depends on the set of rows and the seed, not on the order of the rows. Raises ConfigError where a split would be
+    empty or only one class is there.
     """
     dropped: Counter[str] = Counter()
     offered = _offered(rows, dropped)
     classes = _classes(offered)
-    items = list(_distinct(_short(_items(offered), sizes.max_chars, dropped), dropped))
+    items = list(_distinct(_short(_items(offered, classes, dropped), sizes.max_chars, dropped), dropped))
 
     rng = random.Random(seed)
     shares = _assign(items, sizes, rng)
@@ -64,18 +65,20 @@ def _order(e: Example) -> tuple[str, str, str]:
     return e.id, e.group, str(e.label)
 
 
-def _items(examples: Sequence[Example]) -> list[Item]:
-    by_question: dict[str, list[Example]] = defaultdict(list)
-    for n, e in enumerate(examples):
-        by_question[f"{e.group} {e.question}" if e.question else f"single {n}"].append(e)
-    items = [tuple(points) for points in by_question.values()]
-    for points in items:
-        counts = Counter(_class(e) for e in points)
-        if len(points) > 1 and len(set(counts.values())) > 1:
-            raise RuntimeError(
-                f"a question has {dict(counts)} points of each class, but needs as many of each: {points[0]}"
-            )
-    return items
+def _items(examples: Sequence[Example], classes: Sequence[int], dropped: Counter[str]) -> Iterator[Item]:
+    """Single points, and questions with as many points of each class: the first by id, which is as good as at random."""
+    by_question: dict[tuple[str, str], list[Example]] = defaultdict(list)
+    for e in examples:
+        if e.question:
+            by_question[e.group, e.question].append(e)
+        else:
+            yield (e,)
+    for points in by_question.values():
+        answers = [[e for e in points if e.label == c] for c in classes]
+        even = min(len(a) for a in answers)
+        dropped["more wrong answers than right ones, or the reverse"] += len(points) - even * len(classes)
+        if even:
+            yield tuple(e for a in answers for e in a[:even])
 
 
 def _classes(examples: Sequence[Example]) -> list[int]:
@@ -217,7 +220,7 @@ def _manifest(
         "seed": seed,
         "max_chars": sizes.max_chars,
         "offered": _summary(offered),
-        "dropped": dict(dropped.most_common()),
+        "dropped": {reason: n for reason, n in dropped.most_common() if n},
         "splits": {
             name: {"asked": getattr(sizes, name), **_summary(examples), "ids": [e.id for e in examples]}
             for name, examples in splits.items()

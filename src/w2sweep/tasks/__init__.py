@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import importlib
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
-from w2sweep.values import value
+from w2sweep.values import ConfigError, value
 
 Family = Literal["nlp", "reward", "chess"]
 
@@ -27,7 +28,7 @@ class Example:
     label: int | str
     """The class; of two views, the index of the preferred one; for chess, the completion."""
     question: str = ""
-    """Shared by the points of one question, as many of each class, kept or left out together. "": a single point."""
+    """Shared by the points of one question, which `Splits` cuts to as many of each class. "": a single point."""
 
     @staticmethod
     def of(*views: str, label: int | str, group: str | None = None, question: str = "") -> Example:
@@ -111,3 +112,28 @@ class Task(ABC):
     def judge(self, example: Example, completion: str) -> dict[str, float]:
         """Further marks of one completion beside exact match (legality, ...), each averaged over the test split."""
         return {}
+
+
+@dataclasses.dataclass(frozen=True)
+class TaskTexts(Corpus):
+    """The texts of a task's examples, without their labels."""
+
+    task: Task
+
+    def documents(self) -> Iterator[str]:
+        """Every text once."""
+        seen: set[str] = set()
+        for example in self.task.examples():
+            for text in example.views if isinstance(example, Example) else ():
+                if text not in seen:
+                    seen.add(text)
+                    yield text
+
+
+def located(path: str) -> Any:
+    """The object that a dotted path names. Raises ConfigError where there is none."""
+    module, _, name = path.rpartition(".")
+    try:
+        return getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError, ValueError):
+        raise ConfigError(f"no function {path}: expected package.module.function, importable from here") from None

@@ -1,0 +1,76 @@
+"""Reward modelling: which of two responses to a prompt was preferred. Burns et al. 2023, appendix A.3."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from typing import ClassVar
+
+from w2sweep.tasks import Corpus, Example, Family, Reward, Skipped, Task, TaskTexts, digest, located
+from w2sweep.tasks.source import Row, Source
+from w2sweep.values import value
+
+
+@value
+class Pair:
+    """A prompt, the preferred response and the other; `group` is what must not straddle two splits."""
+
+    prompt: str
+    chosen: str
+    rejected: str
+    group: str
+
+    def example(self, seed: int = 0) -> Example | Skipped:
+        """Two views, each the prompt and a response. A hash of the pair and the seed decides which of them comes first,
+        so that the label is not the position."""
+        if self.chosen.strip() == self.rejected.strip():
+            return Skipped("both responses are the same")
+        views = [self.prompt + self.chosen, self.prompt + self.rejected]
+        label = int(digest(f"{seed}\0{min(views)}\0{max(views)}"), 16) % 2
+        return Example.of(*(reversed(views) if label else views), label=label, group=self.group)
+
+
+Formatter = Callable[[Row], Iterator[Pair | Skipped]]
+
+
+@value
+class Preferences(Task):
+    """Pairs of a dataset of human comparisons."""
+
+    family: ClassVar[Family] = "reward"
+
+    name: str
+    source: Source
+    format: str
+    """The formatter, as `package.module.function`."""
+    order_seed: int = 0
+    """Decides which response of each pair is the first view."""
+    head: Reward = Reward()
+
+    def __post_init__(self) -> None:
+        located(self.format)
+
+    def examples(self) -> Iterator[Example | Skipped]:
+        """All pairs with different responses."""
+        format: Formatter = located(self.format)
+        for row in self.source.rows():
+            for pair in format(row):
+                yield pair if isinstance(pair, Skipped) else pair.example(self.order_seed)
+
+    @property
+    def corpus(self) -> Corpus:
+        """Prompts with both responses, the preferred one not marked."""
+        return TaskTexts(self)
+
+
+def hh_rlhf(row: Row) -> Iterator[Pair | Skipped]:
+    """Anthropic hh-rlhf: two dialogues that part at some answer of the assistant; all before it is the prompt."""
+    chosen, rejected = row["chosen"].strip(), row["rejected"].strip()
+    turn = "\n\nAssistant:"
+    shared = os.path.commonprefix([chosen, rejected])
+    end = shared.rfind(turn) + len(turn)
+    if turn not in shared:
+        yield Skipped("the dialogues share no prompt")
+    else:
+        first_question = chosen.split(turn)[0]
+        yield Pair(chosen[:end], chosen[end:], rejected[end:], group=first_question)

@@ -1,0 +1,173 @@
+"""Where rows come from: a dataset of the Hugging Face hub, a local folder in the same schema, or a file of one's own."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator, Mapping
+from functools import lru_cache
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator
+
+from w2sweep.values import ConfigError, value
+
+Names = Annotated[tuple[str, ...], BeforeValidator(tuple)]
+
+
+class Row(dict[str, Any]):
+    """One row, which knows where it stands, so that what is wrong with it can be said in one line."""
+
+    __slots__ = ("file", "number")
+
+    def __init__(self, values: Mapping[str, Any], file: str, number: int):
+        super().__init__(values)
+        self.file, self.number = file, number
+
+    def __missing__(self, column: str) -> Any:
+        raise ConfigError(f"{self.file} has no column '{column}'; its columns are {', '.join(self)}")
+
+    def wrong(self, column: str, what: str) -> ConfigError:
+        """The error to raise for a value of this row."""
+        return ConfigError(f"{self.file}, row {self.number}, column '{column}': {what}")
+
+
+class Source(ABC):
+    """Rows, and what they are: a value whose identity is the content, wherever it lies."""
+
+    @abstractmethod
+    def rows(self) -> Iterator[Row]:
+        """All rows. Raises ConfigError, naming the file and what to do, where they cannot be read."""
+
+    @abstractmethod
+    def identity(self) -> Any:
+        """What the rows are, as JSON."""
+
+
+@value
+class Hub(Source):
+    """A dataset of the Hugging Face hub; from `root`, where one is given, instead of the network."""
+
+    dataset: str
+    splits: Names
+    """The labelled splits, pooled: w2sweep makes its own. A local folder may have only some of them."""
+    config: str | None = None
+    revision: str | None = None
+    """A commit, so that the data stay the same."""
+    aliases: Names = ()
+    """Other names of the same data, on the hub and in local folders."""
+    root: str | None = None
+    """A folder `<root>/<org>/<name>/<config or default>/<split>.parquet`, or one with a `mirror.json` that lists files."""
+
+    def rows(self) -> Iterator[Row]:
+        if self.root is not None:
+            for split, file in self.files().items():
+                yield from _parquet_rows(file, f"{self.dataset}/{split} ({file})")
+        else:
+            for split in self.splits:
+                yield from self._download(split)
+
+    def identity(self) -> Any:
+        if self.root is None:
+            return {"dataset": self.dataset, "config": self.config, "splits": self.splits, "revision": self.revision}
+        return {"dataset": self.dataset, "files": {split: checksum(file) for split, file in self.files().items()}}
+
+    def files(self) -> dict[str, Path]:
+        """The local file of each split that is there."""
+        root = Path(self.root or "")
+        there = _mirrored(root, self) if (root / "mirror.json").is_file() else _laid_out(root, self)
+        files = {split: there[split] for split in self.splits if split in there}
+        if not files:
+            what = f"splits {', '.join(there)}" if there else "nothing"
+            raise ConfigError(
+                f"data_root={root} has {what} of {self.label}, but {' or '.join(self.splits)} is needed: "
+                "add the parquet file, or leave data_root out to load from the hub"
+            )
+        return files
+
+    @property
+    def label(self) -> str:
+        """As in messages."""
+        return f"{self.dataset} ({self.config})" if self.config else self.dataset
+
+    def _download(self, split: str) -> Iterator[Row]:
+        """From the hub: as it is, or, where it still is a loading script, from the hub's own parquet conversion."""
+        import datasets
+
+        datasets.disable_progress_bars()
+        script_free: dict[str, Any] = {"name": self.config, "revision": self.revision}
+        converted: dict[str, Any] = {"data_dir": self.config, "revision": "refs/convert/parquet"}
+        failures = []
+        for how in (script_free, converted):
+            try:
+                table = datasets.load_dataset(self.dataset, split=split, **how)
+                break
+            except Exception as error:  # the hub fails in many ways, and all of them mean the next way, or no data
+                failures.append(str(error).splitlines()[0][:160] if str(error) else type(error).__name__)
+        else:
+            raise ConfigError(
+                f"dataset {self.label}, split {split}, cannot be loaded from the Hugging Face hub ({failures[0]}): "
+                "check the network, or give a folder that has it (data_root=PATH)"
+            )
+        batches = table.with_format("arrow").iter(1000)
+        rows = (row for batch in batches for row in batch.to_pylist())
+        yield from (Row(row, f"{self.dataset}/{split}", n) for n, row in enumerate(rows, 1))
+
+
+def _mirrored(root: Path, source: Hub) -> dict[str, Path]:
+    """Split -> file, by the `mirror.json` of the folder; empty where the dataset or its config is not listed."""
+    mirror = json.loads((root / "mirror.json").read_text(encoding="utf-8"))
+    wanted = {source.dataset, *source.aliases}
+    for hub_id, entry in mirror.items():
+        if not wanted.isdisjoint({hub_id, *entry.get("aliases", [])}):
+            configs = entry["configs"]
+            config = source.config or entry.get("default_config")
+            named = [c for name, c in configs.items() if config in (name, c.get("hub_config"))]
+            return {split: root / d["file"] for split, d in named[0]["splits"].items()} if named else {}
+    return _laid_out(root, source)
+
+
+def _laid_out(root: Path, source: Hub) -> dict[str, Path]:
+    """Split -> file, by the names of the folders."""
+    for name in (source.dataset, *source.aliases):
+        for config in (source.config or "default", "default"):
+            files = {f.stem: f for f in sorted((root / name / config).glob("*.parquet"))}
+            if files:
+                return files
+    return {}
+
+
+def _parquet_rows(path: Path, label: str) -> Iterator[Row]:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        file = pq.ParquetFile(path)
+        number = 0
+        for batch in file.iter_batches(1000):
+            for values in batch.to_pylist():
+                number += 1
+                yield Row(values, label, number)
+    except FileNotFoundError:
+        raise ConfigError(f"no file {path}") from None
+    except (pa.ArrowException, OSError) as error:
+        raise ConfigError(
+            f"{path} is no whole parquet file ({str(error).splitlines()[0][:120]}): get it again"
+        ) from None
+
+
+def checksum(path: Path | str) -> str:
+    """SHA-256 of a file. Raises ConfigError where there is none."""
+    try:
+        stat = Path(path).stat()
+    except OSError:
+        raise ConfigError(f"no file {path}") from None
+    return _checksum(str(path), stat.st_mtime_ns, stat.st_size)
+
+
+@lru_cache(maxsize=256)
+def _checksum(path: str, mtime_ns: int, size: int) -> str:
+    with Path(path).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
