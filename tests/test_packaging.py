@@ -1,0 +1,104 @@
+"""One list of dependencies that says what is imported, pins for all of it, and a wheel that works by itself."""
+
+from __future__ import annotations
+
+import ast
+import importlib.metadata
+import os
+import subprocess
+import sys
+import tomllib
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+REPOSITORY = Path(__file__).parents[1]
+PROJECT = tomllib.loads((REPOSITORY / "pyproject.toml").read_text("utf-8"))["project"]
+DECLARED = [Requirement(line) for line in PROJECT["dependencies"]]
+EXTRAS = [Requirement(line) for lines in PROJECT["optional-dependencies"].values() for line in lines]
+NAMED_IN_CONF_ONLY = {"hydra-joblib-launcher", "hydra-submitit-launcher"}
+
+
+def imported() -> Iterator[str]:
+    """The top-level modules that the package imports anywhere, inside functions too."""
+    for file in (REPOSITORY / "src").rglob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text("utf-8"))):
+            if isinstance(node, ast.Import):
+                yield from (alias.name.split(".")[0] for alias in node.names)
+            elif isinstance(node, ast.ImportFrom) and not node.level:
+                yield str(node.module).split(".")[0]
+
+
+def distributions_imported() -> set[str]:
+    providers = importlib.metadata.packages_distributions()
+    third_party = set(imported()) - sys.stdlib_module_names - {"w2sweep"}
+    return {canonicalize_name(name) for module in third_party for name in providers.get(module, [module])}
+
+
+def pins() -> dict[str, str]:
+    lines = (line.split("#")[0].strip() for line in (REPOSITORY / "constraints.txt").read_text("utf-8").splitlines())
+    return {canonicalize_name(name): version for name, version in (line.split("==") for line in lines if line)}
+
+
+def test_the_dependencies_are_what_is_imported():
+    assert {canonicalize_name(r.name) for r in DECLARED} == distributions_imported() | NAMED_IN_CONF_ONLY
+
+
+def test_every_dependency_has_an_exact_pin_within_its_range():
+    outside = [str(r) for r in DECLARED + EXTRAS if not r.specifier.contains(pins()[canonicalize_name(r.name)])]
+    assert outside == []
+
+
+def test_the_pins_agree_with_each_other():
+    """Every installed distribution that is pinned can live with the pins of all it needs."""
+    for name in pins().keys() & {canonicalize_name(d.name) for d in importlib.metadata.distributions()}:
+        for requirement in map(Requirement, importlib.metadata.requires(name) or []):
+            pin = pins().get(canonicalize_name(requirement.name))
+            if pin and (requirement.marker is None or requirement.marker.evaluate({"extra": ""})):
+                assert requirement.specifier.contains(pin), f"{name} needs {requirement}, pinned is {pin}"
+
+
+def test_every_command_is_a_function():
+    for target in PROJECT["scripts"].values():
+        module, function = target.split(":")
+        path = REPOSITORY.joinpath("src", *module.split("."))
+        file = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
+        nodes = ast.walk(ast.parse(file.read_text("utf-8")))
+        names = [node.name for node in nodes if isinstance(node, ast.FunctionDef | ast.alias)]
+        assert function in names, f"{target}: no {function} in {file}"
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel, unpacked where nothing of the repository is near."""
+    folder = tmp_path_factory.mktemp("wheel")
+    subprocess.run(
+        [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(folder)],
+        cwd=REPOSITORY, check=True, capture_output=True,
+    )  # fmt: skip
+    [wheel] = folder.glob("*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(folder / "site")
+    return folder / "site"
+
+
+@pytest.mark.parametrize("folder", ["conf", "sweeps"])
+def test_the_wheel_has_every_config(installed: Path, folder: str):
+    here = {p.relative_to(REPOSITORY) for p in (REPOSITORY / folder).rglob("*.yaml") if "local" not in p.parts}
+    assert here
+    assert {p.relative_to(installed / "w2sweep") for p in (installed / "w2sweep" / folder).rglob("*.yaml")} == here
+
+
+def test_the_installed_wheel_answers_anywhere(installed: Path, tmp_path: Path):
+    script = "import sys, w2sweep.cli as cli; print(cli.__file__); sys.argv = ['w2sweep', '--help']; cli.main()"
+    environment = {**os.environ, "PYTHONPATH": str(installed)}
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=tmp_path, env=environment, capture_output=True, text=True
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith(str(installed))
+    assert "quickstart" in done.stdout
