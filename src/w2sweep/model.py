@@ -22,11 +22,15 @@ from transformers import (
     PreTrainedModel,
     PreTrainedTokenizerFast,
 )
+from transformers.pytorch_utils import Conv1D
+from transformers.utils import logging as transformers_logging
 
 from w2sweep.ladder import Backbone, Homegrown, Hub, Tokenizer
 from w2sweep.tasks import Choice, Completion, Corpus, Head, Reward
 from w2sweep.tuning import Lora, Tuning
 from w2sweep.values import ConfigError
+
+transformers_logging.disable_progress_bar()  # a bar per loaded model would tear the sweep's own progress apart
 
 PAD, END, UNKNOWN = "<pad>", "<|endoftext|>", "<unk>"  # as in GPT-2, one token ends a document and begins the next
 
@@ -203,7 +207,7 @@ def new_head(lm: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, head: Choi
         rows = [tokenizer(word, add_special_tokens=False)["input_ids"][-1] for word in words]
         if tokenizer.unk_token_id in rows:
             raise ConfigError(
-                f"the tokenizer has no token for one of {words}, so no head can start from it: set task.head.init=zero"
+                f"the tokenizer lacks one of {words}, so no head can start from it: set task.head.init=zero"
             )
         with torch.no_grad():
             linear.weight.copy_(rows_of_words[rows])
@@ -259,7 +263,11 @@ def tune(net: Net, tuning: Tuning) -> None:
     if isinstance(tuning, Lora):
         from peft import LoraConfig, inject_adapter_in_model
 
-        config = LoraConfig(r=tuning.rank, lora_alpha=tuning.alpha, lora_dropout=0.0, target_modules="all-linear")
+        transposed = any(isinstance(m, Conv1D) for m in net.lm.modules())  # GPT-2 stores its matrices the other way
+        config = LoraConfig(
+            r=tuning.rank, lora_alpha=tuning.alpha, lora_dropout=0.0, target_modules="all-linear",
+            fan_in_fan_out=transposed,
+        )  # fmt: skip
         net.lm.requires_grad_(False)
         inject_adapter_in_model(config, net.lm)
     if net.own_head is not None:

@@ -12,7 +12,7 @@ C = TypeVar("C")
 _STRICT = pydantic.ConfigDict(extra="forbid", strict=True, arbitrary_types_allowed=True)
 
 
-class ConfigError(ValueError):
+class ConfigError(Exception):
     """What the user asked for cannot be done. One line: what was found, what was expected, what to do."""
 
 
