@@ -1,0 +1,118 @@
+"""The lab's text tasks: what a reader of the world's text knows of its words, asked of words kept apart by split."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Annotated, ClassVar
+
+import numpy as np
+from pydantic import Field
+
+from w2sweep.lab.grammar import MENTION, OPINION
+from w2sweep.lab.prose import Pen, Questions, Replies, sentences
+from w2sweep.lab.world import CATEGORIES, Floats, Ints, Kind, World
+from w2sweep.tasks import Choice, Corpus, Example, Family, Reward, Task
+from w2sweep.values import value
+
+Count = Annotated[int, Field(gt=0)]
+
+
+class InWorld(Task):
+    """A task of a world: `pool` examples before duplicates are dropped and splits are cut."""
+
+    world: World
+    pool: int
+    stream: ClassVar[int]
+    """Its own stream of the world's random numbers; the lexicon and the corpus have 0 and 1."""
+
+    @property
+    def corpus(self) -> Corpus:
+        return self.world
+
+    @property
+    def pen(self) -> Pen:
+        return Pen(self.world.lexicon, np.random.default_rng((self.world.seed, self.stream)))
+
+
+@value
+class Sentiment(InWorld):
+    """Whether a sentence is kind. Groups are clusters of adjectives."""
+
+    family: ClassVar[Family] = "nlp"
+    stream: ClassVar[int] = 2
+
+    name: str
+    world: World
+    head: Choice
+    pool: Count = 6000
+
+    def examples(self) -> Iterator[Example]:
+        pen, words = self.pen, self.world.lexicon.adjective
+        cluster, polarity = draw_groups(pen, words, self.pool), pen.rng.integers(0, 2, self.pool)
+        adjective = pen.words(words, clustered(words), 2 * cluster + polarity)
+        noun = pen.nouns(pen.rng.integers(0, CATEGORIES, self.pool))
+        text = pen.write(OPINION, self.pool, {"noun": noun, "first": adjective, "second": adjective})
+        return labelled(zip(sentences(pen.lexicon, text), strict=True), polarity, cluster)
+
+
+@value
+class Membership(InWorld):
+    """Whether an entity is of a category that lives. Groups are clusters of entities."""
+
+    family: ClassVar[Family] = "nlp"
+    stream: ClassVar[int] = 3
+
+    name: str
+    world: World
+    head: Choice
+    pool: Count = 6000
+
+    def examples(self) -> Iterator[Example]:
+        pen, words = self.pen, self.world.lexicon.entity
+        entity = pen.rng.integers(0, len(words.ids), self.pool)
+        noun = pen.nouns(pen.rng.integers(0, CATEGORIES, self.pool))
+        text = pen.write(MENTION, self.pool, {"noun": noun, "entity": lambda rows: words.ids[entity[rows]]})
+        alive = pen.lexicon.alive[words.meaning[entity]]
+        return labelled(zip(sentences(pen.lexicon, text), strict=True), alive, words.cluster[entity])
+
+
+@value
+class Preference(InWorld):
+    """Which of two replies to a question is the better one. Groups are clusters of adjectives."""
+
+    family: ClassVar[Family] = "reward"
+    stream: ClassVar[int] = 4
+
+    name: str
+    world: World
+    head: Reward
+    pool: Count = 6000
+    margin: Annotated[float, Field(ge=0)] = 0.3
+    """Pairs whose replies differ less in quality are left out."""
+
+    def examples(self) -> Iterator[Example]:
+        pen, words = self.pen, self.world.lexicon.adjective
+        cluster = draw_groups(pen, words, self.pool)
+        questions = Questions.draw(pen, self.pool)
+        first, second = (Replies.draw(pen, questions, clustered(words), cluster) for _ in range(2))
+        apart = np.flatnonzero(np.abs(first.quality - second.quality) > self.margin)
+        views = [sentences(pen.lexicon, np.hstack([questions.text, r.text])[apart]) for r in (first, second)]
+        return labelled(
+            zip(*views, strict=True), (second.quality > first.quality).astype(np.int64)[apart], cluster[apart]
+        )
+
+
+def draw_groups(pen: Pen, words: Kind, n: int) -> Ints:
+    """Clusters of words, [n]."""
+    return pen.rng.integers(0, words.cluster.max() + 1, n)
+
+
+def clustered(words: Kind) -> Floats:  # [K, N]
+    """For `pick`: rows 2k and 2k + 1 have the words of cluster k, by meaning, all equally likely."""
+    return words.table(2 * words.cluster + words.meaning, np.ones(len(words.ids)))
+
+
+def labelled(views: Iterable[tuple[str, ...]], labels: Ints, groups: Ints) -> Iterator[Example]:
+    """Examples; the same text may come twice."""
+    for texts, label, group in zip(views, labels.tolist(), groups.tolist(), strict=True):
+        yield Example.of(*texts, label=int(label), group=f"cluster {group}")

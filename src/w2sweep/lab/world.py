@@ -1,0 +1,131 @@
+"""The lab's synthetic world: a lexicon whose words mean something, drawn anew with each seed, and a corpus about it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Annotated
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from w2sweep.lab.grammar import FUNCTION_WORDS
+from w2sweep.tasks import Corpus
+from w2sweep.values import value
+
+Ints = NDArray[np.int64]
+Floats = NDArray[np.float64]
+
+CATEGORIES, NOUNS = 8, 16
+"""Categories of entities, and nouns that go with each."""
+
+
+@value
+class World(Corpus):
+    """Adjectives that are kind or unkind, and entities of eight categories, four of them alive. No text names either.
+
+    A reader must infer polarity and life from what is written around a word: `cues` of the sentences on it tell
+    outright. Words have Zipfian frequencies and graded cue rates, so that the more a model can learn from little, the
+    more words it knows; none is known to all rungs or to none.
+    """
+
+    seed: int
+    adjectives: Annotated[int, Field(gt=0, multiple_of=20)] = 800
+    entities: Annotated[int, Field(gt=0, multiple_of=20)] = 800
+    tokens: Annotated[int, Field(gt=0)] = 1_500_000
+    """Length of the corpus in words."""
+
+    @cached_property
+    def lexicon(self) -> Lexicon:
+        """The words and what they mean."""
+        return Lexicon.draw(np.random.default_rng((self.seed, 0)), self.adjectives, self.entities)
+
+    def documents(self) -> Iterator[str]:
+        """Reviews, encyclopedia articles and dialogues, after a list of all words."""
+        from w2sweep.lab.prose import documents
+
+        return documents(self.lexicon, np.random.default_rng((self.seed, 1)), self.tokens)
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A class of content words (adjectives or entities), in order of frequency."""
+
+    ids: Ints  # [N], into the lexicon
+    meaning: Ints  # [N], polarity or category
+    odds: Floats  # [N], relative frequencies
+    cue: Floats  # [N], share of a word's sentences that tell its meaning outright
+    cluster: Ints  # [N]
+    """Words that stay together when words are divided into splits: as many of each meaning, of all frequencies."""
+
+    @staticmethod
+    def draw(rng: np.random.Generator, ids: Ints, meanings: int, spread: int) -> Kind:
+        """`meanings` are balanced in every stratum of frequency; a cluster has `spread` words of each meaning."""
+        n = len(ids)
+        odds = 1.0 / (np.arange(n) + 2)
+        meaning = _shuffled_blocks(rng, np.arange(n) % meanings, meanings)
+        cluster = np.empty(n, np.int64)
+        for m in range(meanings):
+            own = np.flatnonzero(meaning == m)
+            clusters = len(own) // spread
+            cluster[own] = _shuffled_blocks(rng, np.arange(len(own)) % clusters, clusters)
+        return Kind(ids, meaning, odds, rng.uniform(0.1, 0.9, n), cluster)
+
+    def table(self, label: Ints, weights: Floats) -> Floats:  # [N], [N] -> [K, N]
+        """For `pick`: a row for each label, with the weights of its words alone."""
+        return np.where(label == np.arange(label.max() + 1)[:, None], weights, 0.0)
+
+
+@dataclass(frozen=True)
+class Lexicon:
+    """All words by id, and what they mean."""
+
+    words: NDArray[np.object_]  # [V]
+    categories: Ints  # [CATEGORIES]
+    nouns: Ints  # [CATEGORIES, NOUNS]
+    alive: Ints  # [CATEGORIES], 0 or 1
+    adjective: Kind
+    entity: Kind
+
+    @cached_property
+    def index(self) -> dict[str, int]:
+        return {w: i for i, w in enumerate(self.words)}
+
+    @staticmethod
+    def draw(rng: np.random.Generator, adjectives: int, entities: int) -> Lexicon:
+        counts = [len(FUNCTION_WORDS), CATEGORIES, CATEGORIES * NOUNS, adjectives, entities]
+        words = np.array(FUNCTION_WORDS + pseudowords(rng, sum(counts[1:])), dtype=object)
+        _, categories, nouns, adjective, entity = np.split(np.arange(len(words)), np.cumsum(counts)[:-1])
+        return Lexicon(
+            words,
+            categories,
+            nouns.reshape(CATEGORIES, NOUNS),
+            rng.permutation(np.arange(CATEGORIES) % 2),
+            Kind.draw(rng, adjective, meanings=2, spread=5),
+            Kind.draw(rng, entity, meanings=CATEGORIES, spread=2),
+        )
+
+
+def pseudowords(rng: np.random.Generator, n: int) -> list[str]:
+    """`n` distinct pronounceable words of two or three syllables, none of them a function word."""
+    syllables = [c + v for c in [*"bdfgklmnprstvz", "br", "dr", "gl", "kr", "pl", "st", "tr"] for v in "aeiou"]
+    endings = ["", "", "l", "n", "r", "s", "x"]
+    words: dict[str, None] = dict.fromkeys(FUNCTION_WORDS)
+    while len(words) < len(FUNCTION_WORDS) + n:
+        words["".join(rng.choice(syllables, rng.integers(2, 4))) + rng.choice(endings)] = None
+    return list(words)[len(FUNCTION_WORDS) :]
+
+
+def pick(rng: np.random.Generator, weights: Floats, rows: Ints) -> Ints:  # [K, N], [n] -> [n]
+    """For each of `rows` a column, drawn in proportion to that row's weights."""
+    total = np.cumsum(weights, axis=1)
+    total = total / total[:, -1:] + np.arange(len(weights))[:, None]  # rows end to end: one search serves all
+    return np.searchsorted(total.ravel(), rows + rng.random(len(rows)), side="right") - rows * weights.shape[1]
+
+
+def _shuffled_blocks(rng: np.random.Generator, values: Ints, size: int) -> Ints:
+    """`values` shuffled within each run of `size`, so that every stretch of ranks is balanced."""
+    blocks = np.arange(len(values)) // size
+    return values[np.lexsort((rng.random(len(values)), blocks))]

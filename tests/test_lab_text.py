@@ -1,0 +1,99 @@
+from __future__ import annotations
+
+import itertools
+from collections import Counter
+
+import numpy as np
+import pytest
+
+from w2sweep.lab.tasks import Membership, Preference, Sentiment
+from w2sweep.lab.world import World, pick
+from w2sweep.splitting import split
+from w2sweep.stages import Sizes
+from w2sweep.tasks import Choice, Reward
+
+ZERO = Choice(init="zero")
+WORLD = World(seed=0, tokens=200_000)
+TASKS = [
+    Sentiment(name="sentiment", world=WORLD, head=ZERO),
+    Membership(name="membership", world=WORLD, head=ZERO),
+    Preference(name="preference", world=WORLD, head=Reward(init="zero")),
+]
+
+
+@pytest.fixture(scope="module")
+def documents() -> list[str]:
+    return list(WORLD.documents())
+
+
+def test_a_world_is_its_seed(documents):
+    assert list(World(seed=0, tokens=200_000).documents()) == documents
+    assert list(World(seed=1, tokens=200_000).documents())[5] != documents[5]
+
+
+def test_the_corpus_has_every_word_and_the_length_asked_for(documents):
+    words = [w for d in documents for w in d.split()]
+    assert set(words) == set(WORLD.lexicon.words)
+    assert 200_000 <= len(words) < 200_050
+
+
+def test_frequencies_are_zipfian_and_cues_are_as_frequent_as_drawn(documents):
+    adjective = WORLD.lexicon.adjective
+    words = WORLD.lexicon.words[adjective.ids]
+    reviews = [d.split() for d in documents if d.endswith("it .")]
+    seen, told = Counter(w for d in reviews for w in d), Counter()
+    verdicts = {"hate", "avoid", "return", "regret", "love", "enjoy", "recommend", "praise"}
+    for d in reviews:
+        told.update(word for word, following in itertools.pairwise(d) if following in verdicts)
+    counts = np.array([seen[w] for w in words])
+    assert np.corrcoef(np.log(counts[:300]), np.log(adjective.odds[:300]))[0, 1] > 0.9
+    often = counts > 100
+    assert np.corrcoef(np.array([told[w] for w in words])[often] / counts[often], adjective.cue[often])[0, 1] > 0.9
+
+
+def test_the_name_of_a_word_says_nothing_of_its_meaning():
+    adjective = WORLD.lexicon.adjective
+    lengths = np.array([len(w) for w in WORLD.lexicon.words[adjective.ids]])
+    assert abs(np.corrcoef(lengths, adjective.meaning)[0, 1]) < 0.1
+    assert abs(np.corrcoef(adjective.odds, adjective.meaning)[0, 1]) < 0.1
+
+
+def test_clusters_are_balanced_in_meaning_and_frequency():
+    for kind, meanings in ((WORLD.lexicon.adjective, 2), (WORLD.lexicon.entity, 8)):
+        table = np.zeros((kind.cluster.max() + 1, meanings), int)
+        np.add.at(table, (kind.cluster, kind.meaning), 1)
+        assert (table == table[0, 0]).all()
+        ranks = [np.flatnonzero(kind.cluster == k).mean() for k in range(len(table))]
+        assert np.std(ranks) < 0.1 * len(kind.ids)
+
+
+def test_pick_draws_in_proportion():
+    weights = np.array([[1.0, 0.0, 3.0], [0.0, 1.0, 0.0]])
+    drawn = pick(np.random.default_rng(0), weights, np.repeat([0, 1], 10_000))
+    assert (drawn[10_000:] == 1).all()
+    assert np.bincount(drawn[:10_000], minlength=3) / 10_000 == pytest.approx([0.25, 0, 0.75], abs=0.02)
+
+
+def test_tasks_share_one_corpus():
+    assert len({t.corpus for t in TASKS}) == 1
+
+
+@pytest.mark.parametrize("task", TASKS, ids=lambda t: t.name)
+def test_label_bearing_words_never_straddle_splits(task):
+    kind = WORLD.lexicon.entity if task.name == "membership" else WORLD.lexicon.adjective
+    bearing = set(WORLD.lexicon.words[kind.ids])
+    splits, _ = split(task.examples(), Sizes(supervisor=800, student=800, validation=270, test=1000), seed=0)
+    words = {name: {w for e in s for v in e.views for w in v.split()} & bearing for name, s in splits.items()}
+    assert [len(s) for s in splits.values()] == [800, 800, 270, 1000]
+    if task.name == "preference":  # of the adjectives only; the entity is the question's
+        words = {name: w & set(WORLD.lexicon.words[WORLD.lexicon.adjective.ids]) for name, w in words.items()}
+    names = list(words)
+    assert all(not words[a] & words[b] for i, a in enumerate(names) for b in names[i + 1 :])
+    assert 0.25 < len(words["supervisor"]) / sum(map(len, words.values())) < 0.31
+
+
+@pytest.mark.parametrize("task", TASKS, ids=lambda t: t.name)
+def test_labels_are_balanced_and_texts_have_no_unknown_words(task):
+    examples = list(task.examples())
+    assert np.mean([e.label for e in examples]) == pytest.approx(0.5, abs=0.03)
+    assert {w for e in examples for v in e.views for w in v.split()} <= set(WORLD.lexicon.words)
