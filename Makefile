@@ -38,5 +38,5 @@ $(BIN)/python:
 # pip resolves against the pins: on a machine that shows a CPU build of torch (an index or PIP_FIND_LINKS), it takes that.
 $(READY): pyproject.toml constraints.txt | $(BIN)/python
 	@echo "Installing into .venv: a few minutes, once."
-	@$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@$(BIN)/pip install --quiet --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	@touch $@
