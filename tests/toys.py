@@ -26,7 +26,7 @@ GOOD, BAD = ("sun", "rose", "honey", "song"), ("mud", "rust", "thorn", "noise")
 
 def sentence(rng: np.random.Generator, label: int) -> str:
     filler = " ".join(rng.choice(["the", "a", "one", "that", "this", "old", "new"], rng.integers(1, 9)))
-    return f"{filler} {rng.choice(GOOD if label else BAD)} was there"
+    return f"{filler} {rng.choice(GOOD if label else BAD)}"
 
 
 @value
@@ -37,7 +37,7 @@ class ToyCorpus(Corpus):
         rng = np.random.default_rng(0)
         for _ in range(self.documents_):
             label = int(rng.integers(2))
-            yield f"{sentence(rng, label)} and it was {'fine' if label else 'poor'}"
+            yield f"{sentence(rng, label)} is {'fine' if label else 'poor'}"
 
 
 @value
@@ -82,19 +82,19 @@ class ToyCompletions(Toy):
     head: Head = Completion(max_new_tokens=3)
 
     def example(self, rng: np.random.Generator, i: int, label: int) -> Example:
-        return made((sentence(rng, label) + " and it was",), " fine" if label else " poor", i)
+        return made((sentence(rng, label) + " is",), " fine" if label else " poor", i)
 
 
 def made(views: tuple[str, ...], label: int | str, i: int) -> Example:
     return Example(hashlib.sha256(f"{i} {views}".encode()).hexdigest()[:16], f"group {i // 4}", views, label)
 
 
-def rung(width: int, tokens: int = 8_000) -> Homegrown:
-    return Homegrown(lr=3e-3, width=width, depth=1, heads=2, tokens=tokens, pretrain_lr=1e-2)
+def rung(width: int, tokens: int = 40_000) -> Homegrown:
+    return Homegrown(lr=3e-3, width=width, depth=1, heads=2, tokens=tokens, pretrain_lr=1e-2, pretrain_batch=8)
 
 
 def setting(task: Task | None = None, **changes: object) -> Setting:
-    ladder = Ladder("toys", {"s": rung(8), "m": rung(12), "l": rung(16)}, Tokenizer("word", context=24))
+    ladder = Ladder("toys", {"s": rung(8), "m": rung(12), "l": rung(24)}, Tokenizer("word", context=24))
     sizes = Sizes(supervisor=96, student=96, validation=32, test=64)
     recipe = Recipe(epochs=2, batch_size=16, head_lr=5.0, max_tokens=32, evaluations=2)
     defaults = {"task": task or Toy(), "ladder": ladder, "weak": "s", "strong": "l", "sizes": sizes, "tuning": Full(),

@@ -200,14 +200,14 @@ def new_head(lm: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, head: Choi
     for a reward. Burns et al. 2023, appendices A.1 and A.3."""
     rows_of_words = unembedding(lm).weight
     words = [str(k) for k in range(head.classes)] if isinstance(head, Choice) else ["1"]
-    linear = nn.Linear(rows_of_words.shape[1], len(words))
-    nn.init.zeros_(linear.weight)
-    nn.init.zeros_(linear.bias)
+    linear = nn.Linear(rows_of_words.shape[1], len(words), bias=isinstance(head, Choice))  # pairs would cancel a bias
+    for parameter in linear.parameters():
+        nn.init.zeros_(parameter)
     if head.init == "unembedding":
         rows = [tokenizer(word, add_special_tokens=False)["input_ids"][-1] for word in words]
         if tokenizer.unk_token_id in rows:
             raise ConfigError(
-                f"the tokenizer lacks one of {words}, so no head can start from it: set task.head.init=zero"
+                f"the tokenizer lacks one of {words}, so no head can start there: set task.head.init=zero"
             )
         with torch.no_grad():
             linear.weight.copy_(rows_of_words[rows])

@@ -167,7 +167,7 @@ def text_model(stage: Finetune, splits: dict[str, list[Example]], store: Store) 
     net = load(stage.backbone, store.get(stage.init) if stage.init else None, head, stage.seed)
     tune(net, stage.tuning)
     if store.how.runtime.gradient_checkpointing:
-        net.lm.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+        net.lm.activation_checkpointing_enable()
     pad, end = net.pad, net.end
     names = {stage.on, "student", "validation", "test"}
     if isinstance(head, Completion):
