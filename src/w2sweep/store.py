@@ -2,69 +2,169 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
+import difflib
+import functools
 import hashlib
 import json
+import logging
+import math
 import os
+import re
 import shutil
 import socket
-import threading
 import time
-import uuid
-from collections.abc import Iterator
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
-from typing import Any, ClassVar, Generic, TypeVar
+from typing import Any, ClassVar, Generic, Literal, TypeVar, get_args
+
+from w2sweep.leases import Lease, claim, filesystem_time
 
 T = TypeVar("T")
+Mode = Literal["retry", "cached", "force", "read-only"]
+log = logging.getLogger(__name__)
+
+
+class StageFailed(RuntimeError):
+    """A stage raised an error, now or earlier in this sweep. One line: which stage, and why."""
+
+    def __init__(self, what: str, error: str, reason: str, trace: str):
+        super().__init__(what, error, reason, trace)  # all of them, so that it survives being pickled by a launcher
+        self.what, self.error, self.reason, self.trace = what, error, reason, trace
+
+    def __str__(self) -> str:
+        return f"{self.what} failed: {self.error}: {self.reason}"
+
+
+class Missing(LookupError):
+    """A result is not in the store, and this store may not compute it."""
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+
+class WrongRecord(RuntimeError):
+    """A folder of the store does not hold what its name says."""
+
+
+class LeaseLost(RuntimeError):
+    """This worker was taken for dead while it computed, and another one took over. Nothing is lost but time."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Stage(Generic[T]):
     """A computation whose result depends on its fields and on nothing else.
 
-    Fields are plain values, frozen dataclasses, or other stages (its inputs). How a stage is run
-    (devices, workers, logging) never is a field: that comes with the store.
+    Fields are plain values, frozen dataclasses, or other stages (its inputs). How a stage is run (devices, workers,
+    logging) never is a field: that comes with the store. `str(stage)` is what tables and progress lines call it.
     """
 
-    version: ClassVar[int] = 1  # raise it when a change of the code changes the result
+    version: ClassVar[int] = 1
+    """Raised when a change of the code changes the result."""
+    added: ClassVar[frozenset[str]] = frozenset()
+    """Fields that came later: left out of the identity at their default, so that earlier results keep their keys."""
 
     def run(self, out: Path, store: Store) -> None:
-        """Writes the result into the empty directory `out`. Its inputs are in `store` already."""
+        """Writes the result into the directory `out`; the inputs are in `store` already.
+
+        `out` is empty, but for the `checkpoint*` of a worker that was interrupted on this very stage. Checkpoints and
+        `progress.json` are not part of the result.
+        """
+        raise NotImplementedError
+
+    def read(self, path: Path) -> T:
+        """The result that `run` wrote."""
         raise NotImplementedError
 
     @property
-    def inputs(self) -> list[Stage]:
-        values = [getattr(self, f.name) for f in dataclasses.fields(self)]
-        return [v for v in values if isinstance(v, Stage)]
+    def inputs(self) -> list[Stage[Any]]:
+        """The stages that `run` reads."""
+        return [s for f in dataclasses.fields(self) for s in _stages_in(getattr(self, f.name))]
 
-    @property
+    @functools.cached_property
     def key(self) -> str:
+        """64 bits of a hash of the identity, in hex."""
         text = json.dumps(identity(self), sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
+    @property
+    def name(self) -> str:
+        """Its place in a store."""
+        return f"{type(self).__name__}/{self.key}"
+
+    def __str__(self) -> str:
+        return self.name
+
 
 def identity(x: Any) -> Any:
-    """What `x` is, as canonical JSON."""
-    if dataclasses.is_dataclass(x):
-        fields = {f.name: identity(getattr(x, f.name)) for f in dataclasses.fields(x)}
-        version = {"version": x.version} if isinstance(x, Stage) else {}
-        return {"is": type(x).__qualname__, **version, **fields}
+    """What `x` is, as JSON: equal for equal values on any machine, on any day.
+
+    A dataclass is its type, its `version` (if it has one other than 1) and its fields, without those of `added` that
+    are at their default. One that has a method `identity()` answers for itself: a local file is its content. A stage
+    inside another value is its name alone, which stands for all of it.
+
+    Raises:
+        TypeError: for what is not the same tomorrow or elsewhere: a path, a function, a set, nan.
+    """
+    if _is_dataclass(x):
+        return _described(x)
     if isinstance(x, list | tuple):
-        return [identity(v) for v in x]
-    if isinstance(x, dict):
-        return {str(k): identity(v) for k, v in x.items()}
-    if isinstance(x, str | int | float | bool | None):
+        return [_nested(v) for v in x]
+    if isinstance(x, dict) and all(isinstance(k, str) for k in x):
+        return {k: _nested(v) for k, v in x.items()}
+    if x is None or isinstance(x, str | int) or (isinstance(x, float) and math.isfinite(x)):
         return x
-    raise TypeError(f"a {type(x).__name__} has no stable identity, so no stage may hold it: {x!r}")
+    raise TypeError(
+        f"a stage may not hold {x!r:.80}, for a {type(x).__name__} has no stable identity: use finite numbers, "
+        "strings, lists, dicts with string keys, frozen dataclasses, or a dataclass with a method identity()"
+    )
 
 
-def closure(stages: tuple[Stage, ...]) -> list[Stage]:
+def _is_dataclass(x: Any) -> bool:
+    return dataclasses.is_dataclass(x) and not isinstance(x, type)
+
+
+def _nested(x: Any) -> Any:
+    return {"stage": x.name} if isinstance(x, Stage) else identity(x)
+
+
+def _described(x: Any) -> dict[str, Any]:
+    kind: dict[str, Any] = {"is": f"{type(x).__module__}.{type(x).__qualname__}"}
+    if isinstance(version := getattr(type(x), "version", 1), int) and version != 1:
+        kind["version"] = version
+    if callable(own := getattr(x, "identity", None)):
+        return kind | {"identity": identity(own())}
+    added = getattr(type(x), "added", frozenset())
+    fields = ((f, getattr(x, f.name)) for f in dataclasses.fields(x))
+    return kind | {f.name: _nested(v) for f, v in fields if not (f.name in added and v == _default(f))}
+
+
+def _default(field: dataclasses.Field[Any]) -> Any:
+    return field.default_factory() if field.default_factory is not dataclasses.MISSING else field.default
+
+
+def _stages_in(x: Any) -> Iterator[Stage[Any]]:
+    if isinstance(x, Stage):
+        yield x
+    elif _is_dataclass(x):
+        yield from _stages_in([getattr(x, f.name) for f in dataclasses.fields(x)])
+    elif isinstance(x, list | tuple | dict):
+        for v in x.values() if isinstance(x, dict) else x:
+            yield from _stages_in(v)
+
+
+def closure(stages: tuple[Stage[Any], ...]) -> list[Stage[Any]]:
     """These stages and all they read, each once, inputs before their readers."""
-    found: dict[str, Stage] = {}
+    return _closure(stages, lambda stage: False)
 
-    def visit(stage: Stage) -> None:
-        if stage.key not in found:
+
+def _closure(stages: tuple[Stage[Any], ...], known: Callable[[Stage[Any]], bool]) -> list[Stage[Any]]:
+    found: dict[str, Stage[Any]] = {}
+
+    def visit(stage: Stage[Any]) -> None:
+        if stage.key not in found and not known(stage):
             for s in stage.inputs:
                 visit(s)
             found[stage.key] = stage
@@ -75,83 +175,276 @@ def closure(stages: tuple[Stage, ...]) -> list[Stage]:
 
 
 class Store:
-    """Directories `root/<stage name>/<key>/`. Each appears whole, by one rename, or not at all."""
+    """Directories `root/<stage class>/<key>/`. Each appears whole, by one rename, or not at all.
 
-    def __init__(self, root: Path | str, lease_s: float = 600.0, poll_s: float = 5.0):
-        self.root, self.lease_s, self.poll_s = Path(root), lease_s, poll_s
+    While worker number n on a stage computes, it writes into `root/<stage class>/.<key>.<n>/`; `journal.jsonl` tells
+    who started, finished and failed what, and when.
 
-    def path(self, stage: Stage) -> Path:
-        return self.root / type(stage).__name__ / stage.key
+    Args:
+        root: where the results are.
+        how: handed to the stages untouched (devices, logging, ...).
+        mode: what to do about a stage that failed or is there already. `retry`: compute again what failed before
+            `since`; what failed since then fails at once, so that twenty cells do not train one failing supervisor
+            twenty times. `cached`: whatever failed, fails. `force`: compute again also what was finished before
+            `since`. `read-only`: compute nothing.
+        since: when this sweep started, by the file system's clock (the `since` of another store on this root);
+            None: now.
+        lease_s: seconds without a sign of life after which a worker on another machine is taken for dead.
+        poll_s: the longest time between two looks at what other workers do.
+    """
 
-    def done(self, stage: Stage) -> bool:
-        return self.path(stage).is_dir()
+    def __init__(
+        self,
+        root: Path | str,
+        how: Any = None,
+        mode: Mode = "retry",
+        since: float | None = None,
+        lease_s: float = 600.0,
+        poll_s: float = 2.0,
+    ):
+        if mode not in get_args(Mode):
+            raise ValueError(f"no cache mode {mode!r}: choose one of {', '.join(get_args(Mode))}")
+        self.root, self.how, self.mode, self.lease_s, self.poll_s = Path(root).absolute(), how, mode, lease_s, poll_s
+        self.since = self._now() if since is None else since
 
-    def ensure(self, *stages: Stage) -> None:
-        """Runs what is missing of these stages and their inputs, sharing the work with other workers.
+    def _now(self) -> float:
+        if self.mode == "read-only":  # nothing may be touched, and nothing is compared with the start either
+            return time.time()
+        self.root.mkdir(parents=True, exist_ok=True)
+        return filesystem_time(self.root)
 
-        A lease is held while computing, never while waiting, so workers cannot deadlock; a worker
-        waits only when all it still needs is in other hands.
-        """
-        while todo := [s for s in closure(stages) if not self.done(s)]:
-            ready = [s for s in todo if all(self.done(i) for i in s.inputs)]
-            if not any(self._try(s) for s in ready):
-                time.sleep(self.poll_s)
+    def path(self, stage: Stage[Any]) -> Path:
+        """Where its result is, or will be."""
+        return self.root / stage.name
 
-    def _try(self, stage: Stage) -> bool:
-        with self._lease(stage) as ours:
-            if ours and not self.done(stage):  # it may have been finished between our look and our claim
-                self._run(stage)
-            return ours
-
-    def _run(self, stage: Stage) -> None:
-        path = self.path(stage)
-        for dead in path.parent.glob(f".{path.name}.*"):  # left by a worker that died: the lease is ours now
-            shutil.rmtree(dead, ignore_errors=True)
-        work = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}")
-        work.mkdir()
+    def done(self, stage: Stage[Any]) -> bool:
+        """Whether its result is there (in mode `force`: and not older than this sweep)."""
+        if self.mode != "force":
+            return self.path(stage).is_dir()
         try:
-            started = time.time()
+            return (self.path(stage) / "stage.json").stat().st_mtime >= self.since
+        except FileNotFoundError:
+            return False
+
+    def get(self, stage: Stage[T]) -> T:
+        """Its result.
+
+        Raises:
+            Missing: it was not computed yet.
+            WrongRecord: the record beside the result tells of another stage.
+        """
+        self._check(stage)
+        return stage.read(self.path(stage))
+
+    def _check(self, stage: Stage[Any]) -> None:
+        try:
+            found = json.loads((self.path(stage) / "stage.json").read_text("utf-8"))["stage"]
+        except FileNotFoundError:
+            raise Missing(f"no result of {stage} at {self.path(stage)}: compute it first, with Store.ensure") from None
+        except (ValueError, TypeError, KeyError):
+            found = None
+        if found != (expected := identity(stage)):
+            old, new = (json.dumps(x, indent=1, sort_keys=True).splitlines() for x in (expected, found))
+            diff = "\n".join(difflib.unified_diff(old, new, "expected", "found", lineterm="", n=1))
+            raise WrongRecord(f"{self.path(stage)} holds another result than {stage}; delete it to compute it\n{diff}")
+
+    def ensure(self, *stages: Stage[Any]) -> None:
+        """Runs what is missing of these stages and of what they read, sharing the work with any other worker.
+
+        A lease is held while computing, never while waiting, so workers cannot deadlock; a worker waits only when all
+        it still needs is in other hands.
+
+        Raises:
+            StageFailed: one of them failed, here or in another worker.
+            Missing: something is missing in a store that is read-only.
+        """
+        pause = 0.05
+        while todo := _closure(stages, self.done):
+            self._refuse(todo)
+            pending = {s.key for s in todo}
+            if any(self._try(s) for s in todo if pending.isdisjoint(i.key for i in s.inputs)):
+                pause = 0.05
+            else:
+                time.sleep(pause)
+                pause = min(1.5 * pause, self.poll_s)
+
+    def _refuse(self, todo: list[Stage[Any]]) -> None:
+        if self.mode == "read-only":
+            names = ", ".join(str(s) for s in todo)
+            raise Missing(f"{self.root} is read-only and lacks {len(todo)} results ({names}): use cache mode retry")
+        for stage in todo:
+            if failure := self._failure(stage):
+                raise failure
+
+    def _failure(self, stage: Stage[Any]) -> StageFailed | None:
+        """Its recorded failure, if that still counts."""
+        file = self._failure_file(stage)
+        try:
+            if self.mode != "cached" and file.stat().st_mtime < self.since:
+                return None
+            return StageFailed(**json.loads(file.read_text("utf-8")))
+        except FileNotFoundError:
+            return None
+
+    def _failure_file(self, stage: Stage[Any]) -> Path:
+        return self.root / f"{stage.name}.failed.json"
+
+    def _try(self, stage: Stage[Any]) -> bool:
+        """Computes it unless another worker does; whether there is something new to look at."""
+        lease = claim(self.path(stage).parent, stage.key, self.lease_s)
+        if lease is None:
+            return False
+        with lease:
+            if not self.done(stage) and not self._failure(stage):  # it may have happened between our look and our claim
+                try:
+                    self._compute(stage, lease)
+                except LeaseLost as lost:
+                    log.warning("%s", lost)
+        return True
+
+    def _compute(self, stage: Stage[Any], lease: Lease) -> None:
+        work = lease.folder / f".{lease.key}.{lease.number}"
+        started = time.time()
+        tell = functools.partial(self._journal, stage, lease)
+        try:
+            if self._adopt(work, lease):
+                tell("adopted")
+            tell("start")
             stage.run(work, self)
-            record = {"stage": identity(stage), "host": socket.gethostname(), "seconds": time.time() - started}
-            (work / "stage.json").write_text(json.dumps(record, indent=2))
-            os.rename(work, path)
-        except OSError:
-            if not self.done(stage):  # a twin, its lease lapsed, may have committed first: same key, same result
-                raise
-        finally:
-            shutil.rmtree(work, ignore_errors=True)
+            self._commit(stage, lease, work, started)
+        except Exception as error:
+            if self.done(stage) or not lease.held:  # whatever we met, it was the other worker's doing
+                shutil.rmtree(work, ignore_errors=True)
+                tell("lost", seconds=time.time() - started)
+                raise LeaseLost(f"{stage}: another worker took over, after {self.lease_s} s without a sign") from error
+            failure = _failure_of(stage, error)
+            if isinstance(error, OSError | MemoryError):  # the machine's fault: elsewhere, or later, it may well work
+                _strip(work)
+                tell("interrupted", seconds=time.time() - started, reason=failure.reason)
+            else:
+                shutil.rmtree(work, ignore_errors=True)
+                self._record(stage, failure)
+                tell("failed", seconds=time.time() - started, reason=failure.reason)
+            raise failure from error
+        except BaseException:  # Ctrl-C
+            _strip(work)
+            tell("interrupted", seconds=time.time() - started)
+            raise
+        self._failure_file(stage).unlink(missing_ok=True)
+        tell("commit", seconds=time.time() - started)
+        lease.tidy()
 
-    @contextlib.contextmanager
-    def _lease(self, stage: Stage) -> Iterator[bool]:
-        """Whether this worker may run `stage` now.
+    def _adopt(self, work: Path, lease: Lease) -> bool:
+        """Makes `work`, with the latest checkpoint that earlier owners left; whether there was one."""
+        for dead in _works(lease.folder, lease.key, before=lease.number):
+            if not work.exists() and any(dead.glob("checkpoint*")):
+                with suppress(FileNotFoundError):  # its owner only slept, and now removed or committed it
+                    dead.rename(work)
+            else:
+                shutil.rmtree(dead, ignore_errors=True)
+        adopted = work.exists()
+        work.mkdir(exist_ok=True)
+        _strip(work)
+        work.mkdir(exist_ok=True)
+        return adopted
 
-        Lease n is the file `<key>.lease.<n>`, made with O_EXCL and touched while its owner works. The
-        highest n rules; once it is released, or untouched for `lease_s` (its owner died), anyone may
-        make n+1. Numbers only grow: were leases deleted, a slow claim could revive an old number.
-        """
+    def _commit(self, stage: Stage[Any], lease: Lease, work: Path, started: float) -> None:
+        (work / "stage.json").write_text(json.dumps(self._about(stage, lease, started), indent=1), "utf-8")
+        _sync(work)
+        if not lease.held:
+            raise LeaseLost
+        for temporary in (*work.glob("checkpoint*"), work / "progress.json"):
+            _remove(temporary)
         path = self.path(stage)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        leases = [(int(p.suffix[1:]), p.stat().st_mtime) for p in path.parent.glob(f"{path.name}.lease.*")]
-        n, touched = max(leases, default=(0, 0.0))
-        lease = path.parent / f"{path.name}.lease.{n + 1}"
-        try:
-            if time.time() - touched < self.lease_s:
-                raise FileExistsError
-            os.close(os.open(lease, os.O_CREAT | os.O_EXCL))
-        except FileExistsError:
-            yield False
-            return
-        released = threading.Event()
+        replaced = work / ".replaced"
+        if path.exists() and not self.done(stage):  # mode `force`
+            path.rename(replaced)
+        work.rename(path)  # fails if our directory was adopted, or if another result is there
+        _sync_folder(path.parent)
+        shutil.rmtree(path / replaced.name, ignore_errors=True)
 
-        def keep() -> None:
-            while not released.wait(self.lease_s / 10):
-                os.utime(lease)
+    def _about(self, stage: Stage[Any], lease: Lease, started: float) -> dict[str, Any]:
+        return {
+            "what": str(stage),
+            "stage": identity(stage),
+            "inputs": {s.name: identity(s) for s in closure(tuple(stage.inputs))},
+            "lease": lease.number,
+            "host": socket.gethostname(),
+            "pid": os.getpid(),
+            "started": started,
+            "seconds": time.time() - started,
+        }
 
-        keeper = threading.Thread(target=keep, daemon=True)
-        keeper.start()
-        try:
-            yield True
-        finally:
-            released.set()
-            keeper.join()
-            os.utime(lease, (0, 0))
+    def _record(self, stage: Stage[Any], failure: StageFailed) -> None:
+        file = self._failure_file(stage)
+        new = file.with_name(f".{file.name}.{os.getpid()}")
+        with suppress(OSError):  # it is raised all the same
+            new.write_text(json.dumps(vars(failure)), "utf-8")
+            new.replace(file)
+
+    def _journal(self, stage: Stage[Any], lease: Lease, event: str, **more: Any) -> None:
+        line = {"event": event, "stage": stage.name, "what": str(stage), "lease": lease.number, "pid": os.getpid()}
+        line |= {"host": socket.gethostname(), "time": time.time(), **more}
+        with suppress(OSError):  # a full disk must not undo a commit
+            descriptor = os.open(self.root / "journal.jsonl", os.O_APPEND | os.O_CREAT | os.O_WRONLY)
+            try:
+                os.write(descriptor, (json.dumps(line) + "\n").encode())  # in one call, so that lines do not mix
+            finally:
+                os.close(descriptor)
+
+    def journal(self) -> list[dict[str, Any]]:
+        """All that happened, oldest first.
+
+        Each line has event (start, commit, failed, interrupted, adopted, lost), stage (its name), what, lease, pid,
+        host, time and, but for start and adopted, seconds. A start with nothing after it was killed, or still runs.
+        """
+        file = self.root / "journal.jsonl"
+        lines = file.read_text("utf-8").splitlines() if file.exists() else []
+        return [json.loads(line) for line in lines]
+
+
+def _failure_of(stage: Stage[Any], error: Exception) -> StageFailed:
+    what = str(stage) if str(stage) == stage.name else f"{stage} ({stage.name})"
+    name = type(error).__name__
+    reason = " ".join(str(error).split()) or "no message"
+    return StageFailed(what, name, reason, "".join(traceback.format_exception(error)))
+
+
+def _works(folder: Path, key: str, before: int) -> list[Path]:
+    """Where workers with a number below `before` computed `key`, the last one first."""
+    work = re.compile(rf"\.{key}\.(\d+)")
+    found = {int(m[1]): p for p in folder.iterdir() if (m := work.fullmatch(p.name))}
+    return [found[n] for n in sorted(found, reverse=True) if n < before]
+
+
+def _strip(work: Path) -> None:
+    """Keeps the checkpoints of an interrupted worker, and nothing else."""
+    for entry in list(work.iterdir()) if work.is_dir() else []:
+        if not entry.match("checkpoint*"):
+            _remove(entry)
+    with suppress(OSError):  # there are checkpoints
+        work.rmdir()
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def _sync(folder: Path) -> None:
+    """Everything below `folder` is on the disk, so that a result which is there after a power cut is whole."""
+    for directory, _, files in os.walk(folder):
+        for file in files:
+            with Path(directory, file).open("rb") as f:
+                os.fsync(f.fileno())
+        _sync_folder(Path(directory))
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
