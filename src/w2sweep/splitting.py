@@ -66,7 +66,7 @@ def _order(e: Example) -> tuple[str, str, str]:
 
 
 def _items(examples: Sequence[Example], classes: Sequence[int], dropped: Counter[str]) -> Iterator[Item]:
-    """Single points, and questions with as many points of each class: the first by id, which is as good as at random."""
+    """Single points, and questions cut to as many points of each class: the first by id, as good as at random."""
     by_question: dict[tuple[str, str], list[Example]] = defaultdict(list)
     for e in examples:
         if e.question:

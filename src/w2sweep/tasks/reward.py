@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
+from itertools import takewhile
 from typing import ClassVar
 
 from w2sweep.tasks import Corpus, Example, Family, Reward, Skipped, Task, TaskTexts, digest, located
@@ -65,12 +65,11 @@ class Preferences(Task):
 
 def hh_rlhf(row: Row) -> Iterator[Pair | Skipped]:
     """Anthropic hh-rlhf: two dialogues that part at some answer of the assistant; all before it is the prompt."""
-    chosen, rejected = row["chosen"].strip(), row["rejected"].strip()
     turn = "\n\nAssistant:"
-    shared = os.path.commonprefix([chosen, rejected])
-    end = shared.rfind(turn) + len(turn)
-    if turn not in shared:
+    chosen, rejected = row["chosen"].strip().split(turn), row["rejected"].strip().split(turn)
+    shared = sum(1 for _ in takewhile(lambda turns: turns[0] == turns[1], zip(chosen, rejected, strict=False)))
+    if not shared:
         yield Skipped("the dialogues share no prompt")
     else:
-        first_question = chosen.split(turn)[0]
-        yield Pair(chosen[:end], chosen[end:], rejected[end:], group=first_question)
+        prompt = turn.join([*chosen[:shared], ""])
+        yield Pair(prompt, turn.join(chosen[shared:]), turn.join(rejected[shared:]), group=chosen[0])

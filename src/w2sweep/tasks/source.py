@@ -1,20 +1,28 @@
-"""Where rows come from: a dataset of the Hugging Face hub, a local folder in the same schema, or a file of one's own."""
+"""Where rows come from: a dataset of the Hugging Face hub, a local folder in the same schema, or a user's own file."""
 
 from __future__ import annotations
 
+import csv
+import gzip
 import hashlib
 import json
+import sys
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from pathlib import Path
-from typing import Annotated, Any
+from typing import IO, Annotated, Any
 
 from pydantic import BeforeValidator
 
 from w2sweep.values import ConfigError, value
 
 Names = Annotated[tuple[str, ...], BeforeValidator(tuple)]
+"""A tuple of strings; a list will do."""
+
+
+LONGEST = 200_000
+"""Characters of one text of a user's file."""
 
 
 class Row(dict[str, Any]):
@@ -28,6 +36,19 @@ class Row(dict[str, Any]):
 
     def __missing__(self, column: str) -> Any:
         raise ConfigError(f"{self.file} has no column '{column}'; its columns are {', '.join(self)}")
+
+    def text(self, column: str) -> str:
+        """A text that is really there. Raises ConfigError where it is not."""
+        text = self[column]
+        if not isinstance(text, str):
+            raise self.wrong(column, f"expected text, found {text!r:.40}")
+        if not text.strip():
+            raise self.wrong(column, "empty text")
+        if len(text) > LONGEST:
+            raise self.wrong(column, f"{len(text):,} characters, more than {LONGEST:,}: is this one example?")
+        if not text.isascii() and any("\ud800" <= c <= "\udfff" for c in text):
+            raise self.wrong(column, "invalid UTF-8")
+        return text
 
     def wrong(self, column: str, what: str) -> ConfigError:
         """The error to raise for a value of this row."""
@@ -59,7 +80,7 @@ class Hub(Source):
     aliases: Names = ()
     """Other names of the same data, on the hub and in local folders."""
     root: str | None = None
-    """A folder `<root>/<org>/<name>/<config or default>/<split>.parquet`, or one with a `mirror.json` that lists files."""
+    """A folder `<root>/<org>/<name>/<config or default>/<split>.parquet`, or with a `mirror.json` that lists files."""
 
     def rows(self) -> Iterator[Row]:
         if self.root is not None:
@@ -116,6 +137,31 @@ class Hub(Source):
         yield from (Row(row, f"{self.dataset}/{split}", n) for n, row in enumerate(rows, 1))
 
 
+@value
+class File(Source):
+    """A user's own CSV, JSON-lines or parquet file, plain or (CSV, JSON lines) compressed as .gz or .zst."""
+
+    path: str
+
+    def rows(self) -> Iterator[Row]:
+        kind = "".join(s for s in Path(self.path).suffixes if s in _READERS)
+        if kind not in _READERS:
+            raise ConfigError(f"{self.path} is of no known kind: expected a name that ends in {', '.join(_READERS)}")
+        checksum(self.path)
+        yield from _READERS[kind](Path(self.path), self.path)
+
+    def identity(self) -> Any:
+        return {"file": checksum(self.path)}
+
+
+def _given(source: Any) -> Any:
+    return File(source) if isinstance(source, str) else source
+
+
+Rows = Annotated[Source, BeforeValidator(_given)]
+"""A source; the path of a file will do."""
+
+
 def _mirrored(root: Path, source: Hub) -> dict[str, Path]:
     """Split -> file, by the `mirror.json` of the folder; empty where the dataset or its config is not listed."""
     mirror = json.loads((root / "mirror.json").read_text(encoding="utf-8"))
@@ -156,6 +202,46 @@ def _parquet_rows(path: Path, label: str) -> Iterator[Row]:
         raise ConfigError(
             f"{path} is no whole parquet file ({str(error).splitlines()[0][:120]}): get it again"
         ) from None
+
+
+def _csv_rows(path: Path, label: str) -> Iterator[Row]:
+    csv.field_size_limit(sys.maxsize)  # what is too long for a task is said by the task, with row and column
+    with open_text(path) as file:
+        reader = csv.DictReader(file, restkey="", strict=True)
+        try:
+            for number, values in enumerate(reader, 1):
+                if "" in values or None in values.values():
+                    raise ConfigError(f"{label}, row {number}: not as many fields as the header has columns")
+                yield Row(values, label, number)
+        except csv.Error as error:
+            raise ConfigError(f"{label}, line {reader.line_num}: {error}") from None
+
+
+def _json_rows(path: Path, label: str) -> Iterator[Row]:
+    with open_text(path) as file:
+        for number, line in enumerate(file, 1):
+            try:
+                values = json.loads(line)
+            except ValueError as error:
+                raise ConfigError(f"{label}, row {number}: no JSON ({error})") from None
+            if not isinstance(values, dict):
+                raise ConfigError(f"{label}, row {number}: expected an object with columns, found {line.strip()[:40]}")
+            yield Row(values, label, number)
+
+
+_READERS = {".csv": _csv_rows, ".jsonl": _json_rows, ".parquet": _parquet_rows}
+
+
+def open_text(path: Path) -> IO[str]:
+    """A text file, plain, .gz or .zst. Bytes that are no UTF-8 become lone surrogates: see `Row.text`."""
+    how: dict[str, Any] = {"mode": "rt", "encoding": "utf-8-sig", "errors": "surrogateescape", "newline": ""}
+    if path.suffix == ".gz":
+        return gzip.open(path, **how)
+    if path.suffix == ".zst":
+        import zstandard
+
+        return zstandard.open(path, **how)
+    return path.open(**{**how, "mode": "r"})
 
 
 def checksum(path: Path | str) -> str:
