@@ -61,8 +61,9 @@ def tokenize_corpus(corpus: Corpus, spec: Tokenizer, out: Path, heldout: float =
     tokenizer = train_tokenizer(spec, documents)
     tokenizer.save_pretrained(out)
     dtype = np.uint16 if len(tokenizer) <= 2**16 else np.uint32
-    encodings = (tokenizer(documents[i : i + 10_000])["input_ids"] for i in range(0, len(documents), 10_000))
-    ids = np.fromiter(itertools.chain.from_iterable(itertools.chain.from_iterable(encodings)), dtype)
+    encode_batch = tokenizer.backend_tokenizer.encode_batch_fast
+    encodings = (e.ids for i in range(0, len(documents), 10_000) for e in encode_batch(documents[i : i + 10_000]))
+    ids = np.fromiter(itertools.chain.from_iterable(encodings), dtype)
     kept = int(len(ids) * (1 - heldout))
     np.save(out / "train.npy", ids[:kept])
     np.save(out / "heldout.npy", ids[kept:])
@@ -93,7 +94,6 @@ def train_tokenizer(spec: Tokenizer, documents: Sequence[str]) -> PreTrainedToke
     engine.post_processor = processors.TemplateProcessing(f"{END} $A", special_tokens=[(END, engine.token_to_id(END))])
     return PreTrainedTokenizerFast(
         tokenizer_object=engine, pad_token=PAD, bos_token=END, eos_token=END, unk_token=UNKNOWN,
-        model_max_length=spec.context, clean_up_tokenization_spaces=False,
     )  # fmt: skip
 
 
