@@ -142,7 +142,8 @@ def _described(x: Any) -> dict[str, Any]:
 
 
 def _default(field: dataclasses.Field[Any]) -> Any:
-    return field.default_factory() if field.default_factory is not dataclasses.MISSING else field.default
+    source = field.default if hasattr(field.default, "default_factory") else field  # pydantic.Field(default=...)
+    return source.default_factory() if callable(source.default_factory) else source.default
 
 
 def _stages_in(x: Any) -> Iterator[Stage[Any]]:
