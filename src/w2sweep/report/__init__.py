@@ -1,0 +1,101 @@
+"""From a sweep's folder to tables, figures and one self-contained page: `w2sweep-report outputs/sweeps/<name>`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from w2sweep.report.cells import Failed, Skipped, Sweep, Unreadable, read_sweep
+from w2sweep.report.summary import Row, cell_records, medians, records, summarize, write_csv
+from w2sweep.values import ConfigError
+
+DESCRIPTION = """Writes a sweep's report: DIR/report/index.html (one page, readable offline), figures as PNG and SVG,
+summary.csv (over seeds) and cells.csv (cell by cell)."""
+EXIT_CODES = "Exit code: 0; 1 if cells have failed; 2 if DIR is no sweep or no cell of it has finished."
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a report says and where it lies."""
+
+    sweep: Sweep
+    summary: Sequence[Row]
+    figures: Sequence[Path]
+    """PNG files; an SVG of the same name lies beside each."""
+    page: Path
+
+    @property
+    def rows(self) -> list[dict[str, Any]]:
+        """The summary, as in summary.csv."""
+        return records(self.summary)
+
+    @property
+    def failures(self) -> Sequence[Failed | Unreadable]:
+        return self.sweep.failures
+
+    @property
+    def skipped(self) -> Sequence[Skipped]:
+        return self.sweep.skipped
+
+
+def report(sweep: Path) -> Report:
+    """Writes `report/` into a sweep's folder: cells.csv, summary.csv, figures (PNG, SVG) and index.html.
+
+    Raises ConfigError where the folder is no sweep, or no cell of it has finished.
+    """
+    from w2sweep.report.figures import draw  # matplotlib
+    from w2sweep.report.page import render
+
+    cells = read_sweep(sweep)
+    rows = summarize(cells)
+    rows = [*medians(rows), *rows]
+    folder = sweep / "report"
+    folder.mkdir(exist_ok=True)
+    for stale in (*folder.glob("*.png"), *folder.glob("*.svg")):
+        stale.unlink()
+    write_csv(folder / "cells.csv", cell_records(cells))
+    write_csv(folder / "summary.csv", records(rows))
+    drawings = draw(rows, {r.ladder: r.rungs for r in cells.results}, folder)
+    page = folder / "index.html"
+    page.write_text(render(cells, rows, drawings), encoding="utf-8")
+    return Report(cells, rows, [d.png for d in drawings], page)
+
+
+def show(made: Report) -> None:
+    """Prints the summary table, what failed, and where the page lies."""
+    from rich.console import Console
+
+    from w2sweep.report.table import terminal_table
+
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=160)  # a log has no width, and a folded table is unreadable in it
+    console.print(terminal_table(made.summary, console))
+    for line in _notes(made):
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The command: returns 0, 1 where cells have failed, or 2 where there is nothing to report."""
+    parser = argparse.ArgumentParser("w2sweep-report", description=DESCRIPTION, epilog=EXIT_CODES)
+    parser.add_argument("sweep", type=Path, metavar="DIR", help="the sweep's folder, outputs/sweeps/<name>")
+    try:
+        made = report(parser.parse_args(argv).sweep)
+    except ConfigError as error:
+        print(f"w2sweep-report: {error}", file=sys.stderr)
+        return 2
+    show(made)
+    return 1 if made.failures else 0
+
+
+def _notes(made: Report) -> list[str]:
+    failed = [f"failed   {f.title}: {f.reason}" for f in made.failures]
+    reasons = list(dict.fromkeys(s.skipped for s in made.skipped))
+    more = ", ..." if len(reasons) > 1 else ""
+    skipped = [f"skipped  {len(made.skipped)} cells: {reasons[0]}{more}"] if made.skipped else []
+    pending = [f"missing  {len(made.sweep.pending)} cells have no result yet"] if made.sweep.pending else []
+    return [*failed, *skipped, *pending, f"report   {made.page}"]

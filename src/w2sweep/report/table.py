@@ -1,0 +1,148 @@
+"""The summary as a reader sees it: the same columns in the terminal and on the page."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from w2sweep.report.summary import Row
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+
+@dataclass(frozen=True)
+class Column:
+    """What a row shows under a heading."""
+
+    title: str
+    text: Callable[[Row], str]
+    value: Callable[[Row], Any]
+    """What the column is sorted by."""
+    help: str = ""
+
+    @property
+    def numeric(self) -> bool:
+        return bool(self.help)
+
+
+ALWAYS = (
+    Column("weak", lambda r: r.weak, lambda r: r.weak_compute),
+    Column("strong", lambda r: r.strong, lambda r: r.strong_compute),
+    Column("method", lambda r: r.method, lambda r: r.method),
+)
+NUMBERS = (
+    Column("seeds", lambda r: str(r.seeds), lambda r: r.seeds, "seeds that finished"),
+    Column(
+        "weak %",
+        lambda r: _percent(r.weak_accuracy, r.weak_accuracy_se),
+        lambda r: r.weak_accuracy,
+        "the supervisor's accuracy on the test examples, ± one standard error over seeds",
+    ),
+    Column(
+        "student %",
+        lambda r: _percent(r.student_accuracy, r.student_accuracy_se),
+        lambda r: r.student_accuracy,
+        "the student's accuracy, ± one standard error over seeds",
+    ),
+    Column(
+        "ceiling %",
+        lambda r: _percent(r.ceiling_accuracy, r.ceiling_accuracy_se),
+        lambda r: r.ceiling_accuracy,
+        "accuracy of the student's model finetuned on the ground truth, ± one standard error over seeds",
+    ),
+    Column(
+        "PGR",
+        lambda r: _pgr(r),
+        lambda r: r.pgr,
+        "performance gap recovered, of the mean accuracies [95 % bootstrap interval over seeds and test examples]",
+    ),
+    Column(
+        "agreement %",
+        lambda r: _percent(r.agreement, r.agreement_se),
+        lambda r: r.agreement,
+        "test examples that the student answers as its supervisor does",
+    ),
+)
+RIGHT_WRONG = Column(
+    "right / wrong",
+    lambda r: f"{_percent(r.agreement_weak_right)} / {_percent(r.agreement_weak_wrong)}",
+    lambda r: r.agreement_weak_wrong,
+    "agreement where the supervisor is right, and where it is wrong",
+)
+OVER_NAIVE = Column(
+    "over naive",
+    lambda r: "" if r.over_naive is None else f"{_points(r.over_naive)}{_interval(r, 'over_naive', _points)}",
+    lambda r: r.over_naive,
+    "the student's accuracy minus the naive student's, in points [95 % paired bootstrap interval]",
+)
+
+FEWEST = 9
+"""Columns that a table keeps in the narrowest terminal."""
+LEGEND = """\
+± one standard error over seeds. PGR of the mean accuracies [95 % bootstrap interval over seeds and test examples];
+undefined: ceiling <= weak; no gap: in so many of the resamples ceiling <= weak, and over 5 % there is no interval."""
+
+
+def columns(rows: Sequence[Row]) -> list[Column]:
+    """Those with something to tell: ladders and variants only where there are several."""
+    chosen = [Column("task", lambda r: r.task, lambda r: r.task)]
+    if len({r.ladder for r in rows}) > 1:
+        chosen.append(Column("ladder", lambda r: r.ladder, lambda r: r.ladder))
+    chosen += ALWAYS
+    if len({r.variant for r in rows}) > 1:
+        chosen.append(Column("variant", lambda r: r.variant, lambda r: r.variant))
+    chosen += [*NUMBERS, RIGHT_WRONG]
+    if any(r.over_naive is not None for r in rows):
+        chosen.append(OVER_NAIVE)
+    return chosen
+
+
+def terminal_table(rows: Sequence[Row], console: Console) -> Table:
+    """For `rich` to print: as many columns as the console has room for."""
+    shown = [c for c in columns(rows) if c is not RIGHT_WRONG]
+    table = _table(rows, shown)
+    while console.measure(table).maximum > console.width and len(shown) > FEWEST:
+        shown.pop()
+        table = _table(rows, shown)
+    return table
+
+
+def _table(rows: Sequence[Row], shown: Sequence[Column]) -> Table:
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text  # names are text, not markup
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, caption=LEGEND, caption_justify="left")
+    for column in shown:
+        table.add_column(column.title, justify="right" if column.numeric else "left", no_wrap=column.numeric)
+    for row, following in zip(rows, [*rows[1:], None], strict=True):
+        last_of_task = following is not None and following.task != row.task
+        table.add_row(*(Text(column.text(row)) for column in shown), end_section=last_of_task)
+    return table
+
+
+def _pgr(row: Row) -> str:
+    """A value with its interval, or why there is none."""
+    if row.pgr is None:
+        return "undefined"
+    if row.pgr_low is None and row.pgr_undefined_resamples:
+        return f"{row.pgr:.2f} [{row.pgr_undefined_resamples:.0%} no gap]"
+    return f"{row.pgr:.2f}{_interval(row, 'pgr', '{:.2f}'.format)}"
+
+
+def _interval(row: Row, name: str, form: Callable[[float], str]) -> str:
+    low, high = getattr(row, f"{name}_low"), getattr(row, f"{name}_high")
+    return "" if low is None else f" [{form(low)}, {form(high)}]"
+
+
+def _percent(value: float | None, error: float | None = None) -> str:
+    if value is None:
+        return "–"
+    return f"{100 * value:.1f}" + ("" if error is None else f" ± {100 * error:.1f}")
+
+
+def _points(value: float) -> str:
+    return f"{100 * value:+.1f}"
