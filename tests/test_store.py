@@ -178,7 +178,7 @@ def test_inputs_of_what_is_there_are_not_needed(root: Path):
     total = Sum((Number(1),))
     store = Store(root)
     store.ensure(total)
-    os.rename(store.path(Number(1)), root / "elsewhere")
+    store.path(Number(1)).rename(root / "elsewhere")
     store.ensure(total)
     assert not store.done(Number(1))
 
@@ -186,7 +186,7 @@ def test_inputs_of_what_is_there_are_not_needed(root: Path):
 def test_reading_compares_the_record(root: Path):
     store = Store(root)
     store.ensure(Number(1))
-    os.rename(store.path(Number(1)), store.path(Number(2)))
+    store.path(Number(1)).rename(store.path(Number(2)))
     with pytest.raises(WrongRecord, match=r'holds another result than Number/(.|\n)*-\s+"n": 2\n\+\s+"n": 1'):
         store.get(Number(2))
     (store.path(Number(2)) / "stage.json").write_text("")

@@ -85,6 +85,15 @@ class Lease:
                 os.utime(self.file)
 
 
+def in_hand(folder: Path, key: str, number: int) -> bool:
+    """Whether its owner still works, as far as can be told without waiting for it to expire."""
+    lease = _file(folder, key, number)
+    try:
+        return lease.stat().st_mtime != RELEASED and not _died_here(lease)
+    except FileNotFoundError:
+        return False
+
+
 def filesystem_time(folder: Path) -> float:
     """Now, by the clock that stamps the files of `folder`: on a network file system that is not this machine's."""
     clock = folder / ".clock"

@@ -58,7 +58,7 @@ class Stage(Generic[T]):
     """A computation whose result depends on its fields and on nothing else.
 
     Fields are plain values, frozen dataclasses, or other stages (its inputs). How a stage is run (devices, workers,
-    logging) never is a field: that comes with the store. `str(stage)` is what tables and progress lines call it.
+    logging) never is a field: that comes with the store.
     """
 
     version: ClassVar[int] = 1
@@ -94,8 +94,13 @@ class Stage(Generic[T]):
         """Its place in a store."""
         return f"{type(self).__name__}/{self.key}"
 
-    def __str__(self) -> str:
+    @property
+    def what(self) -> str:
+        """What messages and progress lines call it."""
         return self.name
+
+    def __str__(self) -> str:
+        return self.what
 
 
 def identity(x: Any) -> Any:
@@ -142,7 +147,7 @@ def _described(x: Any) -> dict[str, Any]:
 
 
 def _default(field: dataclasses.Field[Any]) -> Any:
-    source = field.default if hasattr(field.default, "default_factory") else field  # pydantic.Field(default=...)
+    source: Any = field.default if hasattr(field.default, "default_factory") else field  # pydantic.Field(default=...)
     return source.default_factory() if callable(source.default_factory) else source.default
 
 
@@ -271,7 +276,7 @@ class Store:
 
     def _refuse(self, todo: list[Stage[Any]]) -> None:
         if self.mode == "read-only":
-            names = ", ".join(str(s) for s in todo)
+            names = ", ".join(_full_name(s) for s in todo)
             raise Missing(f"{self.root} is read-only and lacks {len(todo)} results ({names}): use cache mode retry")
         for stage in todo:
             if failure := self._failure(stage):
@@ -366,7 +371,7 @@ class Store:
 
     def _about(self, stage: Stage[Any], lease: Lease, started: float) -> dict[str, Any]:
         return {
-            "what": str(stage),
+            "what": stage.what,
             "stage": identity(stage),
             "inputs": {s.name: identity(s) for s in closure(tuple(stage.inputs))},
             "lease": lease.number,
@@ -384,7 +389,7 @@ class Store:
             new.replace(file)
 
     def _journal(self, stage: Stage[Any], lease: Lease, event: str, **more: Any) -> None:
-        line = {"event": event, "stage": stage.name, "what": str(stage), "lease": lease.number, "pid": os.getpid()}
+        line = {"event": event, "stage": stage.name, "what": stage.what, "lease": lease.number, "pid": os.getpid()}
         line |= {"host": socket.gethostname(), "time": time.time(), **more}
         with suppress(OSError):  # a full disk must not undo a commit
             descriptor = os.open(self.root / "journal.jsonl", os.O_APPEND | os.O_CREAT | os.O_WRONLY)
@@ -404,11 +409,14 @@ class Store:
         return [json.loads(line) for line in lines]
 
 
+def _full_name(stage: Stage[Any]) -> str:
+    return stage.what if stage.what == stage.name else f"{stage.what} ({stage.name})"
+
+
 def _failure_of(stage: Stage[Any], error: Exception) -> StageFailed:
-    what = str(stage) if str(stage) == stage.name else f"{stage} ({stage.name})"
     name = type(error).__name__
     reason = " ".join(str(error).split()) or "no message"
-    return StageFailed(what, name, reason, "".join(traceback.format_exception(error)))
+    return StageFailed(_full_name(stage), name, reason, "".join(traceback.format_exception(error)))
 
 
 def _works(folder: Path, key: str, before: int) -> list[Path]:

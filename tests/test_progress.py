@@ -1,0 +1,159 @@
+"""What stages say of themselves, and what a sweep shows of them."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import shutil
+import time
+from pathlib import Path
+
+import pytest
+
+from w2sweep.leases import claim
+from w2sweep.progress import Progress, Watch, clock
+
+
+@pytest.fixture
+def clocked(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """`time.time()`, to be set by the test."""
+    now = [1000.0]
+    monkeypatch.setattr(time, "time", lambda: now[0])
+    return now
+
+
+def said(out: Path) -> dict[str, object]:
+    return json.loads((out / "progress.json").read_text())
+
+
+def test_progress_is_written_at_most_once_a_second(tmp_path: Path, clocked: list[float]):
+    progress = Progress(tmp_path, "student small <- nano", steps=100)
+    progress.advance(0)
+    clocked[0] += 0.9
+    progress.advance(20)
+    assert said(tmp_path)["step"] == 0
+    clocked[0] += 1.1
+    progress.advance(40)
+    assert said(tmp_path) == {
+        "what": "student small <- nano", "step": 40, "steps": 100, "rate": 20.0, "unit": "steps/s",
+        "started": 1000.0, "updated": 1002.0,
+    }  # fmt: skip
+    clocked[0] += 0.1
+    progress.advance(100)
+    assert said(tmp_path)["step"] == 100  # the last one always is
+    assert [p.name for p in tmp_path.iterdir()] == ["progress.json"]
+
+
+def test_the_rate_after_a_resume_counts_what_was_done_since(tmp_path: Path, clocked: list[float]):
+    progress = Progress(tmp_path, "student", steps=100)
+    clocked[0] += 10  # to load the checkpoint
+    progress.advance(50)
+    clocked[0] += 5
+    progress.advance(60)
+    assert said(tmp_path)["rate"] == 2.0
+
+
+def test_progress_stops_a_worker_whose_directory_was_taken(tmp_path: Path):
+    progress = Progress(tmp_path / "gone", "student", steps=100)
+    with pytest.raises(FileNotFoundError):
+        progress.advance(1)
+
+
+def finish(root: Path, name: str) -> None:
+    (root / name).mkdir(parents=True)
+
+
+def start(root: Path, name: str, step: int) -> Path:
+    kind, key = name.split("/")
+    lease = claim(root / kind, key, 60)
+    assert lease
+    work = root / kind / f".{key}.{lease.number}"
+    work.mkdir()
+    (work / "progress.json").write_text(json.dumps({"step": step, "steps": 4, "rate": 2.0, "unit": "steps/s"}))
+    return work
+
+
+PLAN = {"A/aa": "splits", "A/bb": "supervisor", "B/cc": "student [1]", "B/dd": "ceiling"}
+
+
+def test_a_sweep_on_no_terminal_is_a_line_when_something_finished(tmp_path: Path):
+    finish(tmp_path, "A/aa")
+    finish(tmp_path, "A/unplanned")
+    shown = io.StringIO()
+    with Watch(PLAN, tmp_path, every_s=0.05, stream=shown):
+        time.sleep(0.15)
+        assert shown.getvalue() == ""
+        finish(tmp_path, "A/bb")
+        work = start(tmp_path, "B/cc", step=2)
+        start(tmp_path, "B/unplanned", step=2)
+        time.sleep(0.2)
+        (first,) = shown.getvalue().splitlines()
+        assert first == "stages 2/4 done, 1 running, 0:00 elapsed, about 0:00 left"
+        shutil.rmtree(work)
+        finish(tmp_path, "B/cc")
+        finish(tmp_path, "B/dd")
+    assert shown.getvalue().splitlines()[-1] == "stages 4/4 done, 0:00 elapsed"
+
+
+def test_time_left_comes_from_what_was_finished_here(tmp_path: Path, clocked: list[float]):
+    finish(tmp_path, "A/aa")  # long ago
+    watch = Watch(PLAN, tmp_path, stream=io.StringIO())
+    with watch:
+        finish(tmp_path, "A/bb")
+        start(tmp_path, "B/cc", step=2)
+        clocked[0] += 90  # for 1.5 stages; another 1.5 are left
+        watch._look()
+        assert watch._line() == "stages 2/4 done, 1 running, 1:30 elapsed, about 1:30 left"
+
+
+def test_results_older_than_the_sweep_may_not_count(tmp_path: Path):
+    finish(tmp_path, "A/aa")
+    os.utime(tmp_path / "A/aa", (1000, 1000))
+    shown = io.StringIO()
+    with Watch(PLAN, tmp_path, since=2000, stream=shown):
+        finish(tmp_path, "A/bb")
+    assert shown.getvalue().startswith("stages 1/4 done")
+
+
+def test_what_a_dead_worker_left_does_not_run(tmp_path: Path):
+    work = start(tmp_path, "B/cc", step=2)
+    os.utime(tmp_path / "B" / ".cc.lease.1", (0, 0))
+    shown = io.StringIO()
+    with Watch(PLAN, tmp_path, stream=shown):
+        pass
+    assert work.exists()
+    assert "running" not in shown.getvalue()
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_on_a_terminal_each_running_stage_has_a_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "100")
+    start(tmp_path, "B/cc", step=2)
+    shown = Terminal()
+    with Watch(PLAN, tmp_path, stream=shown):
+        time.sleep(1.3)
+    assert "student [1]: 2/4, 2 steps/s, 0:01 left" in shown.getvalue()
+    assert shown.getvalue().endswith("stages 0/4 done, 1 running, 0:01 elapsed\n")
+
+
+def test_a_watch_never_stops_a_sweep(tmp_path: Path):
+    closed = io.StringIO()
+    closed.close()
+    with Watch({"A/aa": "splits"}, tmp_path / "nowhere", every_s=0.01):
+        pass
+    started = time.perf_counter()
+    watch = Watch(PLAN, tmp_path, every_s=60, stream=io.StringIO())
+    with watch:
+        (tmp_path / "B").write_text("no folder")
+        watch._stream.close()
+    assert time.perf_counter() - started < 1
+
+
+def test_clock():
+    assert [clock(s) for s in (0.4, 65, 3599.6, 7420)] == ["0:00", "1:05", "1:00:00", "2:03:40"]
