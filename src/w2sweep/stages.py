@@ -49,6 +49,9 @@ class Splits(Stage[dict[str, list[Example]]]):
     sizes: Sizes
     seed: int
 
+    def __str__(self) -> str:
+        return f"splits of {self.task.name}"
+
     def run(self, out: Path, store: Store) -> None:
         from w2sweep.splitting import split
 
@@ -73,6 +76,9 @@ class Text(Stage[Path]):
 
     corpus: Corpus
     tokenizer: Tokenizer
+
+    def __str__(self) -> str:
+        return f"tokens of {type(self.corpus).__name__.lower()}"
 
     def run(self, out: Path, store: Store) -> None:
         from w2sweep.model import tokenize_corpus
@@ -106,9 +112,7 @@ class Pretrain(Stage[Path]):
         """What the stage is in an experiment."""
         return "pretrain"
 
-    @property
-    def what(self) -> str:
-        """One line for people."""
+    def __str__(self) -> str:
         return f"pretrain {self.backbone.label}"
 
 
@@ -122,9 +126,7 @@ class Features(Stage["dict[str, NDArray[np.float32]]"]):
     max_tokens: int
     seed: int
 
-    @property
-    def what(self) -> str:
-        """One line for people."""
+    def __str__(self) -> str:
         return f"features {self.backbone.label}, {self.splits.task.name}"
 
     def run(self, out: Path, store: Store) -> None:
@@ -175,9 +177,7 @@ class Finetune(Stage[Predictions]):
             return "student"
         return "supervisor" if self.on == "supervisor" else "ceiling"
 
-    @property
-    def what(self) -> str:
-        """One line for people."""
+    def __str__(self) -> str:
         source = f" <- {self.labels.backbone.label}" if self.labels else ""
         return f"{self.role} {self.backbone.label}{source}, {self.splits.task.name}"
 

@@ -214,7 +214,7 @@ def features(stage: Features, out: Path, store: Store) -> None:
     device = learner.device(how.runtime)
     head = stage.splits.task.head
     net = load(stage.backbone, store.get(stage.init) if stage.init else None, head, stage.seed).to(device).eval()
-    progress = Progress(out, stage.what, steps=4, unit="splits")
+    progress = Progress(out, str(stage), steps=4, unit="splits")
     result = {"head": net.get_parameter("own_head.weight").detach().cpu().numpy()}
     for done, (name, examples) in enumerate(store.get(stage.splits).items(), start=1):
         texts = Ragged.of(encode(net.tokenizer, [v for e in examples for v in e.views], stage.max_tokens))
@@ -254,7 +254,7 @@ def autocast(precision: str, device: torch.device) -> contextlib.AbstractContext
 @contextlib.contextmanager
 def logs(stage: Finetune | Pretrain, out: Path, how: How, steps: int):
     """Where rows of the curves go while a stage trains: its progress, and its W&B run."""
-    progress = Progress(out, stage.what, steps)
+    progress = Progress(out, str(stage), steps)
     with contextlib.ExitStack() as stack:
         run = None
         if how.tracking is not None:
@@ -263,7 +263,7 @@ def logs(stage: Finetune | Pretrain, out: Path, how: How, steps: int):
             run = stack.enter_context(
                 how.tracking.run(
                     id=stage.key,
-                    name=stage.what,
+                    name=str(stage),
                     group=how.sweep,
                     job_type=stage.role,
                     tags=[stage.backbone.label],
