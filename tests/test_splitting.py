@@ -17,7 +17,7 @@ from w2sweep.tasks import Example, Skipped
 from w2sweep.values import ConfigError
 
 
-def point(n: int, label: int | str, group: str | None = None, question: str = "", text: str = "text") -> Example:
+def point(n: int, label: int | str, group: str | tuple[str, ...] = (), question: str = "", text: str = "text") -> Example:
     return Example.of(f"{text} {n}", label=label, group=group, question=question)
 
 
@@ -120,6 +120,13 @@ def test_forty_large_groups_of_one_class_each_fill_every_split():
         asked = Sizes(supervisor=2000, student=2000, validation=300, test=1000)
         splits, _ = split(points, asked, seed)
         assert all(len(splits[name]) == getattr(asked, name) for name in SPLITS)
+
+
+def test_examples_that_share_any_of_their_groups_stay_together():
+    chain = [Example.of(f"pair {n}", label=n % 2, group=(f"scenario {n}", f"scenario {n + 1}")) for n in range(10)]
+    splits, manifest = split(chain + [point(n, n % 2) for n in range(50)], SMALL, seed=0)
+    assert sum(any(e in chain for e in kept) for kept in splits.values()) == 1
+    assert manifest["offered"]["groups"] == 51
 
 
 def test_completions_need_no_balance():

@@ -133,20 +133,17 @@ def _assign(items: Sequence[Item], sizes: Sizes, rng: random.Random) -> dict[str
     A group counts half while it is placed (Sainte-Lague's rule, which favours neither small splits nor large), and a
     split that has none of a class goes first, so that a few large groups are enough.
     """
-    groups: dict[str, list[Item]] = defaultdict(list)
-    for item in items:
-        groups[item[0].group].append(item)
+    groups = _groups(items)
     if len(groups) < len(SPLITS):
         raise ConfigError(
             f"the examples form {len(groups)} groups, but a group is never split, so {len(SPLITS)} are needed"
         )
-    order = list(groups.values())
-    rng.shuffle(order)
+    rng.shuffle(groups)
 
     shares: dict[str, list[Item]] = {name: [] for name in SPLITS}
     have: dict[str, Counter[int | str]] = {name: Counter() for name in SPLITS}
     total = Counter(_class(e) for item in items for e in item)
-    for group in order:
+    for group in groups:
         counts = Counter(_class(e) for item in group for e in item)
 
         def filled(name: str, counts: Counter[int | str] = counts) -> tuple[bool, float]:
@@ -158,6 +155,26 @@ def _assign(items: Sequence[Item], sizes: Sizes, rng: random.Random) -> dict[str
         shares[name].extend(group)
         have[name] += counts
     return shares
+
+
+def _groups(items: Sequence[Item]) -> list[list[Item]]:
+    """Items that share a group, directly or through others (union-find), in the order of their first ones."""
+    parent: dict[str, str] = {}
+
+    def root(name: str) -> str:
+        while (above := parent.setdefault(name, name)) != name:
+            parent[name] = parent[above]
+            name = above
+        return name
+
+    for item in items:
+        first, *others = item[0].group.split("\n")
+        for name in others:
+            parent[root(name)] = root(first)
+    groups: dict[str, list[Item]] = defaultdict(list)
+    for item in items:
+        groups[root(item[0].group.partition("\n")[0])].append(item)
+    return list(groups.values())
 
 
 def _class(e: Example) -> int | str:
@@ -208,9 +225,9 @@ def _check(splits: dict[str, list[Example]]) -> None:
     """What everything else rests on, so it is looked at in every run and not only in tests."""
     home: dict[str, str] = {}
     for name, examples in splits.items():
-        for e in examples:
-            if home.setdefault(e.group, name) != name:
-                raise RuntimeError(f"group {e.group} is in two splits, {home[e.group]} and {name}")
+        for group in (group for e in examples for group in e.group.split("\n")):
+            if home.setdefault(group, name) != name:
+                raise RuntimeError(f"group {group} is in two splits, {home[group]} and {name}")
 
 
 def _manifest(
@@ -234,7 +251,7 @@ def _summary(examples: Sequence[Example]) -> dict[str, Any]:
     classes = Counter(e.label for e in examples if isinstance(e.label, int))
     return {
         "n": len(examples),
-        "groups": len({e.group for e in examples}),
+        "groups": len(_groups([(e,) for e in examples])),
         "classes": {str(c): n for c, n in sorted(classes.items())},
         "chars": {"min": min(lengths), "median": median(lengths), "max": max(lengths)},
     }

@@ -7,7 +7,7 @@ import hashlib
 import importlib
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, ClassVar, Literal
 
 from w2sweep.values import ConfigError, value
@@ -22,7 +22,8 @@ class Example:
     id: str
     """A hash of the raw text."""
     group: str
-    """Question, passage, game, ...: a group never straddles two splits."""
+    """Question, passage, game, ...: a group never straddles two splits. On several lines, several groups: whatever shares
+    one of them stays together."""
     views: tuple[str, ...]
     """One text (NLP, chess), or two (reward: each response after its dialogue)."""
     label: int | str
@@ -31,13 +32,13 @@ class Example:
     """Shared by the points of one question, which `Splits` cuts to as many of each class. "": a single point."""
 
     @staticmethod
-    def of(*views: str, label: int | str, group: str | None = None, question: str = "") -> Example:
-        """An example with its id. `group` may be a long text, whose case, blanks and punctuation do not count; with no
-        group the example is a group of its own."""
+    def of(*views: str, label: int | str, group: str | Sequence[str] = (), question: str = "") -> Example:
+        """An example with its id. `group` is one text or several that it shares with others: their case, blanks and
+        punctuation do not count. With none the example is a group of its own."""
         id = digest("\0".join(views))
-        return Example(
-            id, id if group is None else digest(normalized(group)), views, label, question and digest(question)
-        )
+        shared = [group] if isinstance(group, str) else group
+        groups = "\n".join(digest(normalized(text)) for text in shared) or id
+        return Example(id, groups, views, label, question and digest(question))
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

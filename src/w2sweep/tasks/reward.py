@@ -73,3 +73,32 @@ def hh_rlhf(row: Row) -> Iterator[Pair | Skipped]:
     else:
         prompt = turn.join([*chosen[:shared], ""])
         yield Pair(prompt, turn.join(chosen[shared:]), turn.join(rejected[shared:]), group=chosen[0])
+
+
+def shp(row: Row) -> Iterator[Pair | Skipped]:
+    """Stanford Human Preferences: two answers to a post, the better one by votes. `labels` is 1 where A is it."""
+    first, second = row["human_ref_A"], row["human_ref_B"]
+    if row["score_A"] == row["score_B"]:
+        yield Skipped("tie")
+    else:
+        chosen, rejected = (first, second) if row["labels"] else (second, first)
+        yield Pair(f"{row['history']}\n\nAnswer: ", chosen, rejected, group=row["post_id"])
+
+
+def ultrafeedback(row: Row) -> Iterator[Pair | Skipped]:
+    """UltraFeedback, binarized: the best by GPT-4's score, and another answer at random. Both are whole conversations."""
+    if row["score_chosen"] == row["score_rejected"]:
+        yield Skipped("tie")
+    else:
+        chosen, rejected = row["chosen"][-1]["content"], row["rejected"][-1]["content"]
+        yield Pair(f"User: {row['prompt']}\n\nAssistant: ", chosen, rejected, group=row["prompt"])
+
+
+def summaries(row: Row) -> Iterator[Pair | Skipped]:
+    """OpenAI's comparisons of two summaries of a post or an article. `choice` is the position of the better one."""
+    info, texts = row["info"], [summary["text"].strip() for summary in row["summaries"]]
+    if row["choice"] not in (0, 1):
+        raise row.wrong("choice", f"found {row['choice']!r:.40}, expected 0 or 1")
+    text = info.get("post") or info.get("article") or ""
+    prompt = f"{info.get('title') or ''}\n{text}\n\nSummary: ".lstrip()
+    yield Pair(prompt, texts[row["choice"]], texts[1 - row["choice"]], group=info.get("id") or text)

@@ -8,7 +8,7 @@ import hashlib
 import json
 import sys
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import IO, Annotated, Any
@@ -79,21 +79,23 @@ class Hub(Source):
     """A commit, so that the data stay the same."""
     aliases: Names = ()
     """Other names of the same data, on the hub and in local folders."""
+    limit: int | None = None
+    """At most so many rows of each split, evenly spread, of those that have millions."""
     root: str | None = None
     """A folder `<root>/<org>/<name>/<config or default>/<split>.parquet`, or with a `mirror.json` that lists files."""
 
     def rows(self) -> Iterator[Row]:
-        if self.root is not None:
-            for split, file in self.files().items():
-                yield from _parquet_rows(file, f"{self.dataset}/{split} ({file})")
-        else:
+        if self.root is None:
             for split in self.splits:
                 yield from self._download(split)
+        else:
+            for split, file in self.files().items():
+                yield from _parquet_rows(file, f"{self.dataset}/{split} ({file})", self.limit)
 
     def identity(self) -> Any:
-        if self.root is None:
-            return {"dataset": self.dataset, "config": self.config, "splits": self.splits, "revision": self.revision}
-        return {"dataset": self.dataset, "files": {split: checksum(file) for split, file in self.files().items()}}
+        fields = (self.dataset, self.config, self.splits, self.revision)
+        files = {split: checksum(file) for split, file in self.files().items()} if self.root is not None else None
+        return {"hub": fields if files is None else files, "limit": self.limit}
 
     def files(self) -> dict[str, Path]:
         """The local file of each split that is there."""
@@ -133,8 +135,7 @@ class Hub(Source):
                 "check the network, or give a folder that has it (data_root=PATH)"
             )
         batches = table.with_format("arrow").iter(1000)
-        rows = (row for batch in batches for row in batch.to_pylist())
-        yield from (Row(row, f"{self.dataset}/{split}", n) for n, row in enumerate(rows, 1))
+        yield from _numbered(batches, len(table), f"{self.dataset}/{split}", self.limit)
 
 
 @value
@@ -185,23 +186,28 @@ def _laid_out(root: Path, source: Hub) -> dict[str, Path]:
     return {}
 
 
-def _parquet_rows(path: Path, label: str) -> Iterator[Row]:
+def _parquet_rows(path: Path, label: str, limit: int | None = None) -> Iterator[Row]:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     try:
-        file = pq.ParquetFile(path)
-        number = 0
-        for batch in file.iter_batches(1000):
-            for values in batch.to_pylist():
-                number += 1
-                yield Row(values, label, number)
-    except FileNotFoundError:
-        raise ConfigError(f"no file {path}") from None
+        with pq.ParquetFile(path) as file:
+            yield from _numbered(file.iter_batches(1000), file.metadata.num_rows, label, limit)
     except (pa.ArrowException, OSError) as error:
-        raise ConfigError(
-            f"{path} is no whole parquet file ({str(error).splitlines()[0][:120]}): get it again"
-        ) from None
+        reason = str(error).splitlines()[0][:120]
+        raise ConfigError(f"{path} is no whole parquet file ({reason}): get it again") from None
+
+
+def _numbered(batches: Iterable[Any], n_rows: int, label: str, limit: int | None) -> Iterator[Row]:
+    """The rows of Arrow tables, numbered from 1; of more than `limit`, as many as that, evenly spread."""
+    kept = min(limit or n_rows, n_rows)
+    start = 0
+    for batch in batches:
+        # row n is kept where n * kept / n_rows passes a whole number
+        wanted = [i for i in range(len(batch)) if (start + i + 1) * kept // n_rows > (start + i) * kept // n_rows]
+        rows = batch.to_pylist() if len(wanted) == len(batch) else batch.take(wanted).to_pylist()
+        yield from (Row(row, label, start + i + 1) for i, row in zip(wanted, rows, strict=True))
+        start += len(batch)
 
 
 def _csv_rows(path: Path, label: str) -> Iterator[Row]:
