@@ -1,21 +1,32 @@
 from __future__ import annotations
 
+import csv
 import json
-from collections.abc import Iterable, Mapping
-from itertools import product
+import shutil
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from html.parser import HTMLParser
+from itertools import combinations, product
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 from safetensors.numpy import save_file
 
+from w2sweep.report import Report, main, report
+
+TASKS = {"sentiment": "nlp", "preference": "reward", "mate": "chess"}
 LADDER = {"nano": 1.7e3, "micro": 7e3, "mini": 2.6e4, "small": 1.0e5}
+TWO_RUNGS = {"nano": 1.7e3, "small": 1.0e5}
 
 
 def fake_sweep(
     path: Path,
     *,
-    tasks: Mapping[str, str] = {"sentiment": "nlp", "preference": "reward", "mate": "chess"},
+    tasks: Mapping[str, str] = TASKS,
     ladder: Mapping[str, float] = LADDER,
     methods: Iterable[str] = ("naive", "confidence"),
     variants: Iterable[str] = ("",),
@@ -31,7 +42,7 @@ def fake_sweep(
             continue
         place = {"task": task, "ladder": "lab", "weak": weak, "strong": strong, "method": method, "seed": seed}
         place |= {"variant": variant, "family": tasks[task]}
-        folder = path / ",".join(f"{k}={v}" for k, v in place.items() if k != "family")
+        folder = path / ",".join(f"{k}={v}" for k, v in place.items() if k != "family").replace("/", "_")
         folder.mkdir(parents=True)
         cells.append({"dir": folder.name, "overrides": []})
         i, j = list(ladder).index(weak), list(ladder).index(strong)
@@ -88,3 +99,251 @@ def finished(
 
 def write(file: Path, content: Mapping[str, Any]) -> None:
     file.write_text(json.dumps(content), encoding="utf-8")
+
+
+class Tags(HTMLParser):
+    """Which tags and attributes a page has, and whether each opened tag is closed in its turn."""
+
+    VOID = frozenset({"meta", "br", "hr", "img", "link", "input"})
+
+    def __init__(self, page: str):
+        super().__init__()
+        self.open: list[str] = []
+        self.seen: Counter[str] = Counter()
+        self.attributes: list[tuple[str, str]] = []
+        self.words: list[str] = []
+        self.feed(page)
+        self.close()
+
+    def handle_starttag(self, tag, attrs):
+        self.seen[tag] += 1
+        self.attributes += [(name, value or "") for name, value in attrs]
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        self.seen[tag] += 1
+        self.attributes += [(name, value or "") for name, value in attrs]
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.words.append(data)
+
+
+def read_csv(file: Path) -> list[dict[str, str]]:
+    with file.open(encoding="utf-8", newline="") as lines:
+        return list(csv.DictReader(lines))
+
+
+def cell(sweep: Path, **place: object) -> Path:
+    """The folder of the one cell that lies there."""
+    (found,) = [f for f in sweep.iterdir() if all(f"{k}={v}" in f.name.split(",") for k, v in place.items())]
+    return found
+
+
+def fail(folder: Path, reason: str, traceback: str = "Traceback ...") -> None:
+    place = {k: v for k, v in json.loads((folder / "cell.json").read_text()).items() if k in PLACE}
+    (folder / "cell.json").unlink()
+    write(folder / "failure.json", place | {"reason": reason, "error": "ValueError", "traceback": traceback})
+
+
+PLACE = ("task", "family", "ladder", "weak", "strong", "method", "seed", "variant")
+NANO_SMALL = {"task": "sentiment", "weak": "nano", "strong": "small", "method": "naive"}
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Report:
+    return report(fake_sweep(tmp_path_factory.mktemp("sweeps") / "quickstart"))
+
+
+def test_cells_csv_has_a_line_a_cell(made: Report):
+    cells = read_csv(made.page.parent / "cells.csv")
+    assert Counter(c["status"] for c in cells) == {"finished": 60, "skipped": 100}
+    assert list(cells[0])[:6] == ["task", "ladder", "weak", "strong", "method", "seed"]
+    first = cells[0]
+    weak, student, ceiling = (float(first[f"{role}_accuracy"]) for role in ("weak", "student", "ceiling"))
+    assert float(first["pgr"]) == pytest.approx((student - weak) / (ceiling - weak))
+    assert first["strong_size"] == "7000"
+    assert {c["mark_legality"] for c in cells if c["task"] == "mate" and c["status"] == "finished"} == {"0.97"}
+    assert all(c["reason"].startswith("weak ") for c in cells if c["status"] == "skipped")
+
+
+def test_summary_csv_is_over_seeds_and_agrees_with_the_cells(made: Report):
+    rows = read_csv(made.page.parent / "summary.csv")
+    assert len(rows) == 6 * (2 + 2 + 1)  # pairs of rungs x (methods of each task)
+    cells = [c for c in read_csv(made.page.parent / "cells.csv") if NANO_SMALL.items() <= c.items()]
+    (row,) = [r for r in rows if NANO_SMALL.items() <= r.items()]
+    students = [float(c["student_accuracy"]) for c in cells]
+    assert row["seeds"] == "2"
+    assert float(row["student_accuracy"]) == pytest.approx(sum(students) / 2)
+    assert float(row["student_accuracy_se"]) == pytest.approx(abs(students[0] - students[1]) / 2)
+    assert float(row["pgr_low"]) < float(row["pgr"]) < float(row["pgr_high"])
+
+
+def test_rows_are_in_the_order_of_the_sweep_and_of_the_ladder(made: Report):
+    rows = made.rows
+    assert list(dict.fromkeys(r["task"] for r in rows)) == ["sentiment", "preference", "mate"]
+    naive = [(r["weak"], r["strong"]) for r in rows if r["task"] == "mate"]
+    assert naive == list(combinations(LADDER, 2))
+
+
+def test_methods_are_compared_with_naive_on_the_same_examples(made: Report):
+    by_method = {r["method"]: r for r in made.rows if r["task"] == "sentiment" and r["strong"] == "micro"}
+    naive, confidence = by_method["naive"], by_method["confidence"]
+    assert confidence["over_naive"] == pytest.approx(confidence["student_accuracy"] - naive["student_accuracy"])
+    assert naive["over_naive"] is None
+
+
+def test_figures_are_there_in_both_formats(made: Report):
+    assert [f.name for f in made.figures] == ["accuracy.png", "pgr.png", "pgr_grid.png"]
+    for png in made.figures:
+        assert png.read_bytes().startswith(b"\x89PNG")
+        drawn = png.with_suffix(".svg").read_text(encoding="utf-8")
+        assert all(f">{task}<" in drawn for task in ("sentiment", "preference", "mate"))
+
+
+def test_the_same_sweep_gives_the_same_bytes(made: Report, tmp_path: Path):
+    again = report(fake_sweep(tmp_path / "quickstart"))
+    for file in made.page.parent.iterdir():
+        assert file.read_bytes() == (again.page.parent / file.name).read_bytes(), file.name
+
+
+def test_the_page_is_whole_and_needs_no_network(made: Report):
+    page = made.page.read_text(encoding="utf-8")
+    tags = Tags(page)
+    assert tags.open == []
+    assert tags.seen["svg"] == 3
+    ids = [value for name, value in tags.attributes if name == "id"]
+    assert len(ids) == len(set(ids))
+    loaded = [v for name, v in tags.attributes if name in ("src", "href", "xlink:href")]
+    assert not [v for v in loaded if "//" in v]
+    assert "@import" not in page
+    assert "w2sweep -cn quickstart seed=0,1" in page
+    assert "2 seeds, 400 test examples each" in page
+
+
+def test_what_failed_was_skipped_or_is_missing_is_listed_and_escaped(tmp_path: Path):
+    sweep = fake_sweep(tmp_path / "<b>sweep", tasks={"sentiment": "nlp"})
+    fail(cell(sweep, **NANO_SMALL, seed=0), "1 < 2", "Traceback\n<script>alert(1)</script>")
+    (cell(sweep, **NANO_SMALL, seed=1) / "cell.json").unlink()
+    damaged = cell(sweep, **NANO_SMALL | {"method": "confidence"}, seed=1) / "correct.safetensors"
+    damaged.write_bytes(damaged.read_bytes()[:40])
+    made = report(sweep)
+    assert [f.reason[:17] for f in made.failures] == ["1 < 2", "unreadable result"]
+    assert len(made.sweep.pending) == 1
+    assert len(made.skipped) == 40
+    tags = Tags(made.page.read_text(encoding="utf-8"))
+    text = " ".join(tags.words)
+    assert tags.open == []
+    assert tags.seen["script"] == 1
+    assert tags.seen["b"] == 1 + len(made.figures)  # the count of failures, and the figures' titles
+    assert "1 < 2" in text
+    assert "<script>alert(1)</script>" in text
+    (row,) = [r for r in made.rows if r["strong"] == "small" and r["weak"] == "nano"]  # confidence, from one seed
+    assert (row["seeds"], row["student_accuracy_se"]) == (1, None)
+
+
+def test_a_gap_of_zero_is_said_and_drawn_not_dropped(tmp_path: Path):
+    sweep = fake_sweep(tmp_path / "gapless", tasks={"sentiment": "nlp"}, methods=["naive"], gap=-0.1)
+    made = report(sweep)
+    undefined = [r for r in made.rows if r["pgr"] is None]
+    assert undefined
+    assert all(r["pgr_undefined"].startswith("ceiling 0.") for r in undefined)
+    assert (made.page.parent / "pgr_grid.svg").read_text(encoding="utf-8").count(">undefined<") == len(undefined)
+
+
+def test_variants_are_never_averaged_together(tmp_path: Path):
+    variants = ["loss.alpha_max=0.5", "loss.alpha_max=0.75"]
+    sweep = fake_sweep(
+        tmp_path / "s", tasks={"sentiment": "nlp"}, methods=["confidence"], variants=variants, ladder=TWO_RUNGS
+    )
+    made = report(sweep)
+    assert [(r["variant"], r["seeds"]) for r in made.rows] == [(v, 2) for v in variants]
+    assert f"confidence ({variants[1]})" in (made.page.parent / "pgr.svg").read_text(encoding="utf-8")
+
+
+def test_many_tasks_are_wrapped_and_their_median_is_shown(tmp_path: Path):
+    tasks = {f"task{i}": "nlp" for i in range(7)}
+    made = report(fake_sweep(tmp_path / "s", tasks=tasks, methods=["naive"], ladder=TWO_RUNGS, seeds=1))
+    first, *others = made.rows
+    assert first["task"] == "median across NLP tasks"
+    assert first["student_accuracy"] == sorted(r["student_accuracy"] for r in others)[3]
+    assert [f.name for f in made.figures] == ["accuracy-naive.png", "pgr-from-nano.png"]
+
+
+def test_rungs_without_compute_and_names_like_markup_are_drawn(tmp_path: Path):
+    sweep = fake_sweep(
+        tmp_path / "s", tasks={"a$b_$<x>&y": "nlp"}, ladder={"r[0]": 0.0, "r$1$": 1e4, "r/2": 1e5}, seeds=1
+    )
+    made = report(sweep)
+    assert "a$b_$&lt;x&gt;&amp;y" in (made.page.parent / "accuracy.svg").read_text(encoding="utf-8")
+
+
+def test_a_second_report_leaves_no_figure_of_the_first(tmp_path: Path):
+    sweep = fake_sweep(tmp_path / "s", tasks={"sentiment": "nlp"}, ladder=TWO_RUNGS)
+    (sweep / "report").mkdir()
+    (sweep / "report" / "pgr_grid.svg").touch()
+    report(sweep)
+    assert not (sweep / "report" / "pgr_grid.svg").exists()
+
+
+def test_a_sweep_without_its_plan_is_read_from_its_cells(tmp_path: Path):
+    sweep = fake_sweep(tmp_path / "s", tasks={"sentiment": "nlp"}, ladder=TWO_RUNGS)
+    (sweep / "sweep.json").unlink()
+    assert len(report(sweep).rows) == 2
+
+
+def test_the_command_prints_the_table_and_says_where_the_page_is(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    sweep = fake_sweep(tmp_path / "s", tasks={"[red]x[/]": "nlp"}, ladder=TWO_RUNGS)
+    assert main([str(sweep)]) == 0
+    said = capsys.readouterr().out
+    assert "[red]x[/]" in said
+    assert "± one standard error over seeds" in said
+    assert said.splitlines()[-1] == f"report   {sweep / 'report' / 'index.html'}"
+    fail(cell(sweep, weak="nano", strong="small", method="naive", seed=0), "out of memory")
+    assert main([str(sweep)]) == 1
+    assert "failed   [red]x[/]: small <- nano on lab, naive, seed 0: out of memory\n" in capsys.readouterr().out
+
+
+def nothing(sweep: Path) -> None:
+    shutil.rmtree(sweep)
+    sweep.mkdir()
+
+
+def all_failed(sweep: Path) -> None:
+    for file in sweep.glob("*/correct.safetensors"):
+        fail(file.parent, "out of memory")
+
+
+def torn_plan(sweep: Path) -> None:
+    (sweep / "sweep.json").write_text('{"name": ')
+
+
+@pytest.mark.parametrize(
+    ("spoil", "said"),
+    [
+        (shutil.rmtree, "no folder"),
+        (nothing, "is no sweep: it has neither sweep.json nor cells"),
+        (all_failed, "no finished cell in"),
+        (torn_plan, "sweep.json is damaged"),
+    ],
+)
+def test_what_cannot_be_reported_is_said_in_one_line(
+    spoil: Callable[[Path], None], said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    sweep = fake_sweep(tmp_path / "s", tasks={"sentiment": "nlp"}, ladder=TWO_RUNGS)
+    spoil(sweep)
+    assert main([str(sweep)]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("w2sweep-report: ")
+    assert said in error
+    assert error.count("\n") == 1
+
+
+def test_the_help_does_not_import_matplotlib():
+    code = "import sys; from w2sweep.report import main\ntry: main(['--help'])\nfinally: print(sorted(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "outputs/sweeps/<name>" in done.stdout
+    assert not {"'matplotlib'", "'torch'", "'jinja2'", "'rich'"} & set(done.stdout.replace(",", " ").split())

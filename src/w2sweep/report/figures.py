@@ -181,7 +181,15 @@ class Accuracy(Plot):
     def panel(self, ax: Axes, rows: Sequence[Row]) -> None:
         x = compute_axis(ax, self.ladders[rows[0].ladder], self.rungs(rows[0], "weak", "strong"))
         ceilings = {r.strong: r for r in sorted(rows, key=lambda r: r.seeds)}.values()
-        errorbar(ax, x, [(r.strong, r.ceiling_accuracy, r.ceiling_accuracy_se) for r in ceilings], color=INK, ls="--")
+        errorbar(
+            ax,
+            x,
+            [(r.strong, r.ceiling_accuracy, r.ceiling_accuracy_se) for r in ceilings],
+            color=INK,
+            ls="--",
+            marker="_",
+            ms=8,
+        )
         for weak in distinct(r.weak for r in rows):
             color, mine = self.supervisor_color(weak), [r for r in rows if r.weak == weak]
             start = max(mine, key=lambda r: r.seeds)
@@ -196,7 +204,7 @@ class Accuracy(Plot):
             Line2D([], [], color=self.supervisor_color(w), marker="o", label=f"from {w}") for w in self.supervisors
         ]
         own = Line2D([], [], color=FAINT, marker="o", mfc="white", ms=6, ls="", label="supervisor itself")
-        return [*lines, own, Line2D([], [], color=INK, ls="--", label="ceiling")]
+        return [*lines, own, Line2D([], [], color=INK, ls="--", marker="_", ms=8, label="ceiling")]
 
     @property
     def caption(self) -> str:
@@ -249,8 +257,11 @@ class Recovery(Plot):
         ax.plot(x, y, marker="x" if pgr is None else "^" if pgr > 0 else "v", **style)
         if pgr is not None:
             low, high = ax.get_xlim()
-            side = "left" if x * x < low * high else "right"  # towards the middle of the panel
-            ax.text(x, y, f"   {pgr:.1f}   ", ha=side, va="center", fontsize=7, **style)
+            side, offset = ("left", 5) if x * x < low * high else ("right", -5)  # towards the middle of the panel
+            ax.annotate(
+                f"{pgr:.1f}", (x, y), (offset, 0), style["transform"], "offset points",
+                color=style["color"], ha=side, va="center", fontsize=7,
+            )  # fmt: skip
 
     def legend(self) -> list[Line2D]:
         lines = [Line2D([], [], color=c, marker=m, label=n) for n in self.methods for c, m in [self.look(n)]]
@@ -356,7 +367,7 @@ def compute_axis(ax: Axes, ladder: Mapping[str, Rung], shown: Sequence[str]) -> 
     compute = {name: rung.compute for name, rung in ladder.items()}
     if min(compute.values()) > 0:
         x = {name: c / max(compute.values()) for name, c in compute.items()}
-        names = [f"{name}\n{x[name]:.2g}" for name in shown]
+        names = [f"{name}\n{x[name]:.2g}".replace("e-0", "e-") for name in shown]
     else:
         x = {name: 10.0**i for i, name in enumerate(ladder)}
         names = list(shown)
