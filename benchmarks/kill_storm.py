@@ -1,0 +1,166 @@
+"""Kills random workers of a sweep, and compares what is left with an undisturbed run.
+
+    python benchmarks/kill_storm.py outputs/storm --workers 4 --kills 20 -- \
+        w2sweep -m task=sentiment weak=nano,micro strong=micro,mini seed=0,1 store={store} hydra.sweep.dir={folder}
+
+`{store}` is the store that all workers share, `{folder}` a folder of each worker's own. The command runs once
+undisturbed; then `--workers` copies run at once on another store, and now and then a random one is killed (SIGKILL) and
+started again, until there were `--kills` of them; the rest may finish. Exit code 0: every result is there, each file
+identical to the undisturbed run's, every execution accounted for, and no working directory left.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from w2sweep.store import Store
+
+
+@dataclass
+class Storm:
+    """Copies of a command, of which a random one is killed every so often."""
+
+    command: list[str]
+    root: Path
+    kills: int
+    every_s: float
+    seed: int = 0
+    killed: list[int] = field(default_factory=list)
+    """The process ids."""
+
+    def run(self, workers: int) -> None:
+        """Until all finished.
+
+        Raises:
+            RuntimeError: a worker failed by itself.
+        """
+        chance = random.Random(self.seed)
+        running = {i: self.start(i) for i in range(workers)}
+        due = time.monotonic() + chance.expovariate(1 / self.every_s)
+        try:
+            while running:
+                time.sleep(0.01)
+                if time.monotonic() > due and len(self.killed) < self.kills:
+                    self.kill(running, chance.choice(list(running)))
+                    due = time.monotonic() + chance.expovariate(1 / self.every_s)
+                for i in [i for i, worker in running.items() if worker.poll() is not None]:
+                    if code := running.pop(i).returncode:
+                        raise RuntimeError(f"worker {i} failed with exit code {code}: see {self.root / f'{i}.log'}")
+        finally:
+            for worker in running.values():
+                worker.kill()
+                worker.wait()
+
+    def start(self, i: int) -> subprocess.Popen[bytes]:
+        """Worker `i`, in a process group of its own."""
+        command = [a.format(store=self.root / "store", folder=self.root / f"worker{i}") for a in self.command]
+        self.root.mkdir(parents=True, exist_ok=True)
+        with (self.root / f"{i}.log").open("ab") as said:
+            return subprocess.Popen(command, stdout=said, stderr=said, start_new_session=True)
+
+    def kill(self, running: dict[int, subprocess.Popen[bytes]], i: int) -> None:
+        """Kills worker `i` with all its children, and starts it again."""
+        worker = running[i]
+        if worker.poll() is None:
+            os.killpg(worker.pid, signal.SIGKILL)
+            if worker.wait() == -signal.SIGKILL:
+                self.killed.append(worker.pid)
+                running[i] = self.start(i)
+
+
+@dataclass
+class Account:
+    """Who ran what, from the journal and from the record beside each result."""
+
+    distinct: int
+    executed: int
+    interrupted: int
+    adopted: int
+    unexplained: list[str]
+    """Executions that neither made a result nor were killed."""
+
+    @classmethod
+    def of(cls, root: Path, killed: list[int]) -> Account:
+        """Of the store at `root`, where the processes `killed` were."""
+        lines = Store(root, mode="read-only").journal()
+        starts = {(line["stage"], line["lease"]): line["pid"] for line in lines if line["event"] == "start"}
+        made = {(name, record["lease"]) for name, record in records(root).items()}
+        futile = {execution: pid for execution, pid in starts.items() if execution not in made}
+        unexplained = [f"{name} by {pid}" for (name, _), pid in futile.items() if pid not in killed]
+        unexplained += [f"{name} was made by nobody" for name, _ in made - starts.keys()]
+        adopted = Counter(line["event"] for line in lines)["adopted"]
+        return cls(len(made), len(starts), len(futile), adopted, unexplained)
+
+    def __str__(self) -> str:
+        sign = "=" if self.executed == self.distinct + self.interrupted else "!="
+        return (
+            f"executed {self.executed} {sign} {self.distinct} distinct + {self.interrupted} interrupted; "
+            f"{self.adopted} resumed from a checkpoint; {len(self.unexplained)} unexplained"
+        )
+
+
+def records(root: Path) -> dict[str, dict]:
+    """The record beside each result, by the stage's name."""
+    files = sorted(root.glob("*/[!.]*/stage.json"))
+    return {str(f.parent.relative_to(root)): json.loads(f.read_text("utf-8")) for f in files}
+
+
+def differences(expected: Path, found: Path) -> list[str]:
+    """Where two stores differ: results, their files, and the contents of these but for the records' times and hosts."""
+    ours, theirs = records(expected), records(found)
+    said = [f"{name} is only in one of them" for name in sorted(ours.keys() ^ theirs.keys())]
+    for name in ours.keys() & theirs.keys():
+        here, there = contents(expected / name), contents(found / name)
+        files = sorted(here.keys() | there.keys())
+        said += [f"{name}/{file} differs" for file in files if here.get(file) != there.get(file)]
+    return said + [f"{left.relative_to(found)} was left" for left in leftovers(found)]
+
+
+def contents(result: Path) -> dict[str, bytes]:
+    """The files of a result but for its record."""
+    files = (f for f in result.rglob("*") if f.is_file() and f != result / "stage.json")
+    return {str(f.relative_to(result)): f.read_bytes() for f in files}
+
+
+def leftovers(root: Path) -> list[Path]:
+    """Working directories, and half-written failures."""
+    return [p for p in root.glob("*/.*") if ".lease." not in p.name and p.name != ".clock"]
+
+
+def main() -> int:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("root", type=Path, help="a folder for both runs; emptied first")
+    parser.add_argument("--workers", type=int, default=4)
+    parser.add_argument("--kills", type=int, default=20)
+    parser.add_argument("--every", type=float, default=5.0, help="mean seconds between two kills")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("command", nargs="+")
+    given = parser.parse_args()
+    shutil.rmtree(given.root, ignore_errors=True)
+    root = given.root.absolute()
+    calm = Storm(given.command, root / "calm", kills=0, every_s=1)
+    storm = Storm(given.command, root / "storm", given.kills, given.every, given.seed)
+    for name, run, workers in (("undisturbed", calm, 1), ("storm", storm, given.workers)):
+        started = time.monotonic()
+        run.run(workers)
+        account = Account.of(run.root / "store", run.killed)
+        print(f"{name}: {workers} workers, {len(run.killed)} kills, {time.monotonic() - started:.0f} s: {account}")
+    wrong = [*account.unexplained, *differences(calm.root / "store", storm.root / "store")]
+    print("\n".join(wrong) or f"{account.distinct} results, each identical to the undisturbed run's; nothing left over")
+    return 1 if wrong or len(storm.killed) < given.kills else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
