@@ -11,7 +11,7 @@ from markupsafe import Markup
 
 from w2sweep.report.cells import Sweep
 from w2sweep.report.summary import Row
-from w2sweep.report.table import columns
+from w2sweep.report.table import LEGEND, columns
 
 if TYPE_CHECKING:
     from w2sweep.report.figures import Drawing
@@ -24,7 +24,7 @@ def render(sweep: Sweep, rows: Sequence[Row], drawings: Sequence[Drawing]) -> st
         trim_blocks=True, lstrip_blocks=True,
     )  # fmt: skip
     return pages.get_template("page.html").render(
-        sweep=sweep, rows=rows, columns=columns(rows), figures=[(d, inline(d)) for d in drawings]
+        sweep=sweep, rows=rows, columns=columns(rows), legend=LEGEND, figures=[(d, inline(d)) for d in drawings]
     )
 
 
