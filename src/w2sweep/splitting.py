@@ -37,7 +37,7 @@ def split(
     dropped: Counter[str] = Counter()
     offered = _offered(rows, dropped)
     classes = _classes(offered)
-    items = list(_distinct(_short(_items(offered, classes, dropped), sizes.max_chars, dropped), dropped))
+    items = list(_distinct(_usable(_items(offered, classes, dropped), sizes.max_chars, dropped), dropped))
 
     rng = random.Random(seed)
     shares = _assign(items, sizes, rng)
@@ -93,12 +93,15 @@ def _classes(examples: Sequence[Example]) -> list[int]:
     return classes
 
 
-def _short(items: Iterable[Item], max_chars: int, dropped: Counter[str]) -> Iterator[Item]:
+def _usable(items: Iterable[Item], max_chars: int, dropped: Counter[str]) -> Iterator[Item]:
     for item in items:
-        if max(len(v) for e in item for v in e.views) <= max_chars:
-            yield item
-        else:
+        lengths = [len(v) if v.strip() else 0 for e in item for v in e.views]
+        if min(lengths) == 0:
+            dropped["empty text"] += len(item)
+        elif max(lengths) > max_chars:
             dropped[f"longer than {max_chars:,} characters"] += len(item)
+        else:
+            yield item
 
 
 def _distinct(items: Iterable[Item], dropped: Counter[str]) -> Iterator[Item]:

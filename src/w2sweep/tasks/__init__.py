@@ -22,8 +22,8 @@ class Example:
     id: str
     """A hash of the raw text."""
     group: str
-    """Question, passage, game, ...: a group never straddles two splits. On several lines, several groups: whatever shares
-    one of them stays together."""
+    """Question, passage, game, ...: a group never straddles two splits. On several lines, several groups: whatever
+    shares one of them stays together."""
     views: tuple[str, ...]
     """One text (NLP, chess), or two (reward: each response after its dialogue)."""
     label: int | str

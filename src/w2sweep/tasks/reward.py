@@ -86,7 +86,7 @@ def shp(row: Row) -> Iterator[Pair | Skipped]:
 
 
 def ultrafeedback(row: Row) -> Iterator[Pair | Skipped]:
-    """UltraFeedback, binarized: the best by GPT-4's score, and another answer at random. Both are whole conversations."""
+    """UltraFeedback, binarized: the best answer by GPT-4's score, and another at random; both as conversations."""
     if row["score_chosen"] == row["score_rejected"]:
         yield Skipped("tie")
     else:

@@ -8,10 +8,10 @@ import hashlib
 import json
 import sys
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import lru_cache
 from pathlib import Path
-from typing import IO, Annotated, Any
+from typing import IO, Annotated, Any, Literal
 
 from pydantic import BeforeValidator
 
@@ -19,6 +19,8 @@ from w2sweep.values import ConfigError, value
 
 Names = Annotated[tuple[str, ...], BeforeValidator(tuple)]
 """A tuple of strings; a list will do."""
+
+Format = Literal["csv", "jsonl", "parquet"]
 
 
 LONGEST = 200_000
@@ -66,6 +68,10 @@ class Source(ABC):
     def identity(self) -> Any:
         """What the rows are, as JSON."""
 
+    @abstractmethod
+    def where(self) -> str:
+        """Where they come from, once it is known to be there. Raises ConfigError where it is not."""
+
 
 @value
 class Hub(Source):
@@ -97,6 +103,20 @@ class Hub(Source):
         files = {split: checksum(file) for split, file in self.files().items()} if self.root is not None else None
         return {"hub": fields if files is None else files, "limit": self.limit}
 
+    def where(self) -> str:
+        """The dataset, and the local folder or the commit on the hub, which is asked for it."""
+        if self.root is not None:
+            files = self.files()
+            folder = next(iter(files.values())).parent.relative_to(self.root)
+            return f"{folder} ({', '.join(files)}) of {self.root}"
+        from huggingface_hub import HfApi
+
+        try:
+            found = HfApi().dataset_info(self.dataset, revision=self.revision, timeout=10)
+        except Exception as error:
+            raise self._unreachable(error) from None
+        return f"hub: {self.label} at {found.sha}"
+
     def files(self) -> dict[str, Path]:
         """The local file of each split that is there."""
         root = Path(self.root or "")
@@ -122,20 +142,22 @@ class Hub(Source):
         datasets.disable_progress_bars()
         script_free: dict[str, Any] = {"name": self.config, "revision": self.revision}
         converted: dict[str, Any] = {"data_dir": self.config, "revision": "refs/convert/parquet"}
-        failures = []
-        for how in (script_free, converted):
+        try:
+            table = datasets.load_dataset(self.dataset, split=split, **script_free)
+        except Exception as first:  # the hub fails in many ways, and all of them mean: the other way, or no data
             try:
-                table = datasets.load_dataset(self.dataset, split=split, **how)
-                break
-            except Exception as error:  # the hub fails in many ways, and all of them mean the next way, or no data
-                failures.append(str(error).splitlines()[0][:160] if str(error) else type(error).__name__)
-        else:
-            raise ConfigError(
-                f"dataset {self.label}, split {split}, cannot be loaded from the Hugging Face hub ({failures[0]}): "
-                "check the network, or give a folder that has it (data_root=PATH)"
-            )
+                table = datasets.load_dataset(self.dataset, split=split, **converted)
+            except Exception:
+                raise self._unreachable(first) from None
         batches = table.with_format("arrow").iter(1000)
         yield from _numbered(batches, len(table), f"{self.dataset}/{split}", self.limit)
+
+    def _unreachable(self, error: Exception) -> ConfigError:
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        return ConfigError(
+            f"dataset {self.label} cannot be loaded from the Hugging Face hub ({reason:.120}): "
+            "check the network, or give a folder that has it (data_root=FOLDER)"
+        )
 
 
 @value
@@ -143,16 +165,22 @@ class File(Source):
     """A user's own CSV, JSON-lines or parquet file, plain or (CSV, JSON lines) compressed as .gz or .zst."""
 
     path: str
+    format: Format | None = None
+    """None: as the name says."""
 
     def rows(self) -> Iterator[Row]:
-        kind = "".join(s for s in Path(self.path).suffixes if s in _READERS)
-        if kind not in _READERS:
-            raise ConfigError(f"{self.path} is of no known kind: expected a name that ends in {', '.join(_READERS)}")
+        format = self.format or next((s[1:] for s in Path(self.path).suffixes if s[1:] in _READERS), "")
+        if format not in _READERS:
+            raise ConfigError(f"{self.path} is of no known kind: expected a name with .{', .'.join(_READERS)}")
         checksum(self.path)
-        yield from _READERS[kind](Path(self.path), self.path)
+        yield from _READERS[format](Path(self.path), self.path)
 
     def identity(self) -> Any:
         return {"file": checksum(self.path)}
+
+    def where(self) -> str:
+        checksum(self.path)
+        return self.path
 
 
 def _given(source: Any) -> Any:
@@ -235,7 +263,9 @@ def _json_rows(path: Path, label: str) -> Iterator[Row]:
             yield Row(values, label, number)
 
 
-_READERS = {".csv": _csv_rows, ".jsonl": _json_rows, ".parquet": _parquet_rows}
+_READERS: dict[str, Callable[[Path, str], Iterator[Row]]] = {
+    "csv": _csv_rows, "jsonl": _json_rows, "parquet": _parquet_rows
+}  # fmt: skip
 
 
 def open_text(path: Path) -> IO[str]:
