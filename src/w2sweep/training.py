@@ -35,7 +35,9 @@ from w2sweep.model import Net, Probe, Ragged, encode, homegrown, load, parameter
 from w2sweep.predictions import Predictions
 from w2sweep.progress import Progress
 from w2sweep.runtime import How
+from w2sweep.store import identity
 from w2sweep.tasks import Completion, Example, Head
+from w2sweep.tracking import tracked
 from w2sweep.tuning import LinearProbe
 
 if TYPE_CHECKING:
@@ -66,7 +68,7 @@ def pretrain(stage: Pretrain, out: Path, store: Store) -> None:
             loss=CrossEntropy(),
             groups=parameter_groups(net, rung.pretrain_lr, embedding_lr=EMBEDDING_LR),
             lr_factor=learner.cosine_schedule(warmup=min(0.1, 50 / steps), floor=0.05),
-            evaluate=lambda net, device: {"heldout_loss": heldout_loss(net, heldout, context, device)},
+            evaluate=lambda net, device: {"heldout/loss": heldout_loss(net, heldout, context, device)},
             evaluations=5,
         )
         with logs(stage, out, how, steps) as log:
@@ -255,26 +257,15 @@ def autocast(precision: str, device: torch.device) -> contextlib.AbstractContext
 def logs(stage: Finetune | Pretrain, out: Path, how: How, steps: int):
     """Where rows of the curves go while a stage trains: its progress, and its W&B run."""
     progress = Progress(out, str(stage), steps)
-    with contextlib.ExitStack() as stack:
-        run = None
-        if how.tracking is not None:
-            from w2sweep.store import identity
-
-            run = stack.enter_context(
-                how.tracking.run(
-                    id=stage.key,
-                    name=str(stage),
-                    group=how.sweep,
-                    job_type=stage.role,
-                    tags=[stage.backbone.label],
-                    config=identity(stage),
-                )
-            )
+    with tracked(
+        how.tracking, id=stage.key, name=str(stage), group=how.sweep, job_type=stage.role, tags=[stage.backbone.label],
+        config=identity(stage),
+    ) as run:  # fmt: skip
 
         def log(row: dict) -> None:
             progress.advance(row["step"])
-            if run is not None:
-                run.log({k if "/" in k else f"train/{k}": v for k, v in row.items()}, step=row["step"])
+            values = {k if "/" in k else f"train/{k}": v for k, v in row.items() if k not in ("step", "progress")}
+            run.log(values, step=row["step"])
 
         yield log
 
