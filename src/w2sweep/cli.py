@@ -101,7 +101,7 @@ def plan(loader: ConfigLoader, config: DictConfig, arguments: Sequence[str]) -> 
 
 
 def composer(loader: ConfigLoader, config: DictConfig) -> Callable[[Sequence[str]], DictConfig]:
-    """Hydra's `load_sweep_config`, but fast: files take most of the time, so cells that choose the same ones share it."""
+    """Hydra's `load_sweep_config`, but fast: files take most of the time, so cells that choose the same share it."""
     assert isinstance(loader, ConfigLoaderImpl)
     parse = functools.cache(OverridesParser.create(config_loader=loader).parse_override)
 

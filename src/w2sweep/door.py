@@ -47,6 +47,9 @@ class Request:
     runtime: Runtime
     tracking: Tracking | None
 
+    def __post_init__(self) -> None:
+        _ = self.task.head  # a task that reads a file of the user's says now what is wrong with it
+
     @property
     def setting(self) -> Setting:
         """Raises ConfigError where `weak` or `strong` is no rung of the ladder."""

@@ -17,6 +17,7 @@ from typing import Any
 from w2sweep import cells
 from w2sweep.cells import Label
 from w2sweep.door import Request
+from w2sweep.progress import Watch
 from w2sweep.runtime import How
 from w2sweep.setting import Cell
 from w2sweep.store import Store, closure
@@ -96,16 +97,21 @@ class Sweep:
             for p in left:
                 cells.clear(self.folder / p.folder)
             self._launch(left, launch)
-        return self._conclude(left)
+        return self._conclude(track=bool(left))
+
+    @cached_property
+    def stages(self) -> dict[str, str]:
+        """All distinct stages: their names in the store, and what people call them."""
+        compared = (stage for p in self.planned if p.cell for stage in cells.roles(p.cell).values())
+        return {stage.name: str(stage) for stage in closure(tuple(compared))}
 
     def _write_plan(self) -> None:
-        stages = closure(tuple(s for p in self.planned if p.cell for s in cells.roles(p.cell).values()))
         plan = {
             "name": self.name,
             "command": shlex.join(["w2sweep", *sys.argv[1:]]),
             "started": self.store.since,
             "cells": [{"dir": p.folder, "overrides": list(p.overrides)} for p in self.planned],
-            "stages": {stage.name: str(stage) for stage in stages},
+            "stages": self.stages,
         }
         self.folder.mkdir(parents=True, exist_ok=True)
         cells.write_json(self.folder / "sweep.json", plan)
@@ -128,10 +134,12 @@ class Sweep:
         say(f"{self.folder}: {_count(len(left), 'cell')} to run, {there} answered from {self.store.root}")
 
     def _launch(self, left: Sequence[Planned], launch: Callable[[Sequence[Planned]], object]) -> None:
+        since = self.store.since if self.store.mode == "force" else 0.0
         try:
-            launch(left)
+            with Watch(self.stages, self.store.root, since):
+                launch(left)
         except Exception as death:
-            say(f"a worker died ({type(death).__name__}: {str(death).splitlines()[0] if str(death) else 'no message'})")
+            say(f"a worker died ({type(death).__name__}: {str(death).partition('. ')[0]:.120})")
         for p in left:  # a worker may have died between its last stage and its cell's file
             if self._state(p) == "lost":
                 self._answered(p)
@@ -140,15 +148,19 @@ class Sweep:
         there = (name for name in ("cell", "failure") if (self.folder / p.folder / f"{name}.json").exists())
         return next(there, "lost")
 
-    def _conclude(self, left: Sequence[Planned]) -> int:
-        states = {p: self._state(p) for p in self.planned}
-        finished = [p for p in self.planned if p.cell and states[p] == "cell"]
-        if len(self.planned) == 1:
-            for p in finished:
-                print(_sentence(self._read(p, "cell")), f"-> {self.folder / p.folder}")
-        elif finished:
-            self._report(track=bool(left))
-        return self._complain(states)
+    def _conclude(self, track: bool) -> int:
+        finished, failed, lost = (
+            [p for p in self.planned if p.cell and self._state(p) == state] for state in ("cell", "failure", "lost")
+        )
+        if finished and len(self.planned) > 1:
+            self._report(track)
+        else:
+            self._tell(finished, failed)
+        if failed:
+            say(f"{_count(len(failed), 'cell')} failed; tracebacks are in {self.folder}/*/failure.json")
+        if lost:
+            say(f"{_count(len(lost), 'cell')} without a result: run the same command again, which goes on from here")
+        return 1 if failed or lost else 0
 
     def _report(self, track: bool) -> None:
         from w2sweep.report import report, show
@@ -158,15 +170,11 @@ class Sweep:
         if track and self.tracking:
             self.tracking.summary(sweep=self.name, rows=made.rows, figures=made.figures, page=made.page)
 
-    def _complain(self, states: dict[Planned, str]) -> int:
-        reasons = Counter(self._read(p, "failure")["reason"] for p, state in states.items() if state == "failure")
-        for reason, n in reasons.items():
-            say(f"{_count(n, 'cell')} failed: {reason}")
-        if reasons:
-            say(f"tracebacks are in {self.folder}/*/failure.json")
-        if lost := sum(state == "lost" for state in states.values()):
-            say(f"{_count(lost, 'cell')} without a result: run the same command again, which goes on from here")
-        return 1 if reasons or lost else 0
+    def _tell(self, finished: Sequence[Planned], failed: Sequence[Planned]) -> None:
+        for p in finished:
+            print(f"{_sentence(self._read(p, 'cell'))} -> {self.folder / p.folder}")
+        for reason, n in Counter(self._read(p, "failure")["reason"] for p in failed).items():
+            say(f"{_count(n, 'cell')}: {reason}")
 
     def _read(self, p: Planned, name: str) -> dict[str, Any]:
         return json.loads((self.folder / p.folder / f"{name}.json").read_text("utf-8"))
