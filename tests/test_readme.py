@@ -47,9 +47,20 @@ cli.main()
 
 @pytest.mark.parametrize("line", lines("w2sweep"))
 def test_every_command_is_a_possible_sweep(line: str, tmp_path: Path):
+    (tmp_path / "reviews.csv").write_text("text,label\nlovely,good\ndull,bad\n")
     done = python(PLAN, *shlex.split(line)[1:], folder=tmp_path)
     assert done.returncode == 0, done.stderr
     assert re.fullmatch(r"[1-9]\d* cells\n", done.stdout) or "--help" in line
+
+
+@pytest.mark.parametrize("line", lines("w2sweep-data"))
+def test_every_look_at_data_is_of_a_task(line: str):
+    from w2sweep.data import composed
+
+    words = shlex.split(line)[1:]
+    for name in (word for word in words if "=" not in word):
+        task, *_ = composed(name, [word for word in words if "=" in word])
+        assert task.name == name
 
 
 def test_the_example_of_a_loss_works_from_any_folder(tmp_path: Path):
