@@ -14,6 +14,7 @@ import os
 import re
 import socket
 import threading
+import time
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -51,6 +52,7 @@ class Lease:
     def __init__(self, folder: Path, key: str, number: int, lease_s: float):
         self.folder, self.key, self.number, self.lease_s = folder, key, number, lease_s
         self.file = _file(folder, key, number)
+        self.since = time.time()
         self._closed = threading.Event()
         self._keeper = threading.Thread(target=self._keep, daemon=True)
 

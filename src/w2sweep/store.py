@@ -310,35 +310,38 @@ class Store:
 
     def _compute(self, stage: Stage[Any], lease: Lease) -> None:
         work = lease.folder / f".{lease.key}.{lease.number}"
-        started = time.time()
         tell = functools.partial(self._journal, stage, lease)
         try:
             if self._adopt(work, lease):
                 tell("adopted")
             tell("start")
             stage.run(work, self)
-            self._commit(stage, lease, work, started)
+            self._commit(stage, lease, work)
         except Exception as error:
-            if self.done(stage) or not lease.held:  # whatever we met, it was the other worker's doing
-                shutil.rmtree(work, ignore_errors=True)
-                tell("lost", seconds=time.time() - started)
-                raise LeaseLost(f"{stage}: another worker took over, after {self.lease_s} s without a sign") from error
-            failure = _failure_of(stage, error)
-            if isinstance(error, OSError | MemoryError):  # the machine's fault: elsewhere, or later, it may well work
-                _strip(work)
-                tell("interrupted", seconds=time.time() - started, reason=failure.reason)
-            else:
-                shutil.rmtree(work, ignore_errors=True)
-                self._record(stage, failure)
-                tell("failed", seconds=time.time() - started, reason=failure.reason)
-            raise failure from error
+            raise self._give_up(stage, lease, work, error) from error
         except BaseException:  # Ctrl-C
             _strip(work)
-            tell("interrupted", seconds=time.time() - started)
+            tell("interrupted")
             raise
-        self._failure_file(stage).unlink(missing_ok=True)
-        tell("commit", seconds=time.time() - started)
-        lease.tidy()
+        self._tidy(stage, lease)
+        tell("commit")
+
+    def _give_up(self, stage: Stage[Any], lease: Lease, work: Path, error: Exception) -> Exception:
+        """What to raise for `error`, after saying so to other workers and to later sweeps."""
+        tell = functools.partial(self._journal, stage, lease)
+        if self.done(stage) or not lease.held:  # whatever we met, it was the other worker's doing
+            shutil.rmtree(work, ignore_errors=True)
+            tell("lost")
+            return LeaseLost(f"{stage}: another worker took over, after {self.lease_s:g} s without a sign of this one")
+        failure = _failure_of(stage, error)
+        if isinstance(error, OSError | MemoryError):  # the machine's fault: elsewhere, or later, it may well work
+            _strip(work)
+            tell("interrupted", reason=failure.reason)
+        else:
+            shutil.rmtree(work, ignore_errors=True)
+            self._record(stage, failure)
+            tell("failed", reason=failure.reason)
+        return failure
 
     def _adopt(self, work: Path, lease: Lease) -> bool:
         """Makes `work`, with the latest checkpoint that earlier owners left; whether there was one."""
@@ -354,22 +357,27 @@ class Store:
         work.mkdir(exist_ok=True)
         return adopted
 
-    def _commit(self, stage: Stage[Any], lease: Lease, work: Path, started: float) -> None:
-        (work / "stage.json").write_text(json.dumps(self._about(stage, lease, started), indent=1), "utf-8")
+    def _commit(self, stage: Stage[Any], lease: Lease, work: Path) -> None:
+        (work / "stage.json").write_text(json.dumps(self._about(stage, lease), indent=1), "utf-8")
         _sync(work)
         if not lease.held:
             raise LeaseLost
-        for temporary in (*work.glob("checkpoint*"), work / "progress.json"):
-            _remove(temporary)
         path = self.path(stage)
-        replaced = work / ".replaced"
         if path.exists() and not self.done(stage):  # mode `force`
-            path.rename(replaced)
+            path.rename(work / ".replaced")
         work.rename(path)  # fails if our directory was adopted, or if another result is there
-        _sync_folder(path.parent)
-        shutil.rmtree(path / replaced.name, ignore_errors=True)
 
-    def _about(self, stage: Stage[Any], lease: Lease, started: float) -> dict[str, Any]:
+    def _tidy(self, stage: Stage[Any], lease: Lease) -> None:
+        """Removes what served only until the commit: were it removed before, a kill in between would cost it all."""
+        path = self.path(stage)
+        with suppress(OSError):  # somebody looks at it over the network; the result is there, and that counts
+            _sync_folder(path.parent)
+            for temporary in (*path.glob("checkpoint*"), path / "progress.json", path / ".replaced"):
+                _remove(temporary)
+            self._failure_file(stage).unlink(missing_ok=True)
+            lease.tidy()
+
+    def _about(self, stage: Stage[Any], lease: Lease) -> dict[str, Any]:
         return {
             "what": stage.what,
             "stage": identity(stage),
@@ -377,8 +385,8 @@ class Store:
             "lease": lease.number,
             "host": socket.gethostname(),
             "pid": os.getpid(),
-            "started": started,
-            "seconds": time.time() - started,
+            "started": lease.since,
+            "seconds": time.time() - lease.since,
         }
 
     def _record(self, stage: Stage[Any], failure: StageFailed) -> None:
@@ -390,7 +398,7 @@ class Store:
 
     def _journal(self, stage: Stage[Any], lease: Lease, event: str, **more: Any) -> None:
         line = {"event": event, "stage": stage.name, "what": stage.what, "lease": lease.number, "pid": os.getpid()}
-        line |= {"host": socket.gethostname(), "time": time.time(), **more}
+        line |= {"host": socket.gethostname(), "time": time.time(), "seconds": time.time() - lease.since, **more}
         with suppress(OSError):  # a full disk must not undo a commit
             descriptor = os.open(self.root / "journal.jsonl", os.O_APPEND | os.O_CREAT | os.O_WRONLY)
             try:
@@ -402,7 +410,8 @@ class Store:
         """All that happened, oldest first.
 
         Each line has event (start, commit, failed, interrupted, adopted, lost), stage (its name), what, lease, pid,
-        host, time and, but for start and adopted, seconds. A start with nothing after it was killed, or still runs.
+        host, time, seconds (since the claim) and, where there is one, reason. A start with nothing after it was killed,
+        or still runs.
         """
         file = self.root / "journal.jsonl"
         lines = file.read_text("utf-8").splitlines() if file.exists() else []
