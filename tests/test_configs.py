@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 import re
 import shlex
@@ -18,6 +19,7 @@ from hydra import initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.plugins import Plugins
 from hydra.types import RunMode
+from omegaconf import DictConfig
 
 from w2sweep import cli
 from w2sweep.recipe import Recipe
@@ -58,8 +60,13 @@ def reviews(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def planned(loader, overrides: list[str], config: str = "config") -> list[Planned]:
-    composed = loader.load_configuration(config, overrides, RunMode.MULTIRUN)
+    composed = root(loader, config)
     return cli.plan(loader, composed, [*(f"{k}={v}" for k, v in composed.hydra.sweeper.params.items()), *overrides])
+
+
+@functools.cache
+def root(loader, config: str) -> DictConfig:
+    return loader.load_configuration(config, [], RunMode.MULTIRUN)
 
 
 def test_the_walk_finds_what_is_there():
@@ -135,26 +142,19 @@ def test_a_ladder_climbs(loader):
 
 
 def test_the_same_cells_as_hydra_itself_would_compose(loader):
-    composed = loader.load_configuration("quickstart", [], RunMode.MULTIRUN)
-    overrides = [
-        "task=sentiment",
-        "weak=nano",
-        "method=confidence",
-        "seed=1",
-        "~tuning.lr_scale",
-        "+recipe.lr_scale=2.0",
-    ]
-    if "lr_scale" in composed.recipe:
-        overrides[-1] = "recipe.lr_scale=2.0"
+    composed = root(loader, "quickstart")
+    overrides = ["task=sentiment", "weak=nano", "method=confidence", "seed=1", "~tuning.lr_scale", "+recipe.added=2"]
     theirs = loader.load_sweep_config(composed, overrides)
     ours = cli.composer(loader, composed)(overrides)
     assert ours == {k: v for k, v in theirs.items() if k != "hydra"}
 
 
 def commands() -> list[str]:
-    """The commands in comments that are whole: without "...", remarks in brackets, or PATHs to fill in."""
+    """The commands in comments that are whole (no "...", no remarks in brackets, no PATHs) and that nothing else tries."""
     lines = (line for path in FILES for line in path.read_text("utf-8").splitlines() if line.startswith("# w2sweep "))
-    return list(dict.fromkeys(x[10:] for x in lines if not re.search(r"\.\.\.|[A-Z]{4}|--help|\(", x)))
+    tried = {f"{f.parent.name}={f.stem}" for f in CHOICES} | {f"-cn {f.stem}" for f in SWEEPS.glob("*.yaml")}
+    whole = (x[10:] for x in lines if not re.search(r"\.\.\.|[A-Z]{4}|--help|\(", x))
+    return [x for x in dict.fromkeys(whole) if x not in tried]
 
 
 @pytest.mark.parametrize("line", commands())
