@@ -93,12 +93,19 @@ def test_the_wheel_has_every_config(installed: Path, folder: str):
     assert {p.relative_to(installed / "w2sweep") for p in (installed / "w2sweep" / folder).rglob("*.yaml")} == here
 
 
-def test_the_installed_wheel_answers_anywhere(installed: Path, tmp_path: Path):
-    script = "import sys, w2sweep.cli as cli; print(cli.__file__); sys.argv = ['w2sweep', '--help']; cli.main()"
+@pytest.mark.parametrize(("arguments", "answer"), [("--help", "quickstart"), ("-cn quickstart", "cells planned")])
+def test_the_installed_wheel_answers_anywhere(installed: Path, tmp_path: Path, arguments: str, answer: str):
+    script = f"""
+import sys
+from w2sweep import cli
+from w2sweep.sweep import Sweep
+Sweep.run = lambda self, launch: print(len(self.planned), "cells planned")  # and not run
+print(cli.__file__)
+sys.argv = ["w2sweep", *{arguments.split()}]
+cli.main()
+"""
     environment = {**os.environ, "PYTHONPATH": str(installed)}
-    done = subprocess.run(
-        [sys.executable, "-c", script], cwd=tmp_path, env=environment, capture_output=True, text=True
-    )  # fmt: skip
+    done = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith(str(installed))
-    assert "quickstart" in done.stdout
+    assert answer in done.stdout
