@@ -150,7 +150,7 @@ def test_the_same_cells_as_hydra_itself_would_compose(loader):
 
 
 def commands() -> list[str]:
-    """The commands in comments that are whole (no "...", no remarks in brackets, no PATHs) and that nothing else tries."""
+    """The commands in comments that are whole (no "...", remarks in brackets, PATHs) and that nothing else tries."""
     lines = (line for path in FILES for line in path.read_text("utf-8").splitlines() if line.startswith("# w2sweep "))
     tried = {f"{f.parent.name}={f.stem}" for f in CHOICES} | {f"-cn {f.stem}" for f in SWEEPS.glob("*.yaml")}
     whole = (x[10:] for x in lines if not re.search(r"\.\.\.|[A-Z]{4}|--help|\(", x))
