@@ -51,7 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if not (names or asked.all):
         parser.error("expected the name of a task, or --all")
     try:
-        for line in table(overrides) if asked.all else pages(names, overrides):
+        for line in table(known(), overrides) if asked.all else pages(names, overrides):
             print(line, flush=True)
     except Exception as error:
         if not mendable(error):
@@ -68,12 +68,17 @@ def pages(names: Sequence[str], overrides: Sequence[str]) -> Iterator[str]:
         yield from _page(task, splits, manifest)
 
 
-def table(overrides: Sequence[str]) -> Iterator[str]:
+def known() -> list[str]:
+    """The names of all tasks."""
+    return sorted(f.stem for f in (ROOT / "conf" / "task").glob("*.yaml"))
+
+
+def table(names: Sequence[str], overrides: Sequence[str]) -> Iterator[str]:
     """A line a task, as Markdown. Of datasets on the hub only whether they are there: nothing is downloaded."""
     local = any(word.startswith("data_root=") for word in overrides)
     yield _row(*COLUMNS)
     yield _row(*["---"] * len(COLUMNS))
-    for name in sorted(f.stem for f in (ROOT / "conf" / "task").glob("*.yaml")):
+    for name in names:
         try:
             task, sizes, seed = composed(name, overrides)
             where, start = origin(task), time.perf_counter()
@@ -115,8 +120,8 @@ def _line(name: str, n_rows: int, manifest: dict[str, Any], seconds: float, wher
     offered, dropped, splits = manifest["offered"], manifest["dropped"], manifest["splits"]
     used = " + ".join(f"{s['n']:,}" for s in splits.values())
     return _row(
-        name, f"{n_rows:,}", f"{offered['n']:,}", f"{offered['groups']:,}", _shares(offered["classes"]), f"{sum(dropped.values()):,}",
-        used, f"{offered['chars']['median']:,.0f}", f"{seconds:.1f}", where,
+        name, f"{n_rows:,}", f"{offered['n']:,}", f"{offered['groups']:,}", _shares(offered["classes"]),
+        f"{sum(dropped.values()):,}", used, f"{offered['chars']['median']:,.0f}", f"{seconds:.1f}", where,
     )  # fmt: skip
 
 

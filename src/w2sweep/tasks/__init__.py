@@ -8,6 +8,7 @@ import importlib
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from typing import Any, ClassVar, Literal
 
 from w2sweep.values import ConfigError, value
@@ -37,7 +38,7 @@ class Example:
         punctuation do not count. With none the example is a group of its own."""
         id = digest("\0".join(views))
         shared = [group] if isinstance(group, str) else group
-        groups = "\n".join(digest(normalized(text)) for text in shared) or id
+        groups = "\n".join(map(_group, shared)) or id
         return Example(id, groups, views, label, question and digest(question))
 
 
@@ -46,6 +47,11 @@ class Skipped:
     """A point that the source has but the task does not use: counted in the manifest of the splits."""
 
     reason: str
+
+
+@lru_cache(maxsize=1024)  # a passage has many questions, one after the other
+def _group(text: str) -> str:
+    return digest(normalized(text))
 
 
 def digest(text: str) -> str:

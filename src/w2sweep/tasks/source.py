@@ -205,11 +205,13 @@ def _mirrored(root: Path, source: Hub) -> dict[str, Path]:
 
 
 def _laid_out(root: Path, source: Hub) -> dict[str, Path]:
-    """Split -> file, by the names of the folders."""
+    """Split -> file, by the names of the folders. With no config asked for, the only one may have any name."""
     for name in (source.dataset, *source.aliases):
-        for config in (source.config or "default", "default"):
-            files = {f.stem: f for f in sorted((root / name / config).glob("*.parquet"))}
-            if files:
+        configs = [source.config or "default", "default"]
+        if source.config is None:
+            configs += sorted(f.name for f in (root / name).glob("*") if f.is_dir())
+        for config in configs:
+            if files := {f.stem: f for f in sorted((root / name / config).glob("*.parquet"))}:
                 return files
     return {}
 

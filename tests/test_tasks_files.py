@@ -1,0 +1,99 @@
+"""Users' own files: labelled texts, pairs and completions, and one line for each thing that may be wrong."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from w2sweep.data import composed
+from w2sweep.splitting import split
+from w2sweep.tasks import Choice, Completion, Example, Reward
+from w2sweep.tasks.files import Own
+from w2sweep.values import ConfigError
+
+
+def own(path: Path, content: str | bytes, name: str = "my.csv", **options: object) -> Own:
+    (path / name).write_bytes(content if isinstance(content, bytes) else content.encode())
+    format = name.rpartition(".")[2]
+    return Own(name="mine", path=str(path / name), format=format, **options)  # type: ignore[arg-type]
+
+
+def test_labelled_texts(tmp_path: Path):
+    task = own(tmp_path, "review,verdict,author\nGreat.,good,a\nAwful.,bad,a\n", text="review", label="verdict",
+               group="author", classes=("bad", "good"))  # fmt: skip
+    first, second = (e for e in task.examples() if isinstance(e, Example))
+    assert (first.views, first.label, second.label) == (("Great.",), 1, 0)
+    assert first.group == second.group
+    assert (task.family, task.head) == ("nlp", Choice(2))
+    assert list(task.corpus.documents()) == ["Great.", "Awful."]
+
+
+def test_pairs(tmp_path: Path):
+    row = {"prompt": "Hi. ", "chosen": "Hello.", "rejected": "Go away."}
+    task = own(tmp_path, json.dumps(row), "my.jsonl")
+    [example] = task.examples()
+    assert isinstance(example, Example)
+    assert isinstance(example.label, int)
+    assert example.views[example.label] == "Hi. Hello."
+    assert (task.family, task.head) == ("reward", Reward())
+
+
+def test_completions(tmp_path: Path):
+    task = own(tmp_path, "prompt,completion\n2 + 2 =,4\n", max_new_tokens=3)
+    [example] = task.examples()
+    assert isinstance(example, Example)
+    assert (example.views, example.label) == (("2 + 2 =",), " 4")
+    assert task.head == Completion(3)
+
+
+LABELLED = "text,label\n"
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("body,label\na,1\n", r"my.csv has the columns body, label; expected text, label \(task.text=..."),
+        (
+            LABELLED + "a,1\nb,maybe\n",
+            r"my.csv, row 2, column 'label': found 'maybe', expected one of 0, 1 \(task.classes",
+        ),
+        (LABELLED + "a,1\nb,\n", r"my.csv, row 2, column 'label': found ''"),
+        (LABELLED + "a,1\n ,0\n", r"my.csv, row 2, column 'text': empty text"),
+        (LABELLED + "a,1\n" + 1_000_000 * "x" + ",0\n", r"my.csv, row 2, column 'text': 1,000,000 characters"),
+        (LABELLED.encode() + b"a,1\ncaf\xe9,0\n", r"my.csv, row 2, column 'text': invalid UTF-8"),
+        ("prompt,chosen,rejected\nHi,a,b\nHi,a, a\n", r"my.csv, row 2, column 'rejected': the same as 'chosen'"),
+        ("text,label\n", r"my.csv has no rows"),
+        ("text,label\na,1\nb,1\nc,1\n", r"all 3 examples have the label 1, but two classes are needed"),
+        ("text,label\na,1\nb,1\nc,1\nd,1\ne,0\n", r"split '\w+' is empty: its groups have"),
+        ("text,label,group\na,1,x\nb,0,x\n", r"the examples form 1 groups"),
+    ],
+)
+def test_bad_input_is_said_in_one_line(tmp_path: Path, content: str | bytes, message: str):
+    group = "group" if b"group" in (content if isinstance(content, bytes) else content.encode()) else None
+    task = own(tmp_path, content, group=group)
+    with pytest.raises(ConfigError, match=message) as error:
+        split(task.examples(), composed("csv", [f"task.path={tmp_path / 'my.csv'}"])[1], 0)
+    assert "\n" not in str(error.value)
+    assert len(str(error.value)) < 300
+
+
+def test_one_class_has_no_two_names():
+    with pytest.raises(ConfigError, match="classes: found yes, yes, expected two different names"):
+        Own(name="mine", path="my.csv", format="csv", classes=("yes", "yes"))
+
+
+def test_identity_is_the_content_and_how_it_is_read(tmp_path: Path):
+    task = own(tmp_path, LABELLED + "a,1\n")
+    moved = own(tmp_path, LABELLED + "a,1\n", "moved.csv")
+    changed = own(tmp_path, LABELLED + "a,0\n", "changed.csv")
+    assert task.identity() == moved.identity() != changed.identity()
+    assert task.identity() != own(tmp_path, LABELLED + "a,1\n", classes=("1", "0")).identity()
+
+
+@pytest.mark.parametrize("name", ["csv", "jsonl", "parquet"])
+def test_configurations(name: str):
+    task, *_ = composed(name, [f"task.path=my.{name}", "task.classes=[no,yes]", "task.group=author"])
+    assert isinstance(task, Own)
+    assert (task.path, task.classes, task.group) == (f"my.{name}", ("no", "yes"), "author")
