@@ -76,8 +76,9 @@ def sweep(loader: ConfigLoader, config: DictConfig, overrides: Sequence[str], la
     """What Hydra's sweeper calls. Exits where a cell ends without a result."""
     planned = plan(loader, config, overrides)
 
-    def launch(left: Sequence[Planned]) -> object:
-        return launcher.launch([list(p.overrides) for p in left], initial_job_idx=0)
+    def launch(left: Sequence[Planned]) -> None:
+        for job in launcher.launch([list(p.overrides) for p in left], initial_job_idx=0):
+            _ = job.return_value  # raises what the job raised
 
     if code := Sweep(planned, Path(config.hydra.sweep.dir)).run(launch):
         sys.exit(code)

@@ -17,6 +17,7 @@ from w2sweep.recipe import Recipe
 from w2sweep.runtime import Runtime
 from w2sweep.setting import Cell, Setting
 from w2sweep.stages import Half, Sizes
+from w2sweep.store import Mode
 from w2sweep.tasks import Task
 from w2sweep.tracking import Tracking
 from w2sweep.tuning import Tuning
@@ -24,26 +25,32 @@ from w2sweep.values import ConfigError, value
 
 
 @value
-class Request:
+class Keys:
+    """The keys of the root that belong to no group."""
+
+    weak: str
+    strong: str
+    seed: int
+    ceiling_on: Half
+    data_root: str | None
+    store: str
+    cache: Mode
+    sweep: str | None
+    impossible: Literal["error", "skip"]
+
+
+@value
+class Request(Keys):
     """The root of the configuration: one cell, and how and where it is run."""
 
     task: Task
     ladder: Ladder
-    weak: str
-    strong: str
     method: Method
     loss: Loss
     """Read by `method`, as `${loss}`."""
     tuning: Tuning
     recipe: Recipe
     sizes: Sizes
-    seed: int
-    ceiling_on: Half
-    data_root: str | None
-    store: str
-    cache: Literal["retry", "cached", "force", "read-only"]
-    sweep: str | None
-    impossible: Literal["error", "skip"]
     runtime: Runtime
     tracking: Tracking | None
 
@@ -68,6 +75,8 @@ class Request:
 
 def request(config: Mapping[str, Any]) -> Request:
     """The typed root of a configuration without interpolations. Raises ConfigError, with the path of what is wrong."""
+    # Keys first: what is wrong with `seed` is also wrong with each `${seed}`, where nobody wrote it.
+    made(Keys, {k: v for k, v in config.items() if k in inspect.signature(Keys).parameters})
     return made(Request, {str(k): build(v, str(k)) for k, v in config.items()})
 
 
@@ -86,7 +95,9 @@ def made(cls: type, fields: Mapping[str, Any], path: str = "") -> Any:
     parameters, owner = inspect.signature(cls).parameters, path or "the configuration"
     for key in fields:
         if key not in parameters:
-            raise ConfigError(f"{_join(path, key)}: unknown key; {owner} has {unknown(key, parameters)}")
+            raise ConfigError(
+                f"{_join(path, key)}: unknown key; {owner} has {unknown(key, parameters, _join(path, ''))}"
+            )
     for key, parameter in parameters.items():
         if key not in fields and parameter.default is parameter.empty:
             raise ConfigError(f"{_join(path, key)}: missing; {owner} needs it, so set {_join(path, key)}=...")
