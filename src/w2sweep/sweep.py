@@ -196,7 +196,7 @@ def open_store(request: Request, sweep: str, since: float | None = None) -> Stor
 def folder_name(overrides: Sequence[str]) -> str:
     """A cell's folder, by the overrides that change results: a rerun finds it again."""
     name = ",".join(sorted(filter(_matters, overrides))) or "defaults"
-    safe = re.sub(r"[^\w.,=+~@-]+", "_", name)
+    safe = re.sub(r"[^\w.,=+~@-]+", "_", name, flags=re.ASCII)
     if safe == name and len(name) <= 200:
         return name
     return f"{safe[:180]}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
