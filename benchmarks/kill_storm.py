@@ -1,12 +1,14 @@
 """Kills random workers of a sweep, and compares what is left with an undisturbed run.
 
     python benchmarks/kill_storm.py outputs/storm --workers 4 --kills 20 -- \
-        w2sweep -m task=sentiment weak=nano,micro strong=micro,mini seed=0,1 store={store} hydra.sweep.dir={folder}
+        w2sweep -m task=sentiment weak=nano strong=micro,mini seed=0 tracking=none runtime.checkpoint_seconds=2 \
+        store={store} hydra.sweep.dir={folder}
 
-`{store}` is the store that all workers share, `{folder}` a folder of each worker's own. The command runs once
-undisturbed; then `--workers` copies run at once on another store, and now and then a random one is killed (SIGKILL) and
-started again, until there were `--kills` of them; the rest may finish. Exit code 0: every result is there, each file
-identical to the undisturbed run's, every execution accounted for, and no working directory left.
+The short time between checkpoints makes them matter; `{store}` is the store that all workers share, `{folder}` a folder
+of each worker's own. The command runs once undisturbed; then `--workers` copies run at once on another store, and now
+and then a random one is killed (SIGKILL) and started again, until there were `--kills` of them; the rest may finish.
+Exit code 0: so many were killed, every result is there, each file identical to the undisturbed run's, every execution
+accounted for, and no working directory left.
 """
 
 from __future__ import annotations
