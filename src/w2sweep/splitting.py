@@ -131,10 +131,10 @@ def _meaning(e: Example) -> tuple[str, str]:
 
 
 def _assign(items: Sequence[Item], sizes: Sizes, rng: random.Random) -> dict[str, list[Item]]:
-    """Whole groups to splits, in random order, each to the split that has least of its classes for what it asked for.
+    """Whole groups to splits, in random order, each to the split that has least so far of what it asked for.
 
-    A group counts half while it is placed (Sainte-Lague's rule, which favours neither small splits nor large), and a
-    split that has none of a class goes first, so that a few large groups are enough.
+    The size of the group itself does not count, or large groups would go to large splits and the test split would be of
+    another kind. A split that has none of a class goes first, so that a few large groups are enough.
     """
     groups = _groups(items)
     if len(groups) < len(SPLITS):
@@ -151,7 +151,7 @@ def _assign(items: Sequence[Item], sizes: Sizes, rng: random.Random) -> dict[str
 
         def filled(name: str, counts: Counter[int | str] = counts) -> tuple[bool, float]:
             already = have[name]
-            parts = (n * (already[c] + n / 2) / total[c] for c, n in counts.items())
+            parts = (n * already[c] / total[c] for c, n in counts.items())
             return all(already[c] for c in counts), sum(parts) / getattr(sizes, name)
 
         name = min(SPLITS, key=filled)

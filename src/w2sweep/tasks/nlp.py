@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import ClassVar
 
-from w2sweep.tasks import Choice, Corpus, Example, Family, Skipped, Task, TaskTexts, located
+from w2sweep.tasks import Choice, Corpus, Example, Family, Skipped, Task, TaskTexts, located, normalized
 from w2sweep.tasks.source import Row, Source
 from w2sweep.values import value
 
@@ -161,8 +161,15 @@ def cola(row: Row) -> Points:
 
 
 def sst2(row: Row) -> Points:
-    """GLUE SST-2: is the phrase from a film review positive?"""
-    return plain(row, row["sentence"].strip(), whole(row, "label"))
+    """GLUE SST-2: is the phrase from a film review positive? Phrases of one sentence, which overlap, stay together."""
+    text = row["sentence"].strip()
+    return plain(row, text, whole(row, "label"), group=runs(text))
+
+
+def runs(text: str, length: int = 5) -> list[str]:
+    """All so many words in a row: texts that share one are taken to be parts of one text. A shorter one is its own."""
+    words = normalized(text).split()
+    return [" ".join(words[n : n + length]) for n in range(max(1, len(words) - length + 1))]
 
 
 def hellaswag(row: Row) -> Points:
