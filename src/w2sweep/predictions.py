@@ -23,12 +23,12 @@ class Predictions:
     answers: Mapping[str, NDArray[np.float32] | list[str]]
 
     def hard(self, split: str) -> NDArray[np.int64] | NDArray[np.str_]:
-        """The most likely class [N], or the completion [N]."""
+        """The most likely class [N], or the completion [N] without surrounding blanks."""
         answers = self.answers[split]
-        return np.array(answers, dtype=str) if isinstance(answers, list) else answers.argmax(-1)
+        return np.array([a.strip() for a in answers]) if isinstance(answers, list) else answers.argmax(-1)
 
     def correct(self, split: str, examples: Sequence[Example]) -> NDArray[np.bool_]:  # [N]
-        """Where the answer is the ground truth; completions are compared without surrounding blanks."""
+        """Where the answer is the ground truth."""
         truth = [e.label.strip() if isinstance(e.label, str) else e.label for e in examples]
         return self.hard(split) == np.array(truth)
 

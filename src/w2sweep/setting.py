@@ -9,7 +9,7 @@ from w2sweep.recipe import Recipe
 from w2sweep.stages import Finetune, Half, Pretrain, Sizes, Splits, Text
 from w2sweep.tasks import Completion, Task
 from w2sweep.tuning import LinearProbe, Tuning
-from w2sweep.values import ConfigError, value
+from w2sweep.values import Impossible, value
 
 
 @value
@@ -74,10 +74,10 @@ class Cell:
         if isinstance(s.task.head, Completion):
             generates = f"but task {s.task.name} generates completions"
             if isinstance(s.tuning, LinearProbe):
-                raise ConfigError(f"a linear probe chooses between classes, {generates}: use tuning=full or lora")
+                raise Impossible(f"a linear probe chooses between classes, {generates}: use tuning=full or lora")
             if self.method.loss.binary:
                 loss = type(self.method.loss).__name__
-                raise ConfigError(f"{loss} needs two classes, {generates}: use method=naive or bootstrap")
+                raise Impossible(f"{loss} needs two classes, {generates}: use method=naive or bootstrap")
 
     @property
     def student(self) -> Finetune:

@@ -21,7 +21,7 @@ from w2sweep.progress import Watch
 from w2sweep.runtime import How
 from w2sweep.setting import Cell
 from w2sweep.store import Store, closure
-from w2sweep.values import ConfigError
+from w2sweep.values import Impossible
 
 AXES = ("task", "ladder", "weak", "strong", "method", "seed")
 """What tables have columns for."""
@@ -56,10 +56,10 @@ class Planned:
             return "weak is not below strong"
         try:
             _ = self.request.cell
-        except ConfigError as impossible:
+        except Impossible as impossible:
             if self.request.impossible == "skip":
                 return str(impossible)
-            raise ConfigError(f"{impossible}; impossible=skip leaves such cells out") from impossible
+            raise Impossible(f"{impossible}; impossible=skip leaves such cells out") from impossible
         return None
 
     @cached_property

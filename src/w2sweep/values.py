@@ -16,6 +16,10 @@ class ConfigError(Exception):
     """What the user asked for cannot be done. One line: what was found, what was expected, what to do."""
 
 
+class Impossible(ConfigError):
+    """Two choices that are fine by themselves make no sense together."""
+
+
 @dataclass_transform(frozen_default=True, field_specifiers=(dataclasses.field, pydantic.Field))
 def value(cls: type[C]) -> type[C]:
     """Makes `cls` a frozen dataclass that refuses unknown fields and wrong types.
