@@ -106,7 +106,7 @@ def made(cls: type, fields: Mapping[str, Any], path: str = "") -> Any:
     except ValidationError as error:
         raise _explained(error, path) from error
     except ConfigError as error:
-        raise ConfigError(_join(path, str(error), ": ")) from error
+        raise type(error)(_join(path, str(error), ": ")) from error
 
 
 def unknown(found: str, known: Iterable[str], prefix: str = "") -> str:
