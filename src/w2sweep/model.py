@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -147,6 +148,11 @@ class Net(nn.Module):
         self.own_head = None if head is None or isinstance(head, Completion) else new_head(lm, tokenizer, head)
         self.classes = head.classes if isinstance(head, Choice) else 2 if isinstance(head, Reward) else None
 
+    @property
+    def context(self) -> int:
+        """The longest sequence that the model was made for, in tokens."""
+        return getattr(self.lm.config, "max_position_embeddings", sys.maxsize)
+
     def hidden(self, batch: Batch) -> Tensor:  # -> [asked, width]
         """Final hidden states at the positions asked for. Positions count real tokens, so padding may be anywhere."""
         positions = (batch.mask.cumsum(-1) - 1).clamp(min=0)
@@ -244,12 +250,12 @@ def hub_source(backbone: Backbone) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def homegrown(backbone: Homegrown, text: Path, seed: int) -> Net:
+def homegrown(backbone: Homegrown, text: Path, context: int, seed: int) -> Net:
     """A Llama-shaped language model with random weights: RMSNorm, rotary positions, SwiGLU, tied embeddings."""
     tokenizer = AutoTokenizer.from_pretrained(text)
     lm_config = LlamaConfig(
         vocab_size=len(tokenizer), hidden_size=backbone.width, intermediate_size=backbone.feedforward,
-        num_hidden_layers=backbone.depth, num_attention_heads=backbone.heads, max_position_embeddings=2048,
+        num_hidden_layers=backbone.depth, num_attention_heads=backbone.heads, max_position_embeddings=context,
         rms_norm_eps=1e-6, initializer_range=0.02, tie_word_embeddings=True, pad_token_id=tokenizer.pad_token_id,
         bos_token_id=tokenizer.bos_token_id, eos_token_id=tokenizer.eos_token_id,
     )  # fmt: skip

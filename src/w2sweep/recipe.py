@@ -31,7 +31,7 @@ class Recipe:
     clip: Annotated[float, Field(gt=0)] = 1.0
     """Largest norm of the gradient."""
     max_tokens: Positive = 512
-    """Longer texts lose their beginning."""
+    """Longer texts lose their beginning, as do texts longer than what the model was made for."""
     length_pool: Positive = 8
     """Batches whose examples are sorted by length together, to spare padding; 1: batches are drawn at random."""
     precision: Literal["32-true", "bf16-mixed"] = "32-true"

@@ -57,7 +57,7 @@ def pretrain(stage: Pretrain, out: Path, store: Store) -> None:
     device = learner.device(how.runtime)
     rung, context = stage.backbone, stage.text.tokenizer.context
     text = store.get(stage.text)
-    net = homegrown(rung, text, stage.seed)
+    net = homegrown(rung, text, context, stage.seed)
     heldout = np.load(text / "heldout.npy", mmap_mode="r")
     curves: list[dict] = []
     if steps := rung.tokens // (rung.pretrain_batch * context):
@@ -165,8 +165,9 @@ class Subject:
 
 def text_model(stage: Finetune, splits: dict[str, list[Example]], store: Store) -> Subject:
     """The backbone with a head, on token ids: each text is tokenized once."""
-    head, longest = stage.splits.task.head, stage.recipe.max_tokens
+    head = stage.splits.task.head
     net = load(stage.backbone, store.get(stage.init) if stage.init else None, head, stage.seed)
+    longest = min(stage.recipe.max_tokens, net.context)
     tune(net, stage.tuning)
     if store.how.runtime.gradient_checkpointing:
         net.lm.activation_checkpointing_enable()
