@@ -18,6 +18,8 @@ class State:
 
     step: int = 0
     curves: list[dict] = field(default_factory=list)
+    losses: list[float] = field(default_factory=list)
+    """Of the steps since the last row of the curves."""
     best_score: float = float("-inf")
     best: dict[str, Tensor] = field(default_factory=dict)
     """The learned parameters at the best evaluation, where one is kept."""
@@ -34,7 +36,7 @@ def save(path: Path, state: State, net: nn.Module, optimizer: torch.optim.Optimi
     tensors |= {f"best/{name}": p for name, p in state.best.items()}
     for name, p in learned(net).items():
         tensors |= {f"optimizer/{name}/{k}": v for k, v in optimizer.state[p].items()}
-    numbers = {"step": state.step, "curves": state.curves, "best_score": state.best_score}
+    numbers = {"step": state.step, "curves": state.curves, "losses": state.losses, "best_score": state.best_score}
     temporary = path.with_suffix(".tmp")
     save_file({k: v.contiguous() for k, v in tensors.items()}, temporary, metadata={"state": json.dumps(numbers)})
     temporary.replace(path)

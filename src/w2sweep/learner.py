@@ -70,6 +70,7 @@ class Learner(pl.LightningModule):
             groups, betas=self.course.betas, weight_decay=self.course.weight_decay, fused=True
         )
         self.state = checkpoint.restore(self.checkpoint, self.net, optimizer)
+        self.losses = list(torch.tensor(self.state.losses, device=self.device))
         return optimizer
 
     def train_dataloader(self) -> DataLoader:
@@ -132,6 +133,7 @@ class Learner(pl.LightningModule):
             self.losses.clear()
             self.record({**row, **(self.evaluate() if evaluation else {})})
         if time.monotonic() - self.saved_at > self.runtime.checkpoint_seconds and step < steps:
+            self.state.losses = [loss.item() for loss in self.losses]
             checkpoint.save(self.checkpoint, self.state, self.net, self.trainer.optimizers[0])
             self.saved_at = time.monotonic()
 

@@ -49,7 +49,8 @@ class Splits(Stage[dict[str, list[Example]]]):
     sizes: Sizes
     seed: int
 
-    def __str__(self) -> str:
+    @property
+    def what(self) -> str:
         return f"splits of {self.task.name}"
 
     def run(self, out: Path, store: Store) -> None:
@@ -77,7 +78,8 @@ class Text(Stage[Path]):
     corpus: Corpus
     tokenizer: Tokenizer
 
-    def __str__(self) -> str:
+    @property
+    def what(self) -> str:
         return f"tokens of {type(self.corpus).__name__.lower()}"
 
     def run(self, out: Path, store: Store) -> None:
@@ -112,7 +114,8 @@ class Pretrain(Stage[Path]):
         """What the stage is in an experiment."""
         return "pretrain"
 
-    def __str__(self) -> str:
+    @property
+    def what(self) -> str:
         return f"pretrain {self.backbone.label}"
 
 
@@ -126,7 +129,8 @@ class Features(Stage["dict[str, NDArray[np.float32]]"]):
     max_tokens: int
     seed: int
 
-    def __str__(self) -> str:
+    @property
+    def what(self) -> str:
         return f"features {self.backbone.label}, {self.splits.task.name}"
 
     def run(self, out: Path, store: Store) -> None:
@@ -177,7 +181,8 @@ class Finetune(Stage[Predictions]):
             return "student"
         return "supervisor" if self.on == "supervisor" else "ceiling"
 
-    def __str__(self) -> str:
+    @property
+    def what(self) -> str:
         source = f" <- {self.labels.backbone.label}" if self.labels else ""
         return f"{self.role} {self.backbone.label}{source}, {self.splits.task.name}"
 

@@ -217,10 +217,12 @@ def features(stage: Features, out: Path, store: Store) -> None:
     device = learner.device(how.runtime)
     head = stage.splits.task.head
     net = load(stage.backbone, store.get(stage.init) if stage.init else None, head, stage.seed).to(device).eval()
-    progress = Progress(out, str(stage), steps=4, unit="splits")
+    progress = Progress(out, stage.what, steps=4, unit="splits")
     result = {"head": net.get_parameter("own_head.weight").detach().cpu().numpy()}
     for done, (name, examples) in enumerate(store.get(stage.splits).items(), start=1):
-        texts = Ragged.of(encode(net.tokenizer, [v for e in examples for v in e.views], stage.max_tokens))
+        texts = Ragged.of(
+            encode(net.tokenizer, [v for e in examples for v in e.views], min(stage.max_tokens, net.context))
+        )
         data = Labelled(texts, len(examples[0].views), torch.zeros(len(examples), 2), net.pad)
         result[name] = hidden_states(net, data, how.runtime.micro_tokens, device)
         progress.advance(done)
@@ -257,9 +259,9 @@ def autocast(precision: str, device: torch.device) -> contextlib.AbstractContext
 @contextlib.contextmanager
 def logs(stage: Finetune | Pretrain, out: Path, how: How, steps: int):
     """Where rows of the curves go while a stage trains: its progress, and its W&B run."""
-    progress = Progress(out, str(stage), steps)
+    progress = Progress(out, stage.what, steps)
     with tracked(
-        how.tracking, id=stage.key, name=str(stage), group=how.sweep, job_type=stage.role, tags=[stage.backbone.label],
+        how.tracking, id=stage.key, name=stage.what, group=how.sweep, job_type=stage.role, tags=[stage.backbone.label],
         config=identity(stage),
     ) as run:  # fmt: skip
 
