@@ -137,3 +137,22 @@ def test_unusable_texts_are_named_with_row_and_column(tmp_path: Path, content: b
     (tmp_path / "my.csv").write_bytes(content)
     with pytest.raises(ConfigError, match=message):
         [row.text("text") for row in File(str(tmp_path / "my.csv")).rows()]
+
+
+def test_a_loading_script_is_met_by_the_hubs_own_conversion(monkeypatch: pytest.MonkeyPatch):
+    import datasets
+
+    def load(dataset: str, *, split: str, **how: Any) -> datasets.Dataset:
+        asked.append((dataset, split, how))
+        if how["revision"] != "refs/convert/parquet":
+            raise RuntimeError("Dataset scripts are no longer supported, but found super_glue.py")
+        return datasets.Dataset.from_dict({"label": [0, 1], "sentence": ["a", "b"]})
+
+    asked: list[Any] = []
+    monkeypatch.setattr(datasets, "load_dataset", load)
+    rows = list(Hub("aps/super_glue", ("train",), config="wic", revision="3de24cf").rows())
+    assert [dict(r) for r in rows] == [{"label": 0, "sentence": "a"}, {"label": 1, "sentence": "b"}]
+    assert asked == [
+        ("aps/super_glue", "train", {"name": "wic", "revision": "3de24cf"}),
+        ("aps/super_glue", "train", {"data_dir": "wic", "revision": "refs/convert/parquet"}),
+    ]
