@@ -165,6 +165,12 @@ def test_two_views_in_the_other_order_are_the_same_pair():
     assert manifest["dropped"]["near-exact duplicates"] == 40
 
 
+def test_before_a_completion_case_counts():
+    positions = [Example.of(f"K a1 Q b{n} k c8", label=" Qb8") for n in range(1, 30)]
+    positions += [Example.of(f"k a1 q b{n} K c8", label=" qb8") for n in range(1, 30)]
+    assert "near-exact duplicates" not in split(positions, SMALL, seed=0)[1]["dropped"]
+
+
 def test_different_seeds_give_different_splits():
     points = [point(n, n % 2) for n in range(200)]
     assert split(points, SMALL, 0)[0]["test"] != split(points, SMALL, 1)[0]["test"]

@@ -124,10 +124,14 @@ def _distinct(items: Iterable[Item], dropped: Counter[str]) -> Iterator[Item]:
 
 
 def _meaning(e: Example) -> tuple[str, str]:
-    """What is asked and answered, but for case, blanks, punctuation, and the order of two views."""
+    """What is asked and answered, but for case, blanks, punctuation, and the order of two views.
+
+    Before a completion only blanks do not count: in a chess position case is the colour of a piece.
+    """
+    if isinstance(e.label, str):
+        return " ".join(e.views[0].split()), e.label.strip()
     views = [normalized(v) for v in e.views]
-    answer = views[e.label] if len(views) > 1 and isinstance(e.label, int) else str(e.label)
-    return "\0".join(sorted(views)), answer
+    return "\0".join(sorted(views)), views[e.label] if len(views) > 1 else str(e.label)
 
 
 def _assign(items: Sequence[Item], sizes: Sizes, rng: random.Random) -> dict[str, list[Item]]:
