@@ -14,7 +14,7 @@ from w2sweep.setting import Cell
 from w2sweep.stages import Finetune, Pretrain, Sizes
 from w2sweep.store import closure
 from w2sweep.tuning import LinearProbe
-from w2sweep.values import ConfigError
+from w2sweep.values import ConfigError, Impossible
 
 NAIVE, BOOTSTRAP = Naive("naive", CrossEntropy()), Bootstrap("bootstrap", CrossEntropy())
 
@@ -46,6 +46,16 @@ def test_one_step_of_bootstrapping_is_the_naive_student():
     s = setting(strong="m")
     assert BOOTSTRAP.student(s).key == NAIVE.student(s).key
     assert BOOTSTRAP.student(setting()).labels == NAIVE.student(s)
+
+
+def test_bootstrapping_may_take_fresh_examples_at_each_step():
+    sizes = Sizes(supervisor=60, student=60, student_sets=2, validation=20, test=40)
+    s, fresh = setting(sizes=sizes), Bootstrap("bootstrap", CrossEntropy(), fresh_per_step=True)
+    last = fresh.student(s)
+    assert last.labels is not None
+    assert (last.labels.on, last.on) == ("student", "student_2")
+    with pytest.raises(Impossible, match=r"2 steps from s to l on fresh examples .* set sizes.student_sets=2"):
+        Cell(setting(), fresh)
 
 
 def test_a_grid_trains_nothing_twice():

@@ -19,9 +19,12 @@ from w2sweep.batches import Labelled, epoch_order, finetuning_batches
 from w2sweep.checkpoint import learned
 from w2sweep.learner import Course, Learner, due, fit
 from w2sweep.losses import ConfidenceLoss, CrossEntropy, Loss
+from w2sweep.methods import Bootstrap
 from w2sweep.model import Batch, Ragged, load, parameter_groups
 from w2sweep.recipe import Recipe
 from w2sweep.runtime import Runtime
+from w2sweep.setting import Setting
+from w2sweep.stages import Pretrain, Sizes
 from w2sweep.store import Store
 from w2sweep.tasks import Choice, Task
 from w2sweep.tuning import Full, LinearProbe, Lora, Tuning
@@ -34,8 +37,15 @@ def shelf(tmp_path_factory: pytest.TempPathFactory) -> Store:
     """A store with the toys' ladder pretrained, shared by the tests of this file."""
     shelf = store(tmp_path_factory.mktemp("store"))
     s = setting()
-    shelf.ensure(s.splits, *(p for r in s.ladder.rungs.values() if (p := s.init(r))))
+    shelf.ensure(s.splits, *(pretraining(s, r) for r in s.ladder.rungs))
     return shelf
+
+
+def pretraining(s: Setting, rung: str) -> Pretrain:
+    """Of the toys' rungs, which are all homegrown."""
+    stage = s.init(s.ladder.rungs[rung])
+    assert stage is not None
+    return stage
 
 
 # --- batches ---------------------------------------------------------------------------------------------------------
@@ -82,7 +92,7 @@ def gradients(net: nn.Module, loss: Loss, micro: list[Batch]) -> list[Tensor]:
 @pytest.mark.parametrize("views", [1, 2])
 def test_micro_batches_have_the_gradient_of_the_whole_batch(shelf: Store, loss: Loss, views: int):
     s = setting(ToyPairs() if views == 2 else Toy())
-    net = load(s.ladder.rungs["l"], shelf.get(s.init(s.ladder.rungs["l"])), s.task.head, seed=0)
+    net = load(s.ladder.rungs["l"], shelf.get(pretraining(s, "l")), s.task.head, seed=0)
     nn.init.normal_(net.get_parameter("own_head.weight"))
     rng = np.random.default_rng(0)
     texts = Ragged.of([rng.integers(3, 20, rng.integers(2, 12)).tolist() for _ in range(12 * views)])
@@ -120,7 +130,7 @@ class Handle:
 def test_micro_batches_save_memory(shelf: Store, loss: Loss):
     """The graphs of two micro-batches never live together: eight of them hold about an eighth of the activations."""
     s = setting()
-    net = load(s.ladder.rungs["l"], shelf.get(s.init(s.ladder.rungs["l"])), s.task.head, seed=0)
+    net = load(s.ladder.rungs["l"], shelf.get(pretraining(s, "l")), s.task.head, seed=0)
     data = Labelled(Ragged.of([[5] * 16] * 32), 1, torch.full((32, 2), 0.5), net.pad)
     peaks = []
     for budget in (32 * 16, 4 * 16):
@@ -189,6 +199,16 @@ def test_a_pretrained_model_learns_each_head(shelf: Store, task: Task):
     assert shelf.get(c.setting.ceiling).correct("test", examples).mean() > 0.9
 
 
+def test_each_step_of_bootstrapping_learns_what_the_last_one_says_of_fresh_examples(shelf: Store):
+    s = setting(sizes=Sizes(supervisor=60, student=60, student_sets=2, validation=20, test=40))
+    student = Bootstrap("bootstrap", CrossEntropy(), fresh_per_step=True).student(s)
+    shelf.ensure(student)
+    splits = shelf.get(s.splits)
+    assert {e.group for e in splits["student"]}.isdisjoint(e.group for e in splits["student_2"])
+    assert student.labels is not None
+    assert len(shelf.get(student.labels).answers["student_2"]) == len(splits["student_2"])
+
+
 # --- nothing is lost -------------------------------------------------------------------------------------------------
 
 
@@ -249,6 +269,7 @@ def test_pretraining_lowers_the_heldout_loss(shelf: Store):
     losses = []
     for backbone in (s.ladder.rungs["l"].untrained(), s.ladder.rungs["l"]):
         stage = s.init(backbone)
+        assert stage is not None
         shelf.ensure(stage)
         losses.append(json.loads((shelf.get(stage) / "pretrain.json").read_text())["heldout_loss"])
     assert losses[1] < losses[0] - 1

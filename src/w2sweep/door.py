@@ -15,8 +15,8 @@ from w2sweep.losses import Loss
 from w2sweep.methods import Method
 from w2sweep.recipe import Recipe
 from w2sweep.runtime import Runtime
-from w2sweep.setting import Cell, Setting
-from w2sweep.stages import Half, Sizes
+from w2sweep.setting import Cell, Half, Setting
+from w2sweep.stages import Sizes
 from w2sweep.store import Mode
 from w2sweep.tasks import Task
 from w2sweep.tracking import Tracking

@@ -6,11 +6,11 @@ from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING
 
 from w2sweep.losses import Loss
-from w2sweep.values import value
+from w2sweep.stages import Finetune, student_set
+from w2sweep.values import Impossible, value
 
 if TYPE_CHECKING:
     from w2sweep.setting import Setting
-    from w2sweep.stages import Finetune
 
 
 class Method(ABC):
@@ -43,11 +43,20 @@ class Bootstrap(Method):
 
     name: str
     loss: Loss
+    fresh_per_step: bool = False
+    """A set of examples of its own for each step, as the paper has it with chess, instead of one for all."""
 
     def student(self, s: Setting) -> Finetune:
+        rungs = s.ladder.above(s.weak, s.strong)
+        if self.fresh_per_step and len(rungs) > s.sizes.student_sets:
+            raise Impossible(
+                f"{len(rungs)} steps from {s.weak} to {s.strong} on fresh examples need as many sets, but there are "
+                f"{s.sizes.student_sets}: set sizes.student_sets={len(rungs)}"
+            )
         model = s.supervisor
-        for rung in s.ladder.above(s.weak, s.strong):
-            model = s.finetune(s.ladder.rungs[rung], on="student", labels=model, loss=self.loss)
+        for step, rung in enumerate(rungs):
+            on = student_set(step if self.fresh_per_step else 0)
+            model = s.finetune(s.ladder.rungs[rung], on=on, labels=model, loss=self.loss)
         return model
 
 

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from w2sweep.ladder import Backbone, Homegrown, Ladder
 from w2sweep.losses import CrossEntropy, Loss
 from w2sweep.methods import Method
 from w2sweep.recipe import Recipe
-from w2sweep.stages import Finetune, Half, Pretrain, Sizes, Splits, Text
+from w2sweep.stages import Finetune, Pretrain, Sizes, Splits, Text
 from w2sweep.tasks import Completion, Task
 from w2sweep.tuning import LinearProbe, Tuning
 from w2sweep.values import Impossible, value
+
+Half = Literal["supervisor", "student"]
 
 
 @value
@@ -45,9 +49,9 @@ class Setting:
         return self.finetune(self.ladder.rungs[self.strong], on=self.ceiling_on)
 
     def finetune(
-        self, backbone: Backbone, *, on: Half, labels: Finetune | None = None, loss: Loss | None = None
+        self, backbone: Backbone, *, on: str, labels: Finetune | None = None, loss: Loss | None = None
     ) -> Finetune:
-        """`backbone` finetuned on a half, with the ground truth or with the predictions of another stage."""
+        """`backbone` finetuned on a split, with the ground truth or with the predictions of another stage."""
         return Finetune(
             backbone, self.init(backbone), self.splits, on, labels, self.tuning, loss or CrossEntropy(), self.recipe,
             self.seed,
@@ -71,6 +75,7 @@ class Cell:
         s = self.setting
         for rung in (s.weak, s.strong):
             s.ladder.position(rung)
+        _ = self.student  # the method may have something to say about the setting
         if isinstance(s.task.head, Completion):
             generates = f"but task {s.task.name} generates completions"
             if isinstance(s.tuning, LinearProbe):

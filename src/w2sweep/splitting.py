@@ -15,8 +15,6 @@ from w2sweep.values import ConfigError
 if TYPE_CHECKING:
     from w2sweep.stages import Sizes
 
-SPLITS = ("supervisor", "student", "validation", "test")
-
 TOLERANCE = 1.1
 """A class may have 1.1 times its even share: of two classes, 55 % (the paper)."""
 
@@ -27,7 +25,7 @@ Item = tuple[Example, ...]
 def split(
     rows: Iterable[Example | Skipped], sizes: Sizes, seed: int
 ) -> tuple[dict[str, list[Example]], dict[str, Any]]:
-    """Four splits, each sorted by id, and their manifest (as JSON).
+    """The splits of `sizes.asked`, each sorted by id, and their manifest (as JSON).
 
     Whole groups go to one split, in proportion to the sizes asked for; a question keeps as many right as wrong answers;
     duplicates are dropped; a class over 55 % is cut to perfect balance, in the test split any class is. The result
@@ -43,7 +41,7 @@ def split(
     shares = _assign(items, sizes, rng)
     splits = {}
     for name, share in shares.items():
-        kept = _sized(share, getattr(sizes, name), classes, exact=name == "test", rng=rng, dropped=dropped)
+        kept = _sized(share, sizes.asked[name], classes, exact=name == "test", rng=rng, dropped=dropped)
         splits[name] = sorted((e for item in kept for e in item), key=_order)
         if not kept:
             raise ConfigError(_why_empty(name, share, classes))
@@ -141,14 +139,15 @@ def _assign(items: Sequence[Item], sizes: Sizes, rng: random.Random) -> dict[str
     another kind. A split that has none of a class goes first, so that a few large groups are enough.
     """
     groups = _groups(items)
-    if len(groups) < len(SPLITS):
+    asked = sizes.asked
+    if len(groups) < len(asked):
         raise ConfigError(
-            f"the examples form {len(groups)} groups, but a group is never split, so {len(SPLITS)} are needed"
+            f"the examples form {len(groups)} groups, but a group is never split, so {len(asked)} are needed"
         )
     rng.shuffle(groups)
 
-    shares: dict[str, list[Item]] = {name: [] for name in SPLITS}
-    have: dict[str, Counter[int | str]] = {name: Counter() for name in SPLITS}
+    shares: dict[str, list[Item]] = {name: [] for name in asked}
+    have: dict[str, Counter[int | str]] = {name: Counter() for name in asked}
     total = Counter(_class(e) for item in items for e in item)
     for group in groups:
         counts = Counter(_class(e) for item in group for e in item)
@@ -156,9 +155,9 @@ def _assign(items: Sequence[Item], sizes: Sizes, rng: random.Random) -> dict[str
         def filled(name: str, counts: Counter[int | str] = counts) -> tuple[bool, float]:
             already = have[name]
             parts = (n * already[c] / total[c] for c, n in counts.items())
-            return all(already[c] for c in counts), sum(parts) / getattr(sizes, name)
+            return all(already[c] for c in counts), sum(parts) / asked[name]
 
-        name = min(SPLITS, key=filled)
+        name = min(asked, key=filled)
         shares[name].extend(group)
         have[name] += counts
     return shares
@@ -246,7 +245,7 @@ def _manifest(
         "offered": _summary(offered),
         "dropped": {reason: n for reason, n in dropped.most_common() if n},
         "splits": {
-            name: {"asked": getattr(sizes, name), **_summary(examples), "ids": [e.id for e in examples]}
+            name: {"asked": sizes.asked[name], **_summary(examples), "ids": [e.id for e in examples]}
             for name, examples in splits.items()
         },
     }

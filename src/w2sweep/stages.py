@@ -6,7 +6,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import numpy as np
 from pydantic import Field
@@ -23,7 +23,6 @@ from w2sweep.values import value
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-Half = Literal["supervisor", "student"]
 Count = Annotated[int, Field(gt=0)]
 
 
@@ -37,13 +36,26 @@ class Sizes:
     """Labelled by the supervisor, for the student; the ceiling trains on the same examples."""
     validation: Count
     test: Count
+    student_sets: Count = 1
+    """Disjoint sets of student examples, for methods that take a fresh one at each step."""
     max_chars: Count = 10_000
     """Longer examples are left out, here and on text, so that every model sees the same examples."""
+
+    @property
+    def asked(self) -> dict[str, int]:
+        """Examples by split."""
+        students = {student_set(step): self.student for step in range(self.student_sets)}
+        return {"supervisor": self.supervisor, **students, "validation": self.validation, "test": self.test}
+
+
+def student_set(step: int) -> str:
+    """The split of the student examples for step 0, 1, ..."""
+    return f"student_{step + 1}" if step else "student"
 
 
 @dataclass(frozen=True)
 class Splits(Stage[dict[str, list[Example]]]):
-    """The task's examples in four splits, disjoint by group and balanced by class. Burns et al. 2023, appendix A.1."""
+    """The task's examples in splits that are disjoint by group and balanced. Burns et al. 2023, appendix A.1."""
 
     task: Task
     sizes: Sizes
@@ -67,8 +79,8 @@ class Splits(Stage[dict[str, list[Example]]]):
             fields = json.loads(line)
             return Example(**{**fields, "views": tuple(fields["views"])})
 
-        names = ("supervisor", "student", "validation", "test")
-        return {n: [example(x) for x in (path / f"{n}.jsonl").read_text("utf-8").splitlines()] for n in names}
+        lines = {name: (path / f"{name}.jsonl").read_text("utf-8").splitlines() for name in self.sizes.asked}
+        return {name: [example(line) for line in its] for name, its in lines.items()}
 
 
 @dataclass(frozen=True)
@@ -147,13 +159,13 @@ class Features(Stage["dict[str, NDArray[np.float32]]"]):
 
 @dataclass(frozen=True)
 class Finetune(Stage[Predictions]):
-    """A backbone finetuned on the half `on` of the splits, and what it then predicts."""
+    """A backbone finetuned on the split `on`, and what it then predicts of the others."""
 
     backbone: Backbone
     init: Pretrain | None
     """Where the weights come from when they are not the hub's."""
     splits: Splits
-    on: Half
+    on: str
     labels: Finetune | None
     """The stage whose predictions are the labels; None: the ground truth."""
     tuning: Tuning

@@ -99,7 +99,7 @@ def heldout_loss(net: nn.Module, tokens: NDArray, context: int, device: torch.de
 
 
 def finetune(stage: Finetune, out: Path, store: Store) -> None:
-    """Writes the predictions on the student, validation and test splits, and `curves.jsonl`."""
+    """Writes the predictions on all splits but the supervisor's own, and `curves.jsonl`."""
     how: How = store.how
     device = learner.device(how.runtime)
     recipe, budget = stage.recipe, how.runtime.micro_tokens
@@ -140,7 +140,7 @@ def finetune(stage: Finetune, out: Path, store: Store) -> None:
         write_curves(out, fit(subject.net, course, out, how.runtime, log))
     subject.net.to(device)
     with autocast(recipe.precision, device):
-        Predictions({s: subject.answer(s, device, budget) for s in ("student", "validation", "test")}).save(out)
+        Predictions({s: subject.answer(s, device, budget) for s in splits if s != "supervisor"}).save(out)
     if how.runtime.keep_weights and isinstance(subject.net, Net):
         subject.net.lm.save_pretrained(out / "weights")
 
@@ -172,7 +172,7 @@ def text_model(stage: Finetune, splits: dict[str, list[Example]], store: Store) 
     if store.how.runtime.gradient_checkpointing:
         net.lm.activation_checkpointing_enable()
     pad, end = net.pad, net.end
-    names = {stage.on, "student", "validation", "test"}
+    names = {stage.on, *splits} - ({"supervisor"} - {stage.on})
     if isinstance(head, Completion):
         new = head.max_new_tokens
         prompts = {n: encode(net.tokenizer, [e.views[0] for e in splits[n]], longest - new) for n in names}
