@@ -65,7 +65,12 @@ def tokenize_corpus(corpus: Corpus, spec: Tokenizer, out: Path, heldout: float =
     encode_batch = tokenizer.backend_tokenizer.encode_batch_fast
     encodings = (e.ids for i in range(0, len(documents), 10_000) for e in encode_batch(documents[i : i + 10_000]))
     ids = np.fromiter(itertools.chain.from_iterable(encodings), dtype)
-    kept = int(len(ids) * (1 - heldout))
+    kept = min(int(len(ids) * (1 - heldout)), len(ids) - spec.context - 2)
+    if kept <= spec.context:
+        raise ConfigError(
+            f"the task's corpus has {len(ids)} tokens, too few to read {spec.context} at a time: "
+            "give it more text, lower ladder.tokenizer.context, or use a ladder of the hub"
+        )
     np.save(out / "train.npy", ids[:kept])
     np.save(out / "heldout.npy", ids[kept:])
 
