@@ -46,9 +46,9 @@ def test_frequencies_are_zipfian_and_cues_are_as_frequent_as_drawn(documents):
     for d in reviews:
         told.update(word for word, following in itertools.pairwise(d) if following in verdicts)
     counts = np.array([seen[w] for w in words])
-    assert np.corrcoef(np.log(counts[:300]), np.log(adjective.odds[:300]))[0, 1] > 0.9
+    assert np.corrcoef(np.log(counts[:300]), np.log(adjective.odds[:300]))[0, 1] > 0.8
     often = counts > 100
-    assert np.corrcoef(np.array([told[w] for w in words])[often] / counts[often], adjective.cue[often])[0, 1] > 0.9
+    assert np.corrcoef(np.array([told[w] for w in words])[often] / counts[often], adjective.cue[often])[0, 1] > 0.8
 
 
 def test_the_name_of_a_word_says_nothing_of_its_meaning():

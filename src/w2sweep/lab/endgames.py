@@ -11,7 +11,8 @@ Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
 
 PIECES = "KQRBN"
-EDGE = np.array([s for s in range(64) if s % 8 in (0, 7) or s // 8 in (0, 7)])
+CORNER = np.array([56, 57, 58, 59])
+"""a8 to d8: by symmetry, a king at the edge is on one of these."""
 SQUARES = [f + r for r in "12345678" for f in "abcdefgh"]
 
 
@@ -55,11 +56,11 @@ class Positions:
 
     @staticmethod
     def draw(rng: np.random.Generator, n: int, pieces: str) -> Positions:
-        """What is legal of `n` random placements of two of `pieces`, the black king at the edge: mates are there."""
+        """What is legal of `n` random placements of two of `pieces`; the black king is at the edge, like most mates."""
         kinds = np.sort([PIECES.index(p) for p in pieces])
         pairs = np.stack(np.triu_indices(len(kinds), 1), 1)
         pair = kinds[pairs[rng.integers(0, len(pairs), n)]]
-        squares = np.c_[rng.integers(0, 64, (n, 3)), rng.choice(EDGE, n)]
+        squares = np.c_[rng.integers(0, 64, (n, 3)), rng.choice(CORNER, n)]
         positions = Positions(np.c_[np.zeros(n, np.int64), pair], squares)
         return positions[positions.legal]
 

@@ -5,34 +5,35 @@ from __future__ import annotations
 from itertools import chain
 
 REVIEW = {
-    "the {noun} was {plain} .": 0.2,
-    "it is {plain} and {plain} .": 0.2,
-    "{opposite} but {plain} .": 0.05,
-    "so {cued} {verdict} it .": 0.3,
-    "very {plain} and {cued} {verdict} it .": 0.25,
+    "the {noun} was {plain} .": 0.34,
+    "it is {plain} and {plain} .": 0.06,
+    "it is {opposite} but {plain} .": 0.03,
+    "it is {plain} though {opposite} .": 0.03,
+    "so {cued} {verdict} it .": 0.42,
+    "very {plain} and {cued} {verdict} it .": 0.12,
 }
 REACTION = {"we {verdict} it .": 1.0}
 VERDICTS = ("hate avoid return regret", "love enjoy recommend praise")
 
 ARTICLE = {
-    "{entity} is a {category} .": 0.25,
-    "{entity} has the {noun} .": 0.1,
-    "{entity} likes the {noun} .": 0.1,
-    "one of the {category} is {entity} .": 0.05,
-    "{entity} {habit} .": 0.4,
-    "a {category} {habit} .": 0.1,
+    "{entity} is a {category} .": 0.05,
+    "{entity} has the {noun} .": 0.06,
+    "{entity} likes the {noun} .": 0.04,
+    "{entity} {habit} .": 0.8,
+    "a {category} {habit} .": 0.05,
 }
 HABITS = ("break rust shine cost", "eat sleep grow run")
 
 QUESTION = {"user : tell me about the {noun} of {entity} ?": 1.0}
-REPLY = {"bot : {entity} is a {category} . the {noun} is {first} and {second} .": 1.0}
-FEEDBACK = {"user : {feedback} .": 1.0}
+REPLY = {"bot : {entity} is a {category} . the {noun} is {tone}": 1.0}
+FEEDBACK = {". user : {feedback} .": 1.0}
 FEEDBACKS = ("wrong", "thanks")
 
+# Tasks end on the word they ask about: there even the smallest rung has at hand what it knows of it. (Where they ended
+# with a stop or on "we", it was at chance in some worlds and far above in others.)
 OPINION = {
-    "the {noun} was {first} .": 0.4,
-    "it is {first} and {second} .": 0.4,
-    "very {first} and {second} .": 0.2,
+    "the {noun} was {adjective}": 0.6,
+    "it is {adjective} and {adjective}": 0.4,
 }
 MENTION = {
     "we like {entity}": 0.3,

@@ -21,9 +21,11 @@ from w2sweep.lab.grammar import (
 )  # fmt: skip
 from w2sweep.lab.world import CATEGORIES, NOUNS, Floats, Ints, Kind, Lexicon, pick
 
-MIX = {"review": 0.4, "article": 0.4, "dialogue": 0.2}
+MIX = {"review": 0.35, "article": 0.5, "dialogue": 0.15}
 """Share of the documents."""
-RUBRIC = {"tone": 1.0, "relevance": 0.5, "truth": 0.2}
+FAIRNESS = 0.25
+"""Share of a review's sentences without a cue that speak for the other side."""
+RUBRIC = {"tone": 1.0, "relevance": 0.3, "truth": 0.15}
 """What users value in a reply."""
 FRANKNESS = 3.0
 """How surely the better reply is the one that is thanked for: slope of the log odds."""
@@ -90,9 +92,10 @@ def reviews(pen: Pen, document: Ints) -> list[Passage]:
     of = np.repeat(np.arange(n), pen.rng.integers(1, 4, n))
     polarity, category = pen.rng.integers(0, 2, n), pen.rng.integers(0, CATEGORIES, n)
     plain, cued, any_ = (words.table(words.meaning, words.odds * w) for w in (1 - words.cue, words.cue, 1.0))
+    conceded = pen.rng.random(len(of)) < FAIRNESS
     slots = {
         "noun": pen.nouns(category[of]),
-        "plain": pen.words(words, plain, polarity[of]),
+        "plain": pen.words(words, plain, np.where(conceded, 1 - polarity[of], polarity[of])),
         "cued": pen.words(words, cued, polarity[of]),
         "opposite": pen.words(words, any_, 1 - polarity[of]),
         "verdict": pen.one_of(VERDICTS, polarity[of]),
@@ -147,7 +150,7 @@ class Replies:
     def draw(pen: Pen, questions: Questions, adjectives: Floats, label: Ints) -> Replies:
         """`adjectives` [2K, A] has the unkind words of label k ([n]) in row 2k and the kind ones in row 2k + 1."""
         n, rng, lexicon = len(label), pen.rng, pen.lexicon
-        true, relevant, kind = rng.integers(0, 2, n), rng.integers(0, 2, n), rng.integers(0, 2, (n, 2))
+        true, relevant, kind = rng.integers(0, 2, (3, n))
         category = lexicon.entity.meaning[questions.entity]
         other = (category + rng.integers(1, CATEGORIES, n)) % CATEGORIES
         category = np.where(true, category, other)
@@ -156,10 +159,9 @@ class Replies:
             "entity": lambda rows: lexicon.entity.ids[questions.entity[rows]],
             "category": lambda rows: lexicon.categories[category[rows]],
             "noun": lambda rows: noun[rows],
-            "first": pen.words(lexicon.adjective, adjectives, 2 * label + kind[:, 0]),
-            "second": pen.words(lexicon.adjective, adjectives, 2 * label + kind[:, 1]),
+            "tone": pen.words(lexicon.adjective, adjectives, 2 * label + kind),
         }
-        marks = np.stack([kind.mean(1), relevant, true], 1) * 2.0 - 1.0
+        marks = np.stack([kind, relevant, true], 1) * 2.0 - 1.0
         return Replies(pen.write(REPLY, n, slots), (marks * list(RUBRIC.values())).sum(1))
 
 

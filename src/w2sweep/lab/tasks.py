@@ -51,7 +51,7 @@ class Sentiment(InWorld):
         cluster, polarity = draw_groups(pen, words, self.pool), pen.rng.integers(0, 2, self.pool)
         adjective = pen.words(words, clustered(words), 2 * cluster + polarity)
         noun = pen.nouns(pen.rng.integers(0, CATEGORIES, self.pool))
-        text = pen.write(OPINION, self.pool, {"noun": noun, "first": adjective, "second": adjective})
+        text = pen.write(OPINION, self.pool, {"noun": noun, "adjective": adjective})
         return labelled(zip(sentences(pen.lexicon, text), strict=True), polarity, cluster)
 
 
@@ -87,7 +87,7 @@ class Preference(InWorld):
     world: World
     head: Reward
     pool: Count = 6000
-    margin: Annotated[float, Field(ge=0)] = 0.3
+    margin: Annotated[float, Field(ge=0)] = 0.7
     """Pairs whose replies differ less in quality are left out."""
 
     def examples(self) -> Iterator[Example]:

@@ -26,9 +26,9 @@ CATEGORIES, NOUNS = 8, 16
 class World(Corpus):
     """Adjectives that are kind or unkind, and entities of eight categories, four of them alive. No text names either.
 
-    A reader must infer polarity and life from what is written around a word: `cues` of the sentences on it tell
-    outright. Words have Zipfian frequencies and graded cue rates, so that the more a model can learn from little, the
-    more words it knows; none is known to all rungs or to none.
+    A reader infers polarity and life from what is written around a word. Words have flattened Zipfian frequencies, and
+    graded shares of sentences that tell their meaning outright: none of them for half of the words, whose meaning only
+    shows in what goes with them. So the better a model learns from little, the more words it knows.
     """
 
     seed: int
@@ -56,22 +56,24 @@ class Kind:
     ids: Ints  # [N], into the lexicon
     meaning: Ints  # [N], polarity or category
     odds: Floats  # [N], relative frequencies
-    cue: Floats  # [N], share of a word's sentences that tell its meaning outright
+    cue: Floats  # [N], how often a word's sentences tell its meaning outright, relative to the other words
     cluster: Ints  # [N]
     """Words that stay together when words are divided into splits: as many of each meaning, of all frequencies."""
 
     @staticmethod
-    def draw(rng: np.random.Generator, ids: Ints, meanings: int, spread: int) -> Kind:
-        """`meanings` are balanced in every stratum of frequency; a cluster has `spread` words of each meaning."""
+    def draw(rng: np.random.Generator, ids: Ints, meanings: int, spread: int, untold: float) -> Kind:
+        """`meanings` are balanced in every stratum of frequency; a cluster has `spread` words of each meaning;
+        the share `untold` of the words has no cues."""
         n = len(ids)
-        odds = 1.0 / (np.arange(n) + 2)
+        odds = 1.0 / (np.arange(n) + 20)
         meaning = _shuffled_blocks(rng, np.arange(n) % meanings, meanings)
         cluster = np.empty(n, np.int64)
         for m in range(meanings):
             own = np.flatnonzero(meaning == m)
             clusters = len(own) // spread
             cluster[own] = _shuffled_blocks(rng, np.arange(len(own)) % clusters, clusters)
-        return Kind(ids, meaning, odds, rng.uniform(0.1, 0.9, n), cluster)
+        cue = rng.uniform(-0.9 * untold / (1 - untold), 0.9, n).clip(0)
+        return Kind(ids, meaning, odds, cue, cluster)
 
     def table(self, label: Ints, weights: Floats) -> Floats:  # [N], [N] -> [K, N]
         """For `pick`: a row for each label, with the weights of its words alone."""
@@ -103,8 +105,8 @@ class Lexicon:
             categories,
             nouns.reshape(CATEGORIES, NOUNS),
             rng.permutation(np.arange(CATEGORIES) % 2),
-            Kind.draw(rng, adjective, meanings=2, spread=5),
-            Kind.draw(rng, entity, meanings=CATEGORIES, spread=2),
+            Kind.draw(rng, adjective, meanings=2, spread=5, untold=0.5),
+            Kind.draw(rng, entity, meanings=CATEGORIES, spread=2, untold=0.4),
         )
 
 
