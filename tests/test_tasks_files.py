@@ -65,7 +65,7 @@ LABELLED = "text,label\n"
         (LABELLED.encode() + b"a,1\ncaf\xe9,0\n", r"my.csv, row 2, column 'text': invalid UTF-8"),
         ("prompt,chosen,rejected\nHi,a,b\nHi,a, a\n", r"my.csv, row 2, column 'rejected': the same as 'chosen'"),
         ("text,label\n", r"my.csv has no rows"),
-        ("text,label\na,1\nb,1\nc,1\n", r"all 3 examples have the label 1, but two classes are needed"),
+        ("text,label\na,1\nb,1\nc,1\n", r"my.csv, column 'label': all labels are of class 1, but two"),
         ("text,label\na,1\nb,1\nc,1\nd,1\ne,0\n", r"split '\w+' is empty: its groups have"),
         ("text,label,group\na,1,x\nb,0,x\n", r"the examples form 1 groups"),
     ],

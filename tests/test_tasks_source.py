@@ -30,7 +30,7 @@ def test_a_folder_laid_out_as_the_hub(tmp_path: Path):
     rows = list(source.rows())
     assert [dict(r) for r in rows[-2:]] == [{"sentence": "a", "label": 0}, {"sentence": "b", "label": 1}]
     assert (len(rows), rows[-1].number) == (5, 2)
-    assert source.where() == f"nyu-mll/glue/cola (train, validation) of {tmp_path}"
+    assert source.where() == f"nyu-mll/glue/cola (train, validation; no test) of {tmp_path}"
 
 
 @pytest.mark.parametrize("folder", ["google/boolq/default", "boolq/default", "google/boolq/plain_text"])

@@ -10,6 +10,7 @@ from typing import Any
 
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
+from omegaconf.errors import MissingMandatoryValue
 
 from w2sweep.cli import ROOT
 from w2sweep.door import build
@@ -80,20 +81,23 @@ def table(names: Sequence[str], overrides: Sequence[str]) -> Iterator[str]:
     yield _row(*["---"] * len(COLUMNS))
     for name in names:
         try:
-            task, sizes, seed = composed(name, overrides)
-            where, start = origin(task), time.perf_counter()
-            if where.startswith("hub: "):
-                yield _row(name, *[""] * (len(COLUMNS) - 2), where)
-            else:
-                _, manifest = split(task.examples(), sizes, seed)
-                seconds = time.perf_counter() - start
-                yield _line(name, rows(task, manifest), manifest, seconds, where)
-        except Exception as error:
-            if not mendable(error):
-                raise
-            yield _row(name, *[""] * (len(COLUMNS) - 2), one_line(error))
+            yield _checked(name, overrides)
+        except MissingMandatoryValue:
+            yield _row(name, *[""] * (len(COLUMNS) - 2), "a file of your own: task.path=FILE")
+        except Exception as error:  # one broken source is one line, whatever is wrong with it
+            kind = "" if mendable(error) else f"{type(error).__name__}: "
+            yield _row(name, *[""] * (len(COLUMNS) - 2), kind + one_line(error))
     if not local:
         yield "\nRows are counted where data_root=FOLDER is given, and by w2sweep-data TASK."
+
+
+def _checked(name: str, overrides: Sequence[str]) -> str:
+    task, sizes, seed = composed(name, overrides)
+    where, start = origin(task), time.perf_counter()
+    if where.startswith("hub: "):
+        return _row(name, *[""] * (len(COLUMNS) - 2), where)
+    _, manifest = split(task.examples(), sizes, seed)
+    return _line(name, rows(task, manifest), manifest, time.perf_counter() - start, where)
 
 
 def composed(name: str, overrides: Sequence[str]) -> tuple[Task, Sizes, int]:

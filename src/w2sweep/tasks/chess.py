@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import heapq
 import random
+import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -298,7 +299,7 @@ def _id(row: Row) -> str:
 
 
 def _game_id(row: Row) -> str:
-    """Of the hub's `GameId`, or of the export's `GameUrl` (https://lichess.org/GAME/black#34); "" where unknown."""
-    if url := row.get("GameUrl"):
-        return str(url).partition("lichess.org/")[2].partition("/")[0].partition("#")[0]
-    return row.get("GameId") or ""
+    """Of `GameId` (GAME/black#34) as the hub has it now, or of the export's `GameUrl` (https://lichess.org/GAME/...);
+    "" where unknown."""
+    known = str(row.get("GameId") or row.get("GameUrl") or "")
+    return re.split("[/#]", known.rpartition("lichess.org/")[2])[0]

@@ -8,7 +8,7 @@ from typing import Literal, get_args
 
 from w2sweep.tasks import Choice, Completion, Corpus, Example, Family, Head, Reward, Skipped, Task, TaskTexts
 from w2sweep.tasks.reward import Pair
-from w2sweep.tasks.source import File, Format, Names, Row, checksum
+from w2sweep.tasks.source import File, Format, Names, Row, checksum, of_two_classes
 from w2sweep.values import ConfigError, value
 
 Kind = Literal["labels", "pairs", "completions"]
@@ -79,8 +79,8 @@ class Own(Task):
     def examples(self) -> Iterator[Example | Skipped]:
         """One example a row. Raises ConfigError, with file, row and column, at the first row that is wrong."""
         read = {"labels": self._labelled, "pairs": self._pair, "completions": self._completion}[self.kind]
-        for row in self.source.rows():
-            yield read(row)
+        examples = map(read, self.source.rows())
+        return of_two_classes(examples, f"{self.path}, column '{self.label}'") if self.kind == "labels" else examples
 
     def _labelled(self, row: Row) -> Example:
         label = str(row[self.label]).strip()

@@ -7,7 +7,7 @@ from itertools import takewhile
 from typing import ClassVar
 
 from w2sweep.tasks import Corpus, Example, Family, Reward, Skipped, Task, TaskTexts, digest, located
-from w2sweep.tasks.source import Row, Source
+from w2sweep.tasks.source import Row, Source, read
 from w2sweep.values import value
 
 
@@ -53,9 +53,8 @@ class Preferences(Task):
     def examples(self) -> Iterator[Example | Skipped]:
         """All pairs with different responses."""
         format: Formatter = located(self.format)
-        for row in self.source.rows():
-            for pair in format(row):
-                yield pair if isinstance(pair, Skipped) else pair.example(self.order_seed)
+        for pair in read(self.source.rows(), format):
+            yield pair if isinstance(pair, Skipped) else pair.example(self.order_seed)
 
     @property
     def corpus(self) -> Corpus:
@@ -66,7 +65,7 @@ class Preferences(Task):
 def hh_rlhf(row: Row) -> Iterator[Pair | Skipped]:
     """Anthropic hh-rlhf: two dialogues that part at some answer of the assistant; all before it is the prompt."""
     turn = "\n\nAssistant:"
-    chosen, rejected = row["chosen"].strip().split(turn), row["rejected"].strip().split(turn)
+    chosen, rejected = row.text("chosen").strip().split(turn), row.text("rejected").strip().split(turn)
     shared = sum(1 for _ in takewhile(lambda turns: turns[0] == turns[1], zip(chosen, rejected, strict=False)))
     if not shared:
         yield Skipped("the dialogues share no prompt")
@@ -77,12 +76,14 @@ def hh_rlhf(row: Row) -> Iterator[Pair | Skipped]:
 
 def shp(row: Row) -> Iterator[Pair | Skipped]:
     """Stanford Human Preferences: two answers to a post, the better one by votes. `labels` is 1 where A is it."""
-    first, second = row["human_ref_A"], row["human_ref_B"]
+    first, second = row.text("human_ref_A"), row.text("human_ref_B")
+    if row["labels"] not in (0, 1):
+        raise row.wrong("labels", f"found {row['labels']!r:.40}, expected 0 or 1")
     if row["score_A"] == row["score_B"]:
         yield Skipped("tie")
     else:
         chosen, rejected = (first, second) if row["labels"] else (second, first)
-        yield Pair(f"{row['history']}\n\nAnswer: ", chosen, rejected, group=row["post_id"])
+        yield Pair(f"{row.text('history')}\n\nAnswer: ", chosen, rejected, group=row.text("post_id"))
 
 
 def ultrafeedback(row: Row) -> Iterator[Pair | Skipped]:
@@ -90,13 +91,19 @@ def ultrafeedback(row: Row) -> Iterator[Pair | Skipped]:
     if row["score_chosen"] == row["score_rejected"]:
         yield Skipped("tie")
     else:
-        chosen, rejected = row["chosen"][-1]["content"], row["rejected"][-1]["content"]
-        yield Pair(f"User: {row['prompt']}\n\nAssistant: ", chosen, rejected, group=row["prompt"])
+        prompt, chosen, rejected = row.text("prompt"), _last(row, "chosen"), _last(row, "rejected")
+        yield Pair(f"User: {prompt}\n\nAssistant: ", chosen, rejected, group=prompt)
+
+
+def _last(row: Row, column: str) -> str:
+    """The last message of a conversation; some copies of the dataset have the message alone."""
+    found = row[column]
+    return row.sound(column, found if isinstance(found, str) else row.records(column)[-1].get("content"))
 
 
 def summaries(row: Row) -> Iterator[Pair | Skipped]:
     """OpenAI's comparisons of two summaries of a post or an article. `choice` is the position of the better one."""
-    info, texts = row["info"], [summary["text"].strip() for summary in row["summaries"]]
+    info, texts = row["info"], [row.sound("summaries", s.get("text")).strip() for s in row.records("summaries")]
     if row["choice"] not in (0, 1):
         raise row.wrong("choice", f"found {row['choice']!r:.40}, expected 0 or 1")
     text = info.get("post") or info.get("article") or ""

@@ -11,10 +11,11 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import lru_cache
 from pathlib import Path
-from typing import IO, Annotated, Any, Literal
+from typing import IO, Annotated, Any, Literal, TypeVar
 
 from pydantic import BeforeValidator
 
+from w2sweep.tasks import Example, Skipped
 from w2sweep.values import ConfigError, value
 
 Names = Annotated[tuple[str, ...], BeforeValidator(tuple)]
@@ -22,9 +23,12 @@ Names = Annotated[tuple[str, ...], BeforeValidator(tuple)]
 
 Format = Literal["csv", "jsonl", "parquet"]
 
-
 LONGEST = 200_000
-"""Characters of one text of a user's file."""
+"""Characters of one text."""
+
+
+class EmptyText(ConfigError):
+    """A text that is not there: an error in a user's file, counted and left out of a dataset of others."""
 
 
 class Row(dict[str, Any]):
@@ -41,20 +45,66 @@ class Row(dict[str, Any]):
 
     def text(self, column: str) -> str:
         """A text that is really there. Raises ConfigError where it is not."""
-        text = self[column]
+        return self.sound(column, self[column])
+
+    def texts(self, column: str) -> list[str]:
+        """Texts that are really there: the answers to a question. Raises ConfigError where one is not."""
+        texts = self[column]
+        if not isinstance(texts, list) or not texts:
+            raise self.wrong(column, f"expected a list of texts, found {texts!r:.40}")
+        return [self.sound(column, text) for text in texts]
+
+    def records(self, column: str) -> list[dict[str, Any]]:
+        """A list of records, which the hub stores as that or as a record of lists."""
+        found = self[column]
+        if isinstance(found, dict) and all(isinstance(values, list) for values in found.values()):
+            found = [dict(zip(found, values, strict=True)) for values in zip(*found.values(), strict=True)]
+        if not isinstance(found, list) or not all(isinstance(record, dict) for record in found):
+            raise self.wrong(column, f"expected a list of records, found {found!r:.40}")
+        return found
+
+    def sound(self, column: str, text: Any) -> str:
+        """The text, which is one. Raises ConfigError where it is not."""
         if not isinstance(text, str):
             raise self.wrong(column, f"expected text, found {text!r:.40}")
         if not text.strip():
-            raise self.wrong(column, "empty text")
+            raise EmptyText(f"{self.place(column)}: empty text")
         if len(text) > LONGEST:
             raise self.wrong(column, f"{len(text):,} characters, more than {LONGEST:,}: is this one example?")
         if not text.isascii() and any("\ud800" <= c <= "\udfff" for c in text):
             raise self.wrong(column, "invalid UTF-8")
         return text
 
+    def place(self, column: str) -> str:
+        """As in messages."""
+        return f"{self.file}, row {self.number}, column '{column}'"
+
     def wrong(self, column: str, what: str) -> ConfigError:
         """The error to raise for a value of this row."""
-        return ConfigError(f"{self.file}, row {self.number}, column '{column}': {what}")
+        return ConfigError(f"{self.place(column)}: {what}")
+
+
+T = TypeVar("T")
+
+
+def read(rows: Iterable[Row], format: Callable[[Row], Iterator[T]]) -> Iterator[T | Skipped]:
+    """What a formatter makes of the rows of a dataset. Its empty texts are nobody's to mend: they are counted."""
+    for row in rows:
+        try:
+            yield from format(row)
+        except EmptyText:
+            yield Skipped("empty text")
+
+
+def of_two_classes(examples: Iterable[Example | Skipped], where: str) -> Iterator[Example | Skipped]:
+    """The same. Raises ConfigError, when all were seen, where they have but one label."""
+    labels: set[int | str] = set()
+    for example in examples:
+        if isinstance(example, Example):
+            labels.add(example.label)
+        yield example
+    if len(labels) == 1:
+        raise ConfigError(f"{where}: all labels are of class {labels.pop()}, but two classes are needed: check them")
 
 
 class Source(ABC):
@@ -67,6 +117,11 @@ class Source(ABC):
     @abstractmethod
     def identity(self) -> Any:
         """What the rows are, as JSON."""
+
+    @property
+    @abstractmethod
+    def label(self) -> str:
+        """As in messages."""
 
     @abstractmethod
     def where(self) -> str:
@@ -96,7 +151,7 @@ class Hub(Source):
                 yield from self._download(split)
         else:
             for split, file in self.files().items():
-                yield from _parquet_rows(file, f"{self.dataset}/{split} ({file})", self.limit)
+                yield from _parquet_rows(file, f"{self.label} {split} ({file})", self.limit)
 
     def identity(self) -> Any:
         fields = (self.dataset, self.config, self.splits, self.revision)
@@ -108,7 +163,8 @@ class Hub(Source):
         if self.root is not None:
             files = self.files()
             folder = next(iter(files.values())).parent.relative_to(self.root)
-            return f"{folder} ({', '.join(files)}) of {self.root}"
+            absent = ", ".join(split for split in self.splits if split not in files)
+            return f"{folder} ({', '.join(files)}{f'; no {absent}' if absent else ''}) of {self.root}"
         from huggingface_hub import HfApi
 
         try:
@@ -120,7 +176,7 @@ class Hub(Source):
     def files(self) -> dict[str, Path]:
         """The local file of each split that is there."""
         root = Path(self.root or "")
-        there = _mirrored(root, self) if (root / "mirror.json").is_file() else _laid_out(root, self)
+        there = {**_laid_out(root, self), **_mirrored(root, self)}
         files = {split: there[split] for split in self.splits if split in there}
         if not files:
             what = f"splits {', '.join(there)}" if there else "nothing"
@@ -140,6 +196,7 @@ class Hub(Source):
         import datasets
 
         datasets.disable_progress_bars()
+        _ask_once()
         script_free: dict[str, Any] = {"name": self.config, "revision": self.revision}
         converted: dict[str, Any] = {"data_dir": self.config, "revision": "refs/convert/parquet"}
         try:
@@ -150,7 +207,7 @@ class Hub(Source):
             except Exception:
                 raise self._unreachable(first) from None
         batches = table.with_format("arrow").iter(1000)
-        yield from _numbered(batches, len(table), f"{self.dataset}/{split}", self.limit)
+        yield from _numbered(batches, len(table), f"{self.label} {split}", self.limit)
 
     def _unreachable(self, error: Exception) -> ConfigError:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
@@ -158,6 +215,19 @@ class Hub(Source):
             f"dataset {self.label} cannot be loaded from the Hugging Face hub ({reason:.120}): "
             "check the network, or give a folder that has it (data_root=FOLDER)"
         )
+
+
+@lru_cache(maxsize=1)
+def _ask_once() -> None:
+    """Where the hub does not answer, only downloads of earlier runs are looked at: its clients would go on asking, for
+    each of many files, for a minute."""
+    import datasets.config
+    import huggingface_hub
+
+    try:
+        huggingface_hub.get_session().head(huggingface_hub.constants.ENDPOINT, timeout=10)
+    except Exception:  # of whichever HTTP library it is made with
+        huggingface_hub.constants.HF_HUB_OFFLINE = datasets.config.HF_HUB_OFFLINE = True
 
 
 @value
@@ -178,6 +248,10 @@ class File(Source):
     def identity(self) -> Any:
         return {"file": checksum(self.path)}
 
+    @property
+    def label(self) -> str:
+        return self.path
+
     def where(self) -> str:
         checksum(self.path)
         return self.path
@@ -193,15 +267,24 @@ Rows = Annotated[Source, BeforeValidator(_given)]
 
 def _mirrored(root: Path, source: Hub) -> dict[str, Path]:
     """Split -> file, by the `mirror.json` of the folder; empty where the dataset or its config is not listed."""
-    mirror = json.loads((root / "mirror.json").read_text(encoding="utf-8"))
-    wanted = {source.dataset, *source.aliases}
-    for hub_id, entry in mirror.items():
-        if not wanted.isdisjoint({hub_id, *entry.get("aliases", [])}):
+    wanted = {name.casefold() for name in (source.dataset, *source.aliases)}
+    for hub_id, entry in _mirror(root / "mirror.json").items():
+        if not wanted.isdisjoint(name.casefold() for name in (hub_id, *entry.get("aliases", []))):
             configs = entry["configs"]
-            config = source.config or entry.get("default_config")
+            only = next(iter(configs)) if len(configs) == 1 else None
+            config = source.config or entry.get("default_config") or only
             named = [c for name, c in configs.items() if config in (name, c.get("hub_config"))]
             return {split: root / d["file"] for split, d in named[0]["splits"].items()} if named else {}
-    return _laid_out(root, source)
+    return {}
+
+
+def _mirror(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        return {}
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ConfigError(f"{path} is no JSON ({error}): mend it, or remove it to go by names of folders") from None
 
 
 def _laid_out(root: Path, source: Hub) -> dict[str, Path]:
@@ -235,9 +318,23 @@ def _numbered(batches: Iterable[Any], n_rows: int, label: str, limit: int | None
     for batch in batches:
         # row n is kept where n * kept / n_rows passes a whole number
         wanted = [i for i in range(len(batch)) if (start + i + 1) * kept // n_rows > (start + i) * kept // n_rows]
-        rows = batch.to_pylist() if len(wanted) == len(batch) else batch.take(wanted).to_pylist()
+        try:
+            rows = batch.to_pylist() if len(wanted) == len(batch) else batch.take(wanted).to_pylist()
+        except UnicodeDecodeError:
+            raise _undecodable(batch, label, start) from None
         yield from (Row(row, label, start + i + 1) for i, row in zip(wanted, rows, strict=True))
         start += len(batch)
+
+
+def _undecodable(batch: Any, label: str, start: int) -> ConfigError:
+    """The error that names the first text of an Arrow table that is no UTF-8."""
+    for number in range(len(batch)):
+        for column in batch.column_names:
+            try:
+                batch[column][number].as_py()
+            except UnicodeDecodeError:
+                return Row({}, label, start + number + 1).wrong(column, "invalid UTF-8")
+    raise AssertionError("all texts can be read")
 
 
 def _csv_rows(path: Path, label: str) -> Iterator[Row]:
