@@ -113,6 +113,20 @@ def test_puzzles_of_one_game_are_one_group(tmp_path: Path):
     assert len(groups) == 2
 
 
+def test_the_hub_has_had_games_as_urls_and_as_ids_with_a_place_in_them(tmp_path: Path):
+    known = {"PuzzleId": "p", "FEN": FEN, "Rating": 1500, "Themes": ["short"], "OpeningTags": None}
+    rows = [
+        {**known, "Moves": "a7a6 f3e5", "GameId": "787zsVup/black#48", "GameUrl": None},
+        {**known, "Moves": "b7b6 f3e5", "GameId": "787zsVup#53", "GameUrl": None},
+        {**known, "Moves": "c7c6 f3e5", "GameId": None, "GameUrl": "https://lichess.org/787zsVup/black#48"},
+    ]
+    pq.write_table(pa.Table.from_pylist(rows), tmp_path / "puzzles.parquet")
+    task = Puzzles(name="puzzles", source=File(str(tmp_path / "puzzles.parquet")))
+    assert {e.group for e in task.examples() if isinstance(e, Example)} == {
+        e.group for e in puzzles(tmp_path, ("p", FEN, MOVES, 1500, "", "787zsVup")) if isinstance(e, Example)
+    }
+
+
 @pytest.mark.parametrize(
     ("fen", "moves", "message"),
     [

@@ -62,6 +62,12 @@ def test_another_config_or_split_is_never_taken_instead(tmp_path: Path):
             list(source.rows())
 
 
+def test_a_mirror_that_cannot_be_read_is_said(tmp_path: Path):
+    (tmp_path / "mirror.json").write_text('{"a/b": ')
+    with pytest.raises(ConfigError, match=r"mirror.json is no JSON .*: mend it, or remove it"):
+        list(Hub("a/b", ("train",), root=str(tmp_path)).rows())
+
+
 def test_identity_is_the_content_wherever_it_lies(tmp_path: Path):
     def source(folder: str, label: int) -> Hub:
         parquet(tmp_path / folder / "a" / "b" / "default" / "train.parquet", label=[label])

@@ -192,20 +192,27 @@ class Hub(Source):
         return f"{self.dataset} ({self.config})" if self.config else self.dataset
 
     def _download(self, split: str) -> Iterator[Row]:
-        """From the hub: as it is, or, where it still is a loading script, from the hub's own parquet conversion."""
+        """From the hub: as it is, or, where it still is a loading script, from the hub's own parquet conversion, which
+        `revision` may be a commit of and which has configs as folders."""
         import datasets
 
         datasets.disable_progress_bars()
         _ask_once()
-        script_free: dict[str, Any] = {"name": self.config, "revision": self.revision}
-        converted: dict[str, Any] = {"data_dir": self.config, "revision": "refs/convert/parquet"}
-        try:
-            table = datasets.load_dataset(self.dataset, split=split, **script_free)
-        except Exception as first:  # the hub fails in many ways, and all of them mean: the other way, or no data
+        converted: dict[str, Any] = {"data_dir": self.config, "split": split}
+        ways = (
+            {"name": self.config, "split": split, "revision": self.revision},
+            {**converted, "revision": self.revision},
+            {**converted, "revision": "refs/convert/parquet"},
+        )
+        reasons: list[Exception] = []
+        for way in ways:
             try:
-                table = datasets.load_dataset(self.dataset, split=split, **converted)
-            except Exception:
-                raise self._unreachable(first) from None
+                table = datasets.load_dataset(self.dataset, **way)
+                break
+            except Exception as error:  # the hub fails in many ways, and all of them mean: the next way, or no data
+                reasons.append(error)
+        else:
+            raise self._unreachable(reasons[0])
         batches = table.with_format("arrow").iter(1000)
         yield from _numbered(batches, len(table), f"{self.label} {split}", self.limit)
 
