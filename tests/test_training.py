@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -259,6 +261,42 @@ def test_a_killed_pretraining_resumes_too(shelf: Store, tmp_path: Path, monkeypa
     training.pretrain(pretrain, killed, eager)
     for name in ("model.safetensors", "curves.jsonl"):
         assert (shelf.get(pretrain) / name).read_bytes() == (killed / name).read_bytes()
+
+
+def test_what_a_power_cut_left_of_a_checkpoint_costs_no_more_than_its_training(shelf: Store, tmp_path: Path, caplog):
+    pretrain = setting().init(rung(8))
+    assert pretrain is not None
+    (tmp_path / "checkpoint.safetensors").write_bytes(b"\x80\0\0\0\0\0\0\0{")
+    training.pretrain(pretrain, tmp_path, shelf)
+    assert "is damaged" in caplog.text
+    assert (shelf.get(pretrain) / "model.safetensors").read_bytes() == (tmp_path / "model.safetensors").read_bytes()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_who_is_told_to_end_does_not_look_finished(tmp_path: Path, number: signal.Signals):
+    """Lightning would make of Ctrl-C an exit with code 1, in silence, and of SIGTERM one with code 0."""
+    net = nn.Linear(1, 2)
+
+    def batches(start: int) -> Iterator[list[Batch]]:
+        yield [Batch(*[torch.ones(1, 1)] * 3, torch.ones(1, 2))]
+        os.kill(os.getpid(), number)
+        yield from batches(start)
+
+    class One(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.net = net
+
+        def forward(self, batch: Batch) -> Tensor:
+            return self.net(batch.ids)
+
+    course = Course(10, batches, CrossEntropy(), parameter_groups(net, 0.1), lambda _: 1.0, lambda *_: {}, 1)
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            fit(One(), course, tmp_path, RUNTIME, lambda _: None)
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 # --- courses ---------------------------------------------------------------------------------------------------------

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import logging
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
+
+log = logging.getLogger(__name__)
 
 
 @dataclass
@@ -38,16 +41,26 @@ def save(path: Path, state: State, net: nn.Module, optimizer: torch.optim.Optimi
         tensors |= {f"optimizer/{name}/{k}": v for k, v in optimizer.state[p].items()}
     numbers = {"step": state.step, "curves": state.curves, "losses": state.losses, "best_score": state.best_score}
     temporary = path.with_suffix(".tmp")
-    save_file({k: v.contiguous() for k, v in tensors.items()}, temporary, metadata={"state": json.dumps(numbers)})
+    try:
+        save_file({k: v.contiguous() for k, v in tensors.items()}, temporary, metadata={"state": json.dumps(numbers)})
+    except SafetensorError:  # most often a full disk, which the half file would keep full
+        temporary.unlink(missing_ok=True)
+        raise
     temporary.replace(path)
 
 
 def restore(path: Path, net: nn.Module, optimizer: torch.optim.Optimizer) -> State:
-    """The state saved at `path`, with the parameters and the optimizer put back; a fresh one where there is none."""
+    """The state saved at `path`, with the parameters and the optimizer put back; a fresh one where there is none,
+    or where a power cut left a part of one."""
     if not path.exists():
         return State()
+    try:
+        opened = safe_open(path, "pt")
+    except SafetensorError as error:
+        log.warning("%s is damaged (%s): training starts again", path, error)
+        return State()
     parameters = learned(net)
-    with safe_open(path, "pt") as file:
+    with opened as file:
         state = State(**json.loads(file.metadata()["state"]))
         for key in file.keys():  # noqa: SIM118 (safe_open is no dict)
             kind, name = key.split("/", 1)

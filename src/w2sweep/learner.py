@@ -15,6 +15,7 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
+from pytorch_lightning.plugins.environments import LightningEnvironment
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, IterableDataset
 
@@ -22,6 +23,7 @@ from w2sweep import checkpoint
 from w2sweep.losses import Loss
 from w2sweep.model import Batch
 from w2sweep.runtime import Runtime
+from w2sweep.values import ConfigError
 
 logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)  # it advertises at every fit
 
@@ -184,8 +186,12 @@ def fit(net: nn.Module, course: Course, out: Path, runtime: Runtime, log: Callab
         trainer = pl.Trainer(
             accelerator=runtime.accelerator, devices=1, precision=course.precision, max_epochs=1, logger=False,
             enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False,
+            plugins=[LightningEnvironment()],  # one process, whatever Slurm says of the job it runs in
         )  # fmt: skip
-        trainer.fit(learner)
+        try:
+            trainer.fit(learner)
+        except SystemExit as exit:  # what Lightning makes of Ctrl-C and of SIGTERM, of the latter with code 0
+            raise KeyboardInterrupt from exit
     if learner.state.best:
         net.load_state_dict(learner.state.best, strict=False)
     learner.checkpoint.unlink(missing_ok=True)
@@ -198,8 +204,10 @@ def device(runtime: Runtime) -> torch.device:
     torch.set_num_threads(runtime.threads)
     torch.set_flush_denormal(True)  # tiny models drift into denormal numbers, which are slow
     keep_freed_memory()
-    gpu = runtime.accelerator == "gpu" or (runtime.accelerator == "auto" and torch.cuda.is_available())
-    return torch.device("cuda" if gpu else "cpu")
+    there = torch.cuda.is_available()
+    if runtime.accelerator == "gpu" and not there:
+        raise ConfigError(f"runtime.accelerator=gpu, but torch {torch.__version__} sees none here: say auto or cpu")
+    return torch.device("cuda" if there and runtime.accelerator != "cpu" else "cpu")
 
 
 def keep_freed_memory() -> None:
