@@ -10,11 +10,13 @@ import multiprocessing
 import os
 import pickle
 import random
+import shutil
 import signal
 import time
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, ClassVar
 
 import pydantic
@@ -289,7 +291,12 @@ def test_an_unknown_mode_is_refused(root: Path):
         Store(root, mode="always")  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("error", [OSError(errno.ENOSPC, "No space left on device"), MemoryError()])
+FULL = "No space left on device"
+
+
+@pytest.mark.parametrize(
+    "error", [OSError(errno.ENOSPC, FULL), MemoryError(), RuntimeError(f"while serializing: {FULL} (os error 28)")]
+)
 def test_the_machines_fault_is_not_the_stages(root: Path, error: Exception):
     def full(out: Path) -> None:
         (out / "checkpoint.pt").write_text("half-way")
@@ -306,6 +313,15 @@ def test_the_machines_fault_is_not_the_stages(root: Path, error: Exception):
     again.ensure(Told())
     assert left == ["checkpoint.pt"]
     assert hidden(root) == []
+
+
+def test_a_disk_without_room_is_named_where_the_error_does_not(root: Path, monkeypatch: pytest.MonkeyPatch):
+    def full(out: Path) -> None:
+        raise OSError("1565159 requested and 178112 written")  # numpy
+
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=3 * 2**20))
+    with pytest.raises(StageFailed, match=f"178112 written .there are 3 MB left for {root}"):
+        Store(root, how=full).ensure(Told())
 
 
 def test_ctrl_c_keeps_the_checkpoint(root: Path):

@@ -31,7 +31,7 @@ def claim(folder: Path, key: str, lease_s: float) -> Lease | None:
         return None
     lease = Lease(folder, key, latest + 1, lease_s)
     try:
-        descriptor = os.open(lease.file, os.O_CREAT | os.O_EXCL | os.O_WRONLY)
+        descriptor = os.open(lease.file, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666)
     except FileExistsError:
         return None
     try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import errno
 import functools
 import hashlib
 import json
@@ -333,8 +334,8 @@ class Store:
             shutil.rmtree(work, ignore_errors=True)
             tell("lost")
             return LeaseLost(f"{stage}: another worker took over, after {self.lease_s:g} s without a sign of this one")
-        failure = _failure_of(stage, error)
-        if isinstance(error, OSError | MemoryError):  # the machine's fault: elsewhere, or later, it may well work
+        failure = _failure_of(stage, error, self._room() if _machines_fault(error) else "")
+        if _machines_fault(error):
             _strip(work)
             tell("interrupted", reason=failure.reason)
         else:
@@ -342,6 +343,11 @@ class Store:
             self._record(stage, failure)
             tell("failed", reason=failure.reason)
         return failure
+
+    def _room(self) -> str:
+        """What to add to a message that may not say itself that the disk is full."""
+        free = shutil.disk_usage(self.root).free
+        return f" (there are {free // 2**20} MB left for {self.root})" if free < 2**26 else ""
 
     def _adopt(self, work: Path, lease: Lease) -> bool:
         """Makes `work`, with the latest checkpoint that earlier owners left; whether there was one."""
@@ -400,7 +406,7 @@ class Store:
         line = {"event": event, "stage": stage.name, "what": stage.what, "lease": lease.number, "pid": os.getpid()}
         line |= {"host": socket.gethostname(), "time": time.time(), "seconds": time.time() - lease.since, **more}
         with suppress(OSError):  # a full disk must not undo a commit
-            descriptor = os.open(self.root / "journal.jsonl", os.O_APPEND | os.O_CREAT | os.O_WRONLY)
+            descriptor = os.open(self.root / "journal.jsonl", os.O_APPEND | os.O_CREAT | os.O_WRONLY, 0o666)
             try:
                 os.write(descriptor, (json.dumps(line) + "\n").encode())  # in one call, so that lines do not mix
             finally:
@@ -422,10 +428,16 @@ def _full_name(stage: Stage[Any]) -> str:
     return stage.what if stage.what == stage.name else f"{stage.what} ({stage.name})"
 
 
-def _failure_of(stage: Stage[Any], error: Exception) -> StageFailed:
+def _failure_of(stage: Stage[Any], error: Exception, note: str) -> StageFailed:
     name = type(error).__name__
     reason = " ".join(str(error).split()) or "no message"
-    return StageFailed(_full_name(stage), name, reason, "".join(traceback.format_exception(error)))
+    return StageFailed(_full_name(stage), name, reason + note, "".join(traceback.format_exception(error)))
+
+
+def _machines_fault(error: Exception) -> bool:
+    """Whether it may well work elsewhere, or later. Libraries that are not written in Python have errors of their own
+    for a full disk."""
+    return isinstance(error, OSError | MemoryError) or os.strerror(errno.ENOSPC) in str(error)
 
 
 def _works(folder: Path, key: str, before: int) -> list[Path]:
