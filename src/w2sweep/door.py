@@ -6,9 +6,9 @@ import difflib
 import importlib
 import inspect
 from collections.abc import Iterable, Mapping
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 
 from w2sweep.ladder import Ladder
 from w2sweep.losses import Loss
@@ -30,7 +30,7 @@ class Keys:
 
     weak: str
     strong: str
-    seed: int
+    seed: Annotated[int, Field(ge=0)]
     ceiling_on: Half
     data_root: str | None
     store: str

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Literal
+from typing import Annotated, Literal
 
-from w2sweep.values import ConfigError, value
+from pydantic import Field
+
+from w2sweep.values import ConfigError, Count, Rate, value
+
+Tokens = Annotated[int, Field(ge=0)]
 
 
 @value
 class Backbone:
     """One rung: a pretrained language model of the Hugging Face hub, of a local folder, or pretrained on the spot."""
 
-    lr: float
+    lr: Rate
     """Peak learning rate of finetuning."""
 
     @property
@@ -45,8 +49,8 @@ class Hub(Backbone):
     """A pretrained model by its hub name, or by the path of a local folder written by `save_pretrained`."""
 
     model: str
-    params: int
-    pretrain_tokens: int
+    params: Count
+    pretrain_tokens: Tokens
     revision: str | None = None
     trust_remote_code: bool = False
     """Runs code that comes with the model. Off unless you trust its authors."""
@@ -77,13 +81,13 @@ class Hub(Backbone):
 class Homegrown(Backbone):
     """A small Llama-shaped model, pretrained by w2sweep itself on the task's corpus."""
 
-    width: int
-    depth: int
-    heads: int
-    tokens: int
+    width: Count
+    depth: Count
+    heads: Count
+    tokens: Tokens
     """Pretraining tokens, counted with repetition; 0 leaves the weights random."""
-    pretrain_lr: float
-    pretrain_batch: int = 16
+    pretrain_lr: Rate
+    pretrain_batch: Count = 16
     """Sequences a pretraining step."""
 
     def __post_init__(self) -> None:
@@ -124,8 +128,8 @@ class Tokenizer:
 
     kind: Literal["word", "bpe"] = "bpe"
     """`word`: one token a word between blanks (the lab); `bpe`: byte-level byte-pair encoding."""
-    vocabulary: int = 4096
-    context: int = 128
+    vocabulary: Count = 4096
+    context: Count = 128
     """Longest sequence in tokens, in pretraining blocks too."""
 
 

@@ -6,11 +6,9 @@ loss is one class here and one file in conf/loss.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
-from pydantic import Field
-
-from w2sweep.values import value
+from w2sweep.values import Fraction, value
 
 if TYPE_CHECKING:  # the command line reads losses long before it needs torch
     from torch import Tensor
@@ -56,8 +54,8 @@ class ConfidenceLoss(Loss):
     separable: ClassVar[bool] = False  # the threshold is the whole batch's
     binary: ClassVar[bool] = True
 
-    alpha_max: Annotated[float, Field(ge=0, le=1)] = 0.5
-    warmup: Annotated[float, Field(ge=0, le=1)] = 0.2
+    alpha_max: Fraction = 0.5
+    warmup: Fraction = 0.2
     threshold: Literal["median", "prior"] = "median"
 
     def __call__(self, logits: Tensor, targets: Tensor, progress: float) -> Tensor:  # [B, 2], [B, 2] -> scalar

@@ -6,36 +6,35 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from w2sweep.values import value
+from w2sweep.values import Count, Fraction, Rate, value
 
-Positive = Annotated[int, Field(gt=0)]
-Fraction = Annotated[float, Field(ge=0, le=1)]
+Momentum = Annotated[float, Field(ge=0, lt=1)]
 
 
 @value
 class Recipe:
     """Finetuning. The paper (appendix A) states epochs, batch size and early stopping; the rest is ours."""
 
-    epochs: Positive
-    batch_size: Positive
+    epochs: Count
+    batch_size: Count
     """Examples an optimizer step."""
-    lr_scale: Annotated[float, Field(gt=0)] = 1.0
+    lr_scale: Rate = 1.0
     """Multiplies the rung's learning rate."""
-    head_lr: Annotated[float, Field(gt=0)] = 1.0
+    head_lr: Rate = 1.0
     """Learning rate of a new head, as a multiple of the backbone's."""
     schedule: Literal["linear", "cosine", "constant"] = "linear"
     warmup: Fraction = 0.1
     """Fraction of the steps over which the learning rate grows from 0."""
     weight_decay: Annotated[float, Field(ge=0)] = 0.0
-    betas: tuple[float, float] = (0.9, 0.98)
-    clip: Annotated[float, Field(gt=0)] = 1.0
+    betas: tuple[Momentum, Momentum] = (0.9, 0.98)
+    clip: Rate = 1.0
     """Largest norm of the gradient."""
-    max_tokens: Positive = 512
+    max_tokens: Count = 512
     """Longer texts lose their beginning, as do texts longer than what the model was made for."""
-    length_pool: Positive = 8
+    length_pool: Count = 8
     """Batches whose examples are sorted by length together, to spare padding; 1: batches are drawn at random."""
     precision: Literal["32-true", "bf16-mixed"] = "32-true"
-    evaluations: Positive = 4
+    evaluations: Count = 4
     """How often the validation split is predicted while training, the end included."""
     early_stop: bool = False
     """Keep the evaluation with the best accuracy against the stage's own labels on the validation split (the paper's

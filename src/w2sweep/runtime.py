@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Literal
 
-from pydantic import Field
-
-from w2sweep.values import value
+from w2sweep.values import Count, Rate, value
 
 if TYPE_CHECKING:
     from w2sweep.tracking import Tracking
@@ -18,13 +16,13 @@ class Runtime:
     """The machine: its accelerator, and how much fits into its memory."""
 
     accelerator: Literal["auto", "cpu", "gpu"] = "auto"
-    threads: Annotated[int, Field(gt=0)] = 1
+    threads: Count = 1
     """CPU threads of each worker: several workers with one thread each beat one worker with several."""
-    micro_tokens: Annotated[int, Field(gt=0)] = 16384
+    micro_tokens: Count = 16384
     """Tokens (padding included) in one forward pass; a batch with more is split, with the same gradient."""
     gradient_checkpointing: bool = False
     """Recompute activations in the backward pass: less memory, about a third more time."""
-    checkpoint_seconds: Annotated[float, Field(gt=0)] = 60.0
+    checkpoint_seconds: Rate = 60.0
     """How much training a killed worker may lose."""
     keep_weights: bool = False
     """Keep the weights of finetuned models beside their predictions."""

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
-from pydantic import Field
-
-from w2sweep.values import value
+from w2sweep.values import Count, Rate, value
 
 
 @value
 class Full:
     """All parameters."""
 
-    lr_scale: Annotated[float, Field(gt=0)] = 1.0
+    lr_scale: Rate = 1.0
     """Multiplies the rung's learning rate."""
 
 
@@ -21,9 +17,9 @@ class Full:
 class Lora:
     """Low-rank adapters on every linear layer of the backbone, and the head. Hu et al. 2021; by PEFT."""
 
-    rank: Annotated[int, Field(gt=0)] = 8
-    alpha: Annotated[int, Field(gt=0)] = 16
-    lr_scale: Annotated[float, Field(gt=0)] = 10.0
+    rank: Count = 8
+    alpha: Count = 16
+    lr_scale: Rate = 10.0
     """Adapters want a larger learning rate than full finetuning."""
 
 
@@ -32,7 +28,7 @@ class LinearProbe:
     """The head alone, on the frozen backbone's cached features. Hyper-parameters of Burns et al. 2023, appendix D.2,
     come with `recipe=probe`."""
 
-    lr: Annotated[float, Field(gt=0)] = 1e-3
+    lr: Rate = 1e-3
 
 
 Tuning = Full | Lora | LinearProbe

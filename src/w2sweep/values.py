@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import TypeVar, dataclass_transform
+from typing import Annotated, TypeVar, dataclass_transform
 
 import pydantic
 
 C = TypeVar("C")
 
-_STRICT = pydantic.ConfigDict(extra="forbid", strict=True, arbitrary_types_allowed=True)
+Count = Annotated[int, pydantic.Field(gt=0)]
+Rate = Annotated[float, pydantic.Field(gt=0)]
+Fraction = Annotated[float, pydantic.Field(ge=0, le=1)]
+
+_STRICT = pydantic.ConfigDict(extra="forbid", strict=True, allow_inf_nan=False, arbitrary_types_allowed=True)
 
 
 class ConfigError(Exception):
