@@ -6,7 +6,7 @@ import traceback
 from collections.abc import Sequence
 
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
-from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
+from omegaconf.errors import ConfigAttributeError, ConfigKeyError, MissingMandatoryValue, OmegaConfBaseException
 
 from w2sweep.door import unknown
 from w2sweep.values import ConfigError
@@ -29,6 +29,8 @@ def one_line(error: BaseException, sweeps: Sequence[str] = ()) -> str:
     cause = error.__cause__ if isinstance(error.__cause__, OmegaConfBaseException) else error
     if isinstance(cause, ConfigAttributeError | ConfigKeyError) and cause.parent_node is not None:
         return _no_such_key(cause)
+    if isinstance(cause, MissingMandatoryValue):
+        return f"{cause.full_key}: missing; set {cause.full_key}=..."
     if isinstance(cause, OmegaConfBaseException) and cause.full_key:
         return f"{cause.full_key}: {str(cause).splitlines()[0]}"
     return " ".join(str(error).split()) or type(error).__name__

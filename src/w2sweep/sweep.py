@@ -8,7 +8,8 @@ import re
 import shlex
 import sys
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -21,7 +22,7 @@ from w2sweep.progress import Watch
 from w2sweep.runtime import How
 from w2sweep.setting import Cell
 from w2sweep.store import Store, closure
-from w2sweep.values import Impossible
+from w2sweep.values import ConfigError, Impossible
 
 AXES = ("task", "ladder", "weak", "strong", "method", "seed")
 """What tables have columns for."""
@@ -82,7 +83,8 @@ class Sweep:
         self.planned, self.folder = planned, folder
         request = planned[0].request
         self.name, self.tracking = request.sweep or folder.name, request.tracking
-        self.store = open_store(request, self.name)
+        with _expecting_to_write():
+            self.store = open_store(request, self.name)
 
     def run(self, launch: Callable[[Sequence[Planned]], object]) -> int:
         """Runs what is missing with `launch`, reports, and returns the exit code: 1 where a cell has no result.
@@ -90,7 +92,8 @@ class Sweep:
         `launch` calls `run_cell` for each of its cells, in this or in other processes. What it raises means that one
         of those died, which costs the cells it was running and those it had still before it.
         """
-        self._write_plan()
+        with _expecting_to_write():
+            self._write_plan()
         left = [p for p in self.planned if not self._answered(p)]
         self._announce(left)
         if left:
@@ -191,6 +194,15 @@ def run_cell(p: Planned, sweep_folder: Path) -> bool:
 def open_store(request: Request, sweep: str, since: float | None = None) -> Store:
     """The store, with what it hands to the stages it runs."""
     return Store(request.store, How(request.runtime, request.tracking, sweep), request.cache, since)
+
+
+@contextmanager
+def _expecting_to_write() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        where = "store=FOLDER and hydra.sweep.dir=FOLDER name other places"
+        raise ConfigError(f"cannot write to {error.filename}: {error.strerror}; {where}") from error
 
 
 def folder_name(overrides: Sequence[str]) -> str:
