@@ -7,6 +7,7 @@ import pytest
 from w2sweep.lab.chess import Endgames, MateInOne
 from w2sweep.lab.endgames import PIECES, SYMMETRIES, Positions
 from w2sweep.tasks import Completion, Example
+from w2sweep.values import ConfigError
 
 
 @pytest.fixture(scope="module")
@@ -88,3 +89,19 @@ def test_kinds_are_positions_up_to_symmetry(positions):
     turned = Positions(positions.pieces, SYMMETRIES[3][positions.squares])
     assert (turned.kinds == positions.kinds).all()
     assert len(set(positions.kinds.tolist())) > 0.9 * len(positions)
+
+
+def test_legality_is_judged(puzzles):
+    task = MateInOne(name="mate_in_one", games=GAMES, head=Completion())
+    puzzle = Example.of("K g1 Q d1 R a7 k a8 >", label=" Q d8 #")
+    assert task.judge(puzzle, " Q d8 #") == {"legality": 0.0}  # the king takes the rook
+    assert task.judge(puzzle, " Q d8 +") == {"legality": 1.0}
+    assert task.judge(puzzle, " Q h8") == {"legality": 0.0}
+    assert all(task.judge(p, str(p.label)) == {"legality": 1.0} for p in puzzles[:20])
+
+
+def test_asking_for_more_puzzles_than_are_found_is_refused(monkeypatch):
+    monkeypatch.setattr("w2sweep.lab.chess.BATCH", 100)  # too few placements to find a new one every time
+    few = MateInOne(name="mate_in_one", games=Endgames(seed=0, pieces="BN"), head=Completion(), pool=10**6)
+    with pytest.raises(ConfigError, match="puzzles: ask for less"):
+        sum(1 for _ in few.examples())

@@ -10,7 +10,7 @@ from pydantic import Field
 
 from w2sweep.lab.endgames import PIECES, SQUARES, Bools, Ints, Moves, Positions
 from w2sweep.tasks import Completion, Corpus, Example, Family, Task
-from w2sweep.values import value
+from w2sweep.values import ConfigError, value
 
 Count = Annotated[int, Field(gt=0)]
 Fraction = Annotated[float, Field(gt=0, le=1)]
@@ -89,11 +89,22 @@ class MateInOne(Task):
             mates = np.bincount(moves.position, moves.mate, len(positions))
             solutions = np.flatnonzero(moves.mate & puzzling(positions, mates)[moves.position])
             kinds = positions.kinds[moves.position[solutions]].tolist()
+            if seen.issuperset(kinds):
+                raise ConfigError(
+                    f"pool={self.pool}, but {self.games.pieces} give only {len(seen)} puzzles: ask for less"
+                )
             for kind, text in zip(kinds, notation(positions, moves, solutions), strict=True):
                 if kind not in seen and len(seen) < self.pool:
                     seen.add(kind)
                     position, move = text.split(" > ")
                     yield Example.of(f"{position} >", label=f" {move}", group=f"kind {kind}")
+
+    def judge(self, example: Example, completion: str) -> dict[str, float]:
+        """`legality`: whether the move can be made and does what its mark says."""
+        positions = Positions.read(example.views[0])
+        moves = positions.moves()
+        legal = notation(positions, moves, np.arange(len(moves.mate)))
+        return {"legality": float(f"{example.views[0]} {completion.strip()}" in legal)}
 
 
 def puzzling(positions: Positions, mates: Ints) -> Bools:  # [N], [N] -> [N]

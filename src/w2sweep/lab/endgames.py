@@ -64,6 +64,12 @@ class Positions:
         positions = Positions(np.c_[np.zeros(n, np.int64), pair], squares)
         return positions[positions.legal]
 
+    @staticmethod
+    def read(text: str) -> Positions:
+        """One position, from "K e1 Q d5 R a1 k e8 >"."""
+        men, squares = text.split()[:6:2], text.split()[1:8:2]
+        return Positions(np.array([[PIECES.index(p) for p in men]]), np.array([[SQUARES.index(s) for s in squares]]))
+
     @property
     def occupied(self) -> NDArray[np.uint64]:  # [N], as bits
         return np.bitwise_or.reduce(BIT[self.squares], axis=1)
