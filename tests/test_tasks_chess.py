@@ -76,6 +76,23 @@ def test_what_is_written_can_be_read(seed: int, plies: int):
         assert {m.uci() for m in read(text).legal_moves} == {m.uci() for m in board.legal_moves}
 
 
+def test_moves_of_a_game_without_what_is_said_of_them(tmp_path: Path):
+    (tmp_path / "games.pgn").write_text(
+        '[Site "https://lichess.org/abcdefgh"]\n\n1. e4 { [%eval 0.2] e5 } e5 (1... c5 2. Nf3 (2. c3 d5) d6) '
+        "2. Nf3 $1 Nc6!? ; also e4\n3. Bb5 a6 4. 0-0 Nge7 5. R1e1+ exd6 e.p. 6. bxa8=Q# 0-0-0 1/2-1/2\n"
+    )
+    [game] = Pgn(str(tmp_path / "games.pgn")).games()
+    assert game.id == "abcdefgh"
+    assert game.moves == ["e4", "e5", "Nf3", "Nc6", "Bb5", "a6", "O-O", "Nge7", "R1e1+", "exd6", "bxa8=Q#", "O-O-O"]
+
+
+@pytest.mark.parametrize(("content", "elo"), [("no games here", 0), ('[WhiteElo "1500"]\n\n1. e4 e5 1-0\n', 1800)])
+def test_a_file_without_games_is_said(tmp_path: Path, content: str, elo: int):
+    (tmp_path / "games.pgn").write_text(content)
+    with pytest.raises(ConfigError, match=r"games\.pgn has no games"):
+        list(Pgn(str(tmp_path / "games.pgn")).games(elo))
+
+
 def test_every_half_move_of_a_game_is_numbered():
     board = chess.Board()
     for move in ("d4", "Nf6", "c4"):

@@ -10,6 +10,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import zstandard
 
 from w2sweep.tasks.source import LONGEST, File, Hub
 from w2sweep.values import ConfigError
@@ -126,6 +127,22 @@ def test_a_truncated_parquet_file(tmp_path: Path):
         list(File(str(tmp_path / "my.parquet")).rows())
 
 
+@pytest.mark.parametrize("suffix", [".gz", ".zst"])
+def test_compressed_files_that_are_cut_off_or_in_several_pieces(tmp_path: Path, suffix: str):
+    compress = gzip.compress if suffix == ".gz" else zstandard.compress
+    lines = [f"{n},{n % 2}\n".encode() for n in range(50_000)]
+    whole = compress(b"text,label\n" + b"".join(lines[:20_000])) + compress(b"".join(lines[20_000:]))
+    if suffix == ".zst":  # pzstd begins each piece with a frame to skip
+        whole = b"\x50\x2a\x4d\x18\x04\x00\x00\x00abcd" + whole
+    path = tmp_path / f"my.csv{suffix}"
+    path.write_bytes(whole)
+    assert sum(1 for _ in File(str(path)).rows()) == 50_000
+    for broken in (whole[: len(whole) * 3 // 4], b"not compressed at all"):
+        path.write_bytes(broken)
+        with pytest.raises(ConfigError, match=rf"my.csv{suffix} is no whole {suffix} file \(.*\): get it again"):
+            list(File(str(path)).rows())
+
+
 def test_no_file():
     with pytest.raises(ConfigError, match="no file missing"):
         list(File("missing.csv").rows())
@@ -160,5 +177,6 @@ def test_a_loading_script_is_met_by_the_hubs_own_conversion(monkeypatch: pytest.
     assert [dict(r) for r in rows] == [{"label": 0, "sentence": "a"}, {"label": 1, "sentence": "b"}]
     assert asked == [
         ("aps/super_glue", "train", {"name": "wic", "revision": "3de24cf"}),
+        ("aps/super_glue", "train", {"data_dir": "wic", "revision": "3de24cf"}),
         ("aps/super_glue", "train", {"data_dir": "wic", "revision": "refs/convert/parquet"}),
     ]

@@ -8,16 +8,18 @@ import traceback
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from w2sweep.metrics import accuracy, agreement, pgr
-from w2sweep.predictions import Predictions
 from w2sweep.setting import Cell, Setting
 from w2sweep.stages import Finetune
 from w2sweep.store import StageFailed, Store
 from w2sweep.tasks import Example, Task
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 
 @dataclass(frozen=True)
@@ -87,7 +89,8 @@ def _facts(s: Setting) -> dict[str, Any]:
 
 
 def _compared(cell: Cell, stages: Mapping[str, Finetune], store: Store, folder: Path) -> dict[str, Any]:
-    examples = store.get(cell.setting.splits)["test"]
+    splits = store.get(cell.setting.splits)
+    examples = splits["test"]
     weak, student, ceiling = (store.get(stage) for stage in stages.values())
     correct = {k: p.correct("test", examples) for k, p in (("weak", weak), ("student", student), ("ceiling", ceiling))}
     _write_correct(folder, correct)
@@ -102,7 +105,7 @@ def _compared(cell: Cell, stages: Mapping[str, Finetune], store: Store, folder: 
         "agreement_weak_right": agreed.weak_right,
         "agreement_weak_wrong": agreed.weak_wrong,
         "n_test": len(examples),
-        "marks": _marks(cell.setting.task, examples, student),
+        "marks": _marks(cell.setting.task, examples, student.answers["test"]) | _marks_of_labels(cell, splits, store),
         "stages": {role: stage.name for role, stage in stages.items()},
         "store": str(store.root),
     }
@@ -116,13 +119,21 @@ def _write_correct(folder: Path, correct: Mapping[str, np.ndarray]) -> None:
     temporary.replace(folder / "correct.safetensors")
 
 
-def _marks(task: Task, examples: Sequence[Example], student: Predictions) -> dict[str, float]:
-    """The task's own marks of the student's completions, each averaged over the examples that have it."""
-    completions = student.answers["test"]
-    if not isinstance(completions, list):
+def _marks(task: Task, examples: Sequence[Example], answers: NDArray[np.float32] | list[str]) -> dict[str, float]:
+    """The task's own marks of completions, each averaged over the examples that have it."""
+    if not isinstance(answers, list):
         return {}
-    marks = [task.judge(e, c) for e, c in zip(examples, completions, strict=True)]
+    marks = [task.judge(e, c) for e, c in zip(examples, answers, strict=True)]
     return {k: float(np.mean([m[k] for m in marks if k in m])) for k in sorted({k for m in marks for k in m})}
+
+
+def _marks_of_labels(cell: Cell, splits: Mapping[str, Sequence[Example]], store: Store) -> dict[str, float]:
+    """The same of the completions that the student is trained on: illegal ones are labels too, so they are counted."""
+    stage = cell.student
+    if stage.labels is None:
+        return {}
+    answers = store.get(stage.labels).answers[stage.on]
+    return {f"weak_labels_{k}": v for k, v in _marks(cell.setting.task, splits[stage.on], answers).items()}
 
 
 def _failure(error: Exception) -> dict[str, str]:

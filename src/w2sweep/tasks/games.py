@@ -11,7 +11,7 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator
 
 from w2sweep.tasks.source import checksum, open_text
-from w2sweep.values import value
+from w2sweep.values import ConfigError, value
 
 
 @dataclass(frozen=True)
@@ -40,12 +40,18 @@ class Pgn:
     path: str
 
     def games(self, min_elo: int = 0) -> Iterator[Game]:
-        """Games from the usual first position, in which both players have at least this rating."""
+        """Games from the usual first position, in which both players have at least this rating. Raises ConfigError
+        where there are none."""
         checksum(self.path)
+        found = 0
         for tags, moves in _records(Path(self.path)):
             game = Game(dict(_TAG.findall(tags)), _half_moves(moves))
             if game.moves and "FEN" not in game.tags and game.elo >= min_elo:
+                found += 1
                 yield game
+        if not found:
+            rated = f" of players rated {min_elo} or more" if min_elo else ""
+            raise ConfigError(f"{self.path} has no games{rated}: expected PGN, with tags in brackets and moves")
 
     def identity(self) -> Any:
         """The content, wherever it lies."""
@@ -58,7 +64,7 @@ GamesFile = Annotated[Pgn | None, BeforeValidator(lambda x: Pgn(x) if isinstance
 _TAG = re.compile(r'^\[(\w+) "(.*)"\]', re.MULTILINE)
 _COMMENT = re.compile(r"\{[^}]*\}|;[^\n]*")
 _VARIATION = re.compile(r"\([^()]*\)")
-_MOVE = re.compile(r"[KQRBNa-hO][-+#=:\w]*")
+_MOVE = re.compile(r"\b(?:O-O(?:-O)?|0-0(?:-0)?|[KQRBN]?[a-h]?[1-8]?x?[a-h][1-8](?:=?[QRBN])?)\b[+#]?")
 
 
 def _records(path: Path) -> Iterator[tuple[str, str]]:
@@ -82,7 +88,7 @@ def _half_moves(text: str) -> list[str]:
     text = _COMMENT.sub(" ", text)
     while (shorter := _VARIATION.sub(" ", text)) != text:  # variations nest
         text = shorter
-    return _MOVE.findall(text)
+    return [move.replace("0", "O") for move in _MOVE.findall(text)]  # some files castle with zeros
 
 
 def numbered(moves: list[str]) -> str:

@@ -5,10 +5,13 @@ from __future__ import annotations
 import csv
 import gzip
 import hashlib
+import io
 import json
 import sys
+import zlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 from typing import IO, Annotated, Any, Literal, TypeVar
@@ -374,16 +377,55 @@ _READERS: dict[str, Callable[[Path, str], Iterator[Row]]] = {
 }  # fmt: skip
 
 
-def open_text(path: Path) -> IO[str]:
-    """A text file, plain, .gz or .zst. Bytes that are no UTF-8 become lone surrogates: see `Row.text`."""
-    how: dict[str, Any] = {"mode": "rt", "encoding": "utf-8-sig", "errors": "surrogateescape", "newline": ""}
-    if path.suffix == ".gz":
-        return gzip.open(path, **how)
-    if path.suffix == ".zst":
-        import zstandard
+@contextmanager
+def open_text(path: Path) -> Iterator[IO[str]]:
+    """A text file, plain, .gz or .zst. Bytes that are no UTF-8 become lone surrogates: see `Row.text`. Raises
+    ConfigError where the file is cut off or otherwise broken."""
+    try:
+        with _opened(path) as file:
+            yield io.TextIOWrapper(file, encoding="utf-8-sig", errors="surrogateescape", newline="")
+    except (EOFError, OSError, zlib.error) as error:
+        raise ConfigError(f"{path} is no whole {path.suffix} file ({error}): get it again") from None
 
-        return zstandard.open(path, **how)
-    return path.open(**{**how, "mode": "r"})
+
+def _opened(path: Path) -> Any:
+    if path.suffix == ".gz":
+        return gzip.open(path)
+    return io.BufferedReader(_Unzstd(path.open("rb"))) if path.suffix == ".zst" else path.open("rb")
+
+
+class _Unzstd(io.RawIOBase):
+    """The content of a .zst file. Unlike the reader of `zstandard` it does not take a file that was cut off for one
+    that ends."""
+
+    def __init__(self, file: IO[bytes]):
+        from zstandard import ZstdDecompressor, ZstdError
+
+        self._file, self._read, self._inflated = file, b"", b""
+        self._frame, self._new_frame, self._broken = None, lambda: ZstdDecompressor().decompressobj(), ZstdError
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        while not self._inflated and (chunk := self._read or self._file.read(1 << 16)):
+            self._frame = self._frame or self._new_frame()
+            try:
+                self._inflated = self._frame.decompress(chunk)
+            except self._broken as error:
+                raise EOFError(str(error)) from None
+            self._read = self._frame.unused_data
+            if self._frame.eof:  # a file may have many frames: pzstd makes them
+                self._frame = None
+        if not self._inflated and self._frame:
+            raise EOFError("it ends within a frame")
+        n = min(len(buffer), len(self._inflated))
+        buffer[:n], self._inflated = self._inflated[:n], self._inflated[n:]
+        return n
+
+    def close(self) -> None:
+        self._file.close()
+        super().close()
 
 
 def checksum(path: Path | str) -> str:
