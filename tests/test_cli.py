@@ -207,7 +207,9 @@ def test_completions_are_marked_by_their_task_and_impossible_cells_can_be_left_o
         read(folder / f"outputs/sweeps/completions/method={method},task=pretend_completions/cell.json")
         for method in ("naive", "confidence")
     )
-    assert 0 < naive["marks"]["weak_labels_legality"] < naive["marks"]["legality"] < 1  # "maybe" is no answer
+    assert 0 < naive["marks"]["legality"] < 1  # "maybe" is no answer
+    assert 0 < naive["marks"]["weak_labels_legality"] < 1
+    assert naive["marks"]["weak_labels_legality"] != naive["marks"]["legality"]
     assert naive["family"] == "chess"
     assert "needs two classes" in skipped["skipped"]
     assert skipped["method"] == "confidence"
