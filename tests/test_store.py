@@ -14,6 +14,7 @@ import shutil
 import signal
 import time
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
@@ -191,11 +192,23 @@ def test_reading_compares_the_record(root: Path):
     store.path(Number(1)).rename(store.path(Number(2)))
     with pytest.raises(WrongRecord, match=r'holds another result than Number/(.|\n)*-\s+"n": 2\n\+\s+"n": 1'):
         store.get(Number(2))
-    (store.path(Number(2)) / "stage.json").write_text("")
-    with pytest.raises(WrongRecord):
-        store.get(Number(2))
     with pytest.raises(Missing, match="compute it first"):
         store.get(Number(1))
+
+
+@pytest.mark.parametrize("file", ["stage.json", "n"])
+@pytest.mark.parametrize("damage", [lambda f: f.write_text(""), lambda f: f.unlink()])
+def test_a_damaged_result_is_named_and_may_be_deleted(root: Path, file: str, damage: Callable[[Path], object]):
+    store = Store(root)
+    store.ensure(Number(1))
+    damage(store.path(Number(1)) / file)
+    with pytest.raises(WrongRecord) as wrong:
+        store.get(Number(1))
+    assert str(wrong.value).startswith(str(store.path(Number(1))))
+    assert str(wrong.value).endswith("delete it to compute it again")
+    shutil.rmtree(store.path(Number(1)))
+    store.ensure(Number(1))
+    assert store.get(Number(1)) == 1
 
 
 def test_the_record_tells_the_whole_story(root: Path):

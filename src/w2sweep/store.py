@@ -238,22 +238,28 @@ class Store:
 
         Raises:
             Missing: it was not computed yet.
-            WrongRecord: the record beside the result tells of another stage.
+            WrongRecord: the record beside the result tells of another stage, or one of the two is damaged.
         """
         self._check(stage)
-        return stage.read(self.path(stage))
+        try:
+            return stage.read(self.path(stage))
+        except Exception as error:
+            raise self._wrong(stage, f"cannot be read ({error})") from error
 
     def _check(self, stage: Stage[Any]) -> None:
+        if not self.path(stage).is_dir():
+            raise Missing(f"no result of {stage} at {self.path(stage)}: compute it first, with Store.ensure")
         try:
             found = json.loads((self.path(stage) / "stage.json").read_text("utf-8"))["stage"]
-        except FileNotFoundError:
-            raise Missing(f"no result of {stage} at {self.path(stage)}: compute it first, with Store.ensure") from None
-        except (ValueError, TypeError, KeyError):
-            found = None
+        except (OSError, ValueError, TypeError, KeyError) as error:
+            raise self._wrong(stage, f"has no readable stage.json ({error})") from error
         if found != (expected := identity(stage)):
             old, new = (json.dumps(x, indent=1, sort_keys=True).splitlines() for x in (expected, found))
-            diff = "\n".join(difflib.unified_diff(old, new, "expected", "found", lineterm="", n=1))
-            raise WrongRecord(f"{self.path(stage)} holds another result than {stage}; delete it to compute it\n{diff}")
+            _, _, *lines = (x for x in difflib.unified_diff(old, new, lineterm="", n=0) if not x.startswith("@@"))
+            raise self._wrong(stage, "holds another result (- expected, + found)", "".join(f"\n{x}" for x in lines))
+
+    def _wrong(self, stage: Stage[Any], what: str, more: str = "") -> WrongRecord:
+        return WrongRecord(f"{self.path(stage)}, the result of {stage}, {what}: delete it to compute it again{more}")
 
     def ensure(self, *stages: Stage[Any]) -> None:
         """Runs what is missing of these stages and of what they read, sharing the work with any other worker.
