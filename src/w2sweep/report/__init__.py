@@ -59,7 +59,7 @@ def report(sweep: Path) -> Report:
         stale.unlink()
     write_csv(folder / "cells.csv", cell_records(cells))
     write_csv(folder / "summary.csv", records(rows))
-    drawings = draw(rows, {r.ladder: r.rungs for r in cells.results}, folder)
+    drawings = draw(rows, cells.ladders, folder)
     page = folder / "index.html"
     page.write_text(render(cells, rows, drawings), encoding="utf-8")
     return Report(cells, rows, [d.png for d in drawings], page)

@@ -136,6 +136,14 @@ class Sweep:
     pending: list[str] = field(default_factory=list)
     """Folders of cells that have neither a result nor a failure."""
 
+    @property
+    def ladders(self) -> dict[str, dict[str, Rung]]:
+        """Name -> rungs, weakest first: those of all cells, for an override may give some of them more."""
+        rungs: dict[str, dict[str, Rung]] = {}
+        for result in sorted(self.results, key=lambda r: -len(r.rungs)):
+            rungs.setdefault(result.ladder, {}).update(result.rungs)
+        return rungs
+
 
 def read_sweep(path: Path) -> Sweep:
     """Reads `outputs/sweeps/<name>`. Raises ConfigError where it is no sweep or no cell of it has finished."""

@@ -72,7 +72,7 @@ def summarize(sweep: Sweep) -> list[Row]:
     groups: dict[Group, dict[int, Result]] = {}
     for result in sweep.results:
         groups.setdefault(result.group, {})[result.seed] = result
-    order = _order(sweep.results)
+    order = _order(sweep)
     return [_row(g, groups[g], groups.get(g._replace(method=BASELINE), {})) for g in sorted(groups, key=order)]
 
 
@@ -170,16 +170,16 @@ def _mean_and_error(results: Sequence[Result], name: str) -> dict[str, Any]:
     return {name: fmean(values), f"{name}_se": metrics.standard_error(values)}
 
 
-def _order(results: Sequence[Result]) -> Callable[[Group], tuple[int, ...]]:
+def _order(sweep: Sweep) -> Callable[[Group], tuple[int, ...]]:
     """Tasks, ladders, methods and variants as the sweep names them first; rungs as on their ladder."""
-    rungs = {(r.ladder, rung): i for r in results for i, rung in enumerate(r.rungs)}
+    position = {(ladder, rung): i for ladder, rungs in sweep.ladders.items() for i, rung in enumerate(rungs)}
     first: dict[tuple[str, str], int] = {}
-    for r in results:
+    for r in sweep.results:
         for axis in zip(Group._fields, r.group, strict=True):
             first.setdefault(axis, len(first))
 
     def order(g: Group) -> tuple[int, ...]:
-        pair = rungs[g.ladder, g.weak], rungs[g.ladder, g.strong]
+        pair = position[g.ladder, g.weak], position[g.ladder, g.strong]
         return (
             first["task", g.task],
             first["ladder", g.ladder],
