@@ -123,6 +123,13 @@ def test_rating_and_theme_select_puzzles_and_the_rest_is_counted(tmp_path: Path)
     assert made.count(Skipped("more puzzles than the limit")) == 1
 
 
+def test_that_no_puzzle_is_left_is_said_with_the_reasons(tmp_path: Path):
+    with pytest.raises(ConfigError, match=r"puzzles.csv: nothing in it can be used: 1 rating or theme not asked for"):
+        puzzles(tmp_path, ROW, rating=(2000, 3000))
+    with pytest.raises(ConfigError, match=r"puzzles.csv: .*: 1 the game that led to the puzzle is not known"):
+        puzzles(tmp_path, ROW, prompt="game")
+
+
 def test_puzzles_of_one_game_are_one_group(tmp_path: Path):
     rows = [("p1", FEN, "a7a6 f3e5", 1500, "", "same"), ("p2", FEN, "b7b6 f3e5", 1500, "", "same"),
             ("p3", FEN, "c7c6 f3e5", 1500, "", "other")]  # fmt: skip

@@ -30,6 +30,13 @@ def test_labelled_texts(tmp_path: Path):
     assert list(task.corpus.documents()) == ["Great.", "Awful."]
 
 
+def test_classes_may_be_written_as_numbers_and_rows_without_a_group_are_groups_of_their_own(tmp_path: Path):
+    task = own(tmp_path, "text,label,by\na b,0,\nc d,1,\ne f,1,x\ng h,0,x\n", classes=(0, 1), group="by")
+    examples = [e for e in task.examples() if isinstance(e, Example)]
+    assert [e.label for e in examples] == [0, 1, 1, 0]
+    assert len({e.group for e in examples}) == 3
+
+
 def test_pairs(tmp_path: Path):
     row = {"prompt": "Hi. ", "chosen": "Hello.", "rejected": "Go away."}
     task = own(tmp_path, json.dumps(row), "my.jsonl")

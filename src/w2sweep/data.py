@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -54,6 +55,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         for line in table(known(), overrides) if asked.all else pages(names, overrides):
             print(line, flush=True)
+    except BrokenPipeError:  # of `| head`, and not to be said again when Python closes the pipe
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except Exception as error:
         if not mendable(error):
             raise

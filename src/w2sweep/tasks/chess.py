@@ -14,7 +14,7 @@ from pydantic import BeforeValidator, Field
 
 from w2sweep.tasks import Completion, Corpus, Example, Family, Skipped, Task, digest
 from w2sweep.tasks.games import Game, GamesFile, numbered
-from w2sweep.tasks.source import Names, Row, Rows
+from w2sweep.tasks.source import Names, Row, Rows, some
 from w2sweep.values import value
 
 if TYPE_CHECKING:
@@ -54,8 +54,8 @@ class Puzzles(Task):
 
     def examples(self) -> Iterator[Example | Skipped]:
         """One example a puzzle, grouped by the game it is from."""
-        for puzzle in self.puzzles():
-            yield puzzle if isinstance(puzzle, Skipped) else self._example(puzzle)
+        examples = (p if isinstance(p, Skipped) else self._example(p) for p in self.puzzles())
+        return some(examples, self.source.label)
 
     def puzzles(self) -> Iterator[Puzzle | Skipped]:
         """The puzzles asked for, and why others are not among them."""

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import lru_cache
-from typing import Literal, get_args
+from typing import Annotated, Literal, get_args
+
+from pydantic import BeforeValidator
 
 from w2sweep.tasks import Choice, Completion, Corpus, Example, Family, Head, Reward, Skipped, Task, TaskTexts
 from w2sweep.tasks.reward import Pair
-from w2sweep.tasks.source import File, Format, Names, Row, checksum, of_two_classes
+from w2sweep.tasks.source import File, Format, Row, checksum, of_two_classes
 from w2sweep.values import ConfigError, value
 
 Kind = Literal["labels", "pairs", "completions"]
@@ -27,7 +29,7 @@ class Own(Task):
     """Column with the class of a text."""
     group: str | None = None
     """Column with what must not straddle two splits; without it only duplicates are kept together."""
-    classes: Names = ("0", "1")
+    classes: Annotated[tuple[str, ...], BeforeValidator(lambda names: tuple(map(str, names)))] = ("0", "1")
     """What the labels are called, in the order of the classes."""
     order_seed: int = 0
     """Decides which response of each pair is the first view."""
@@ -102,7 +104,8 @@ class Own(Task):
         return Example.of(prompt, label=" " + completion, group=self._group(row) or prompt)
 
     def _group(self, row: Row) -> str | tuple[()]:
-        return str(row[self.group]) if self.group else ()
+        found = row[self.group] if self.group else None
+        return () if found in (None, "") else str(found)
 
 
 @lru_cache(maxsize=16)

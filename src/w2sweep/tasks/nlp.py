@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import ClassVar
 
 from w2sweep.tasks import Choice, Corpus, Example, Family, Skipped, Task, TaskTexts, located, normalized
-from w2sweep.tasks.source import Row, Source, of_two_classes, read
+from w2sweep.tasks.source import Row, Source, of_two_classes, read, some
 from w2sweep.values import value
 
 Points = Iterator[Example | Skipped]
@@ -35,7 +35,8 @@ class Classification(Task):
     def examples(self) -> Points:
         """All points, right and wrong answers alike."""
         format: Formatter = located(self.format)
-        return of_two_classes(read(self.source.rows(), format), self.source.label)
+        points = some(read(self.source.rows(), format), self.source.label)
+        return of_two_classes(points, self.source.label)
 
     @property
     def corpus(self) -> Corpus:

@@ -7,7 +7,7 @@ from itertools import takewhile
 from typing import ClassVar
 
 from w2sweep.tasks import Corpus, Example, Family, Reward, Skipped, Task, TaskTexts, digest, located
-from w2sweep.tasks.source import Row, Source, read
+from w2sweep.tasks.source import Row, Source, read, some
 from w2sweep.values import value
 
 
@@ -53,8 +53,9 @@ class Preferences(Task):
     def examples(self) -> Iterator[Example | Skipped]:
         """All pairs with different responses."""
         format: Formatter = located(self.format)
-        for pair in read(self.source.rows(), format):
-            yield pair if isinstance(pair, Skipped) else pair.example(self.order_seed)
+        pairs = read(self.source.rows(), format)
+        examples = (pair if isinstance(pair, Skipped) else pair.example(self.order_seed) for pair in pairs)
+        return some(examples, self.source.label)
 
     @property
     def corpus(self) -> Corpus:

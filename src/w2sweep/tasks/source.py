@@ -10,6 +10,7 @@ import json
 import sys
 import zlib
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import lru_cache
@@ -97,6 +98,21 @@ def read(rows: Iterable[Row], format: Callable[[Row], Iterator[T]]) -> Iterator[
             yield from format(row)
         except EmptyText:
             yield Skipped("empty text")
+
+
+def some(examples: Iterable[Example | Skipped], where: str) -> Iterator[Example | Skipped]:
+    """The same. Raises ConfigError, when all were seen, where none can be used, and says why not."""
+    reasons: Counter[str] = Counter()
+    found = False
+    for example in examples:
+        if isinstance(example, Skipped):
+            reasons[example.reason] += 1
+        else:
+            found = True
+        yield example
+    if not found:
+        why = "; ".join(f"{n:,} {reason}" for reason, n in reasons.most_common()) or "it has no rows"
+        raise ConfigError(f"{where}: nothing in it can be used: {why}")
 
 
 def of_two_classes(examples: Iterable[Example | Skipped], where: str) -> Iterator[Example | Skipped]:
