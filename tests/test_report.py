@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 import shutil
 import subprocess
@@ -14,9 +15,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from rich.console import Console
 from safetensors.numpy import save_file
 
 from w2sweep.report import Report, main, report
+from w2sweep.report.table import terminal_table
 
 TASKS = {"sentiment": "nlp", "preference": "reward", "mate": "chess"}
 LADDER = {"nano": 1.7e3, "micro": 7e3, "mini": 2.6e4, "small": 1.0e5}
@@ -315,6 +318,19 @@ def test_the_command_prints_the_table_and_says_where_the_page_is(tmp_path: Path,
     fail(cell(sweep, weak="nano", strong="small", method="naive", seed=0), "out of memory")
     assert main([str(sweep)]) == 1
     assert "failed   [red]x[/]: small <- nano on lab, naive, seed 0: out of memory\n" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("width", [80, 100, 120, 200])
+def test_a_narrow_terminal_costs_the_last_columns_and_folds_numbers_but_no_names(made: Report, width: int):
+    console = Console(width=width, file=io.StringIO())
+    console.print(terminal_table(made.summary, console))
+    assert isinstance(console.file, io.StringIO)
+    printed = console.file.getvalue()
+    assert max(map(len, printed.splitlines())) <= width
+    first = [line.split()[:4] for line in printed.splitlines() if line.strip()]
+    assert all([r["task"], r["weak"], r["strong"], r["method"]] in first for r in made.rows)
+    assert "PGR" in printed
+    assert ("over naive" in printed) == (width == 200)
 
 
 def nothing(sweep: Path) -> None:

@@ -77,8 +77,10 @@ class _Running:
     def __str__(self) -> str:
         if not self.steps:
             return self.what
-        left = f", {clock((self.steps - self.step) / self.rate)} left" if self.rate else ""
-        return f"{self.what}: {self.step}/{self.steps}, {self.rate:.3g} {self.unit}{left}"
+        done = f"{self.what}: {self.step}/{self.steps}"
+        if not self.rate:  # nobody knows yet
+            return done
+        return f"{done}, {self.rate:.3g} {self.unit}, {clock((self.steps - self.step) / self.rate)} left"
 
 
 @dataclass

@@ -79,8 +79,10 @@ OVER_NAIVE = Column(
     "the student's accuracy minus the naive student's, in points [95 % paired bootstrap interval]",
 )
 
-FEWEST = 9
-"""Columns that a table keeps in the narrowest terminal."""
+DISPENSABLE = ("agreement %", "over naive")
+"""Columns that a narrow terminal does without."""
+SHORT = 14
+"""Names up to this length are never folded, numbers rather are."""
 LEGEND = """\
 ± one standard error over seeds. PGR of the mean accuracies [95 % bootstrap interval over seeds and test examples];
 undefined: ceiling <= weak; no gap: in so many of the resamples ceiling <= weak, and over 5 % there is no interval."""
@@ -101,10 +103,11 @@ def columns(rows: Sequence[Row]) -> list[Column]:
 
 
 def terminal_table(rows: Sequence[Row], console: Console) -> Table:
-    """For `rich` to print: as many columns as the console has room for."""
+    """For `rich` to print, in as many columns as the console has room for; if need be, with numbers on two lines."""
     shown = [c for c in columns(rows) if c is not RIGHT_WRONG]
+    unbounded = console.options.update(max_width=10_000)  # or `rich` measures no more than the console's width
     table = _table(rows, shown)
-    while console.measure(table).maximum > console.width and len(shown) > FEWEST:
+    while console.measure(table, options=unbounded).maximum > console.width and shown[-1].title in DISPENSABLE:
         shown.pop()
         table = _table(rows, shown)
     return table
@@ -115,9 +118,10 @@ def _table(rows: Sequence[Row], shown: Sequence[Column]) -> Table:
     from rich.table import Table
     from rich.text import Text  # names are text, not markup
 
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, caption=LEGEND, caption_justify="left")
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True, caption=LEGEND, caption_justify="left")
     for column in shown:
-        table.add_column(column.title, justify="right" if column.numeric else "left", no_wrap=column.numeric)
+        short = not column.numeric and max(len(column.text(row)) for row in rows) <= SHORT
+        table.add_column(column.title, justify="right" if column.numeric else "left", overflow="fold", no_wrap=short)
     for row, following in zip(rows, [*rows[1:], None], strict=True):
         last_of_task = following is not None and following.task != row.task
         table.add_row(*(Text(column.text(row)) for column in shown), end_section=last_of_task)
