@@ -6,8 +6,14 @@ import json
 from pathlib import Path
 
 import pytest
+import toys
 
+from w2sweep.cells import Label, run
 from w2sweep.data import composed
+from w2sweep.ladder import Ladder, Tokenizer
+from w2sweep.losses import CrossEntropy
+from w2sweep.methods import Naive
+from w2sweep.setting import Cell
 from w2sweep.splitting import split
 from w2sweep.tasks import Choice, Completion, Example, Reward
 from w2sweep.tasks.files import Own
@@ -104,3 +110,25 @@ def test_configurations(name: str):
     task, *_ = composed(name, [f"task.path=my.{name}", "task.classes=[no,yes]", "task.group=author"])
     assert isinstance(task, Own)
     assert (task.path, task.classes, task.group) == (f"my.{name}", ("no", "yes"), "author")
+
+
+KINDS = {
+    "labels": ("text,label\n", "the {noun} number {n} was here,{label}"),
+    "pairs": ("prompt,chosen,rejected\n", "how was {n}?, a {noun}, an {other}"),
+    "completions": ("prompt,completion\n", "{noun} {n} is,{label}"),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_whole_cell_is_trained_on_a_small_file(kind: str, tmp_path: Path):
+    """Pretrained on its texts, supervisor, student and ceiling, with a tokenizer made from them."""
+    header, row = KINDS[kind]
+    nouns = ("sun", "mud")
+    lines = [row.format(noun=nouns[n % 2], other=nouns[1 - n % 2], n=n, label=n % 2) for n in range(330)]
+    task = own(tmp_path, header + "\n".join(lines) + "\n")
+    of = toys.setting(task, ladder=Ladder("mine", {"s": toys.rung(8), "l": toys.rung(16)}, Tokenizer("bpe", 300, 32)))
+    label = Label("mine", task.family, "mine", "s", "l", "naive", 0, "")
+    assert run(Cell(of, Naive("naive", CrossEntropy())), label, toys.store(tmp_path / "store"), tmp_path / "cell")
+    result = json.loads((tmp_path / "cell" / "cell.json").read_text())
+    assert result["n_test"] == 64
+    assert all(0 <= result[f"{role}_accuracy"] <= 1 for role in ("weak", "student", "ceiling"))
