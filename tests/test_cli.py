@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -223,6 +224,17 @@ def test_help_names_the_groups_and_their_choices(folder, monkeypatch, capsys):
     assert exit.value.code == 0
     assert "method: bootstrap, confidence, naive, scratch" in said
     assert "pretend, pretend_completions" in said  # of the current folder
+
+
+def test_a_reader_who_has_seen_enough_is_no_error(folder):
+    path = {**os.environ, "PYTHONPATH": str(REPOSITORY / "src")}
+    call = [sys.executable, "-m", "w2sweep", "--help"]
+    with subprocess.Popen(call, cwd=folder, env=path, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as said:
+        assert said.stdout is not None
+        assert said.stderr is not None
+        said.stdout.close()  # as `| head` does
+        assert said.stderr.read() == b""
+    assert said.returncode == 128 + signal.SIGPIPE
 
 
 def test_a_cells_folder_is_named_by_what_changes_its_result():

@@ -186,16 +186,3 @@ def test_a_difference_needs_the_same_seeds_and_examples():
         metrics.difference([answers(1, 1)], [answers(1, 2)])
     with pytest.raises(ValueError, match=r"shape \[2, 4\], expected \[3, N\]"):
         metrics.resampled_means([np.ones((3, 4)), np.ones((2, 4))], 10, seed=0)
-
-
-def test_brier_score():
-    # (.2^2 + .2^2 + .6^2 + .6^2) / 2 examples
-    assert metrics.brier([[0.8, 0.2], [0.6, 0.4]], [0, 1]) == pytest.approx(0.4)
-    assert metrics.brier([[1.0, 0.0]], [1]) == 2
-
-
-def test_calibration_error():
-    # four answers at .9, three of them right: |.9 - .75| on 4/6; two at .6, one right: |.6 - .5| on 2/6
-    probabilities = [[0.9, 0.1]] * 4 + [[0.4, 0.6]] * 2
-    found = metrics.calibration_error(probabilities, [0, 0, 0, 1, 1, 0], bins=10)
-    assert found == pytest.approx((4 * 0.15 + 2 * 0.1) / 6)

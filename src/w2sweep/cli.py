@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import functools
 import os
+import signal
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -42,6 +43,9 @@ def main() -> None:
     except KeyboardInterrupt:
         say("interrupted: run the same command again, which goes on from here")
         sys.exit(130)
+    except BrokenPipeError:  # of `| head`, and not to be said again when Python closes the pipe
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(128 + signal.SIGPIPE)
     except Exception as error:
         if not mendable(error):
             raise

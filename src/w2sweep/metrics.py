@@ -110,21 +110,6 @@ def resampled_means(correct: Sequence[ArrayLike], resamples: int, seed: int) -> 
     return (resampled @ right / n[drawn][..., None]).mean(1)
 
 
-def brier(probabilities: ArrayLike, labels: ArrayLike) -> float:
-    """Mean squared distance between class probabilities [N, K] and the one-hot labels [N]: 0 (best) to 2."""
-    p, y = np.asarray(probabilities), np.asarray(labels)
-    return float(((p - np.eye(p.shape[1])[y]) ** 2).sum(1).mean())
-
-
-def calibration_error(probabilities: ArrayLike, labels: ArrayLike, bins: int = 15) -> float:
-    """Expected calibration error of [N, K] against [N]: |confidence - accuracy| in bins of equal width, weighted by
-    their size. Guo et al. 2017, equation 3."""
-    p, y = np.asarray(probabilities), np.asarray(labels)
-    confidence, right = p.max(1), p.argmax(1) == y
-    bin_of = np.minimum((confidence * bins).astype(int), bins - 1)
-    return float(np.abs(np.bincount(bin_of, confidence - right)).sum() / len(y))
-
-
 def _mean(values: NDArray) -> float | None:
     return float(values.mean()) if values.size else None
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -88,7 +89,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     except ConfigError as error:
         print(f"w2sweep-report: {error}", file=sys.stderr)
         return 2
-    show(made)
+    try:
+        show(made)
+        sys.stdout.flush()
+    except BrokenPipeError:  # of `| head`, and not to be said again when Python closes the pipe
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 1 if made.failures else 0
 
 
