@@ -216,24 +216,27 @@ class Hub(Source):
         import datasets
 
         datasets.disable_progress_bars()
-        _ask_once()
         converted: dict[str, Any] = {"data_dir": self.config, "split": split}
         ways = (
             {"name": self.config, "split": split, "revision": self.revision},
             {**converted, "revision": self.revision},
             {**converted, "revision": "refs/convert/parquet"},
         )
+        with _asking_once():
+            table = self._first(ways)
+        batches = table.with_format("arrow").iter(1000)
+        yield from _numbered(batches, len(table), f"{self.label} {split}", self.limit)
+
+    def _first(self, ways: Iterable[dict[str, Any]]) -> Any:
+        import datasets
+
         reasons: list[Exception] = []
         for way in ways:
             try:
-                table = datasets.load_dataset(self.dataset, **way)
-                break
+                return datasets.load_dataset(self.dataset, **way)
             except Exception as error:  # the hub fails in many ways, and all of them mean: the next way, or no data
                 reasons.append(error)
-        else:
-            raise self._unreachable(reasons[0])
-        batches = table.with_format("arrow").iter(1000)
-        yield from _numbered(batches, len(table), f"{self.label} {split}", self.limit)
+        raise self._unreachable(reasons[0])
 
     def _unreachable(self, error: Exception) -> ConfigError:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
@@ -243,17 +246,25 @@ class Hub(Source):
         )
 
 
-@lru_cache(maxsize=1)
-def _ask_once() -> None:
-    """Where the hub does not answer, only downloads of earlier runs are looked at: its clients would go on asking, for
-    each of many files, for a minute."""
+@contextmanager
+def _asking_once() -> Iterator[None]:
+    """Where the hub does not answer, only what was downloaded earlier is looked for: its clients would go on asking,
+    for each of many files, for a minute."""
     import datasets.config
     import huggingface_hub
 
+    settings: tuple[Any, ...] = (huggingface_hub.constants, datasets.config)
+    before = [module.HF_HUB_OFFLINE for module in settings]
     try:
         huggingface_hub.get_session().head(huggingface_hub.constants.ENDPOINT, timeout=10)
     except Exception:  # of whichever HTTP library it is made with
-        huggingface_hub.constants.HF_HUB_OFFLINE = datasets.config.HF_HUB_OFFLINE = True
+        for module in settings:
+            module.HF_HUB_OFFLINE = True
+    try:
+        yield
+    finally:
+        for module, offline in zip(settings, before, strict=True):
+            module.HF_HUB_OFFLINE = offline
 
 
 @value
