@@ -13,7 +13,7 @@ from conftest import REPOSITORY
 from w2sweep.data import composed
 from w2sweep.splitting import split
 from w2sweep.tasks import Example, Skipped, nlp
-from w2sweep.tasks.source import Row
+from w2sweep.tasks.rows import Row
 from w2sweep.values import ConfigError
 
 

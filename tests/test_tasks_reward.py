@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from w2sweep.data import composed
 from w2sweep.tasks import Example, Skipped, reward
 from w2sweep.tasks.reward import Pair
-from w2sweep.tasks.source import Row
+from w2sweep.tasks.rows import Row
 from w2sweep.values import ConfigError
 
 

@@ -12,7 +12,8 @@ import pyarrow.parquet as pq
 import pytest
 import zstandard
 
-from w2sweep.tasks.source import LONGEST, File, Hub
+from w2sweep.tasks.rows import LONGEST
+from w2sweep.tasks.source import File, Hub
 from w2sweep.values import ConfigError
 
 

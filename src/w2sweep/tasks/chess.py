@@ -14,7 +14,8 @@ from pydantic import BeforeValidator, Field
 
 from w2sweep.tasks import Completion, Corpus, Example, Family, Skipped, Task, digest
 from w2sweep.tasks.games import Game, GamesFile, numbered
-from w2sweep.tasks.source import Names, Row, Rows, some
+from w2sweep.tasks.rows import Row, some
+from w2sweep.tasks.source import Names, Rows
 from w2sweep.values import value
 
 if TYPE_CHECKING:

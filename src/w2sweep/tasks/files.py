@@ -9,8 +9,10 @@ from typing import Annotated, Literal, get_args
 from pydantic import BeforeValidator
 
 from w2sweep.tasks import Choice, Completion, Corpus, Example, Family, Head, Reward, Skipped, Task, TaskTexts
+from w2sweep.tasks.readers import checksum
 from w2sweep.tasks.reward import Pair
-from w2sweep.tasks.source import File, Format, Row, checksum, of_two_classes
+from w2sweep.tasks.rows import Row, of_two_classes
+from w2sweep.tasks.source import File, Format
 from w2sweep.values import ConfigError, value
 
 Kind = Literal["labels", "pairs", "completions"]

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator
 
-from w2sweep.tasks.source import checksum, open_text
+from w2sweep.tasks.readers import checksum, open_text
 from w2sweep.values import ConfigError, value
 
 

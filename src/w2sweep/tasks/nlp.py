@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import ClassVar
 
 from w2sweep.tasks import Choice, Corpus, Example, Family, Skipped, Task, TaskTexts, located, normalized
-from w2sweep.tasks.source import Row, Source, of_two_classes, read, some
+from w2sweep.tasks.rows import Row, of_two_classes, read, some
+from w2sweep.tasks.source import Source
 from w2sweep.values import value
 
 Points = Iterator[Example | Skipped]

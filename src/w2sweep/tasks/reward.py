@@ -7,7 +7,8 @@ from itertools import takewhile
 from typing import ClassVar
 
 from w2sweep.tasks import Corpus, Example, Family, Reward, Skipped, Task, TaskTexts, digest, located
-from w2sweep.tasks.source import Row, Source, read, some
+from w2sweep.tasks.rows import Row, read, some
+from w2sweep.tasks.source import Source
 from w2sweep.values import value
 
 

@@ -1,0 +1,154 @@
+"""Files as rows: CSV, JSON lines and parquet, plain or compressed, and one line for what is broken in them."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import hashlib
+import io
+import json
+import sys
+import zlib
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from functools import lru_cache
+from pathlib import Path
+from typing import IO, Any
+
+from w2sweep.tasks.rows import Row
+from w2sweep.values import ConfigError
+
+
+def parquet_rows(path: Path, label: str, limit: int | None = None) -> Iterator[Row]:
+    """The rows of a parquet file; of more than `limit`, as many as that, evenly spread."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        with pq.ParquetFile(path) as file:
+            yield from numbered_rows(file.iter_batches(1000), file.metadata.num_rows, label, limit)
+    except (pa.ArrowException, OSError) as error:
+        reason = str(error).splitlines()[0][:120]
+        raise ConfigError(f"{path} is no whole parquet file ({reason}): get it again") from None
+
+
+def numbered_rows(batches: Iterable[Any], n_rows: int, label: str, limit: int | None) -> Iterator[Row]:
+    """The rows of Arrow tables, numbered from 1; of more than `limit`, as many as that, evenly spread."""
+    kept = min(limit or n_rows, n_rows)
+    start = 0
+    for batch in batches:
+        # row n is kept where n * kept / n_rows passes a whole number
+        wanted = [i for i in range(len(batch)) if (start + i + 1) * kept // n_rows > (start + i) * kept // n_rows]
+        try:
+            rows = batch.to_pylist() if len(wanted) == len(batch) else batch.take(wanted).to_pylist()
+        except UnicodeDecodeError:
+            raise _undecodable(batch, label, start) from None
+        yield from (Row(row, label, start + i + 1) for i, row in zip(wanted, rows, strict=True))
+        start += len(batch)
+
+
+def _undecodable(batch: Any, label: str, start: int) -> ConfigError:
+    """The error that names the first text of an Arrow table that is no UTF-8."""
+    for number in range(len(batch)):
+        for column in batch.column_names:
+            try:
+                batch[column][number].as_py()
+            except UnicodeDecodeError:
+                return Row({}, label, start + number + 1).wrong(column, "invalid UTF-8")
+    raise AssertionError("all texts can be read")
+
+
+def _csv_rows(path: Path, label: str) -> Iterator[Row]:
+    csv.field_size_limit(sys.maxsize)  # what is too long for a task is said by the task, with row and column
+    with open_text(path) as file:
+        reader = csv.DictReader(file, restkey="", strict=True)
+        try:
+            for number, values in enumerate(reader, 1):
+                if "" in values or None in values.values():
+                    raise ConfigError(f"{label}, row {number}: not as many fields as the header has columns")
+                yield Row(values, label, number)
+        except csv.Error as error:
+            raise ConfigError(f"{label}, line {reader.line_num}: {error}") from None
+
+
+def _json_rows(path: Path, label: str) -> Iterator[Row]:
+    with open_text(path) as file:
+        for number, line in enumerate(file, 1):
+            try:
+                values = json.loads(line)
+            except ValueError as error:
+                raise ConfigError(f"{label}, row {number}: no JSON ({error})") from None
+            if not isinstance(values, dict):
+                raise ConfigError(f"{label}, row {number}: expected an object with columns, found {line.strip()[:40]}")
+            yield Row(values, label, number)
+
+
+READERS: dict[str, Callable[[Path, str], Iterator[Row]]] = {
+    "csv": _csv_rows, "jsonl": _json_rows, "parquet": parquet_rows
+}  # fmt: skip
+
+
+@contextmanager
+def open_text(path: Path) -> Iterator[IO[str]]:
+    """A text file, plain, .gz or .zst. Bytes that are no UTF-8 become lone surrogates: see `Row.text`. Raises
+    ConfigError where the file is cut off or otherwise broken."""
+    try:
+        with _opened(path) as file:
+            yield io.TextIOWrapper(file, encoding="utf-8-sig", errors="surrogateescape", newline="")
+    except (EOFError, OSError, zlib.error) as error:
+        raise ConfigError(f"{path} is no whole {path.suffix} file ({error}): get it again") from None
+
+
+def _opened(path: Path) -> Any:
+    if path.suffix == ".gz":
+        return gzip.open(path)
+    return io.BufferedReader(_Unzstd(path.open("rb"))) if path.suffix == ".zst" else path.open("rb")
+
+
+class _Unzstd(io.RawIOBase):
+    """The content of a .zst file. Unlike the reader of `zstandard` it does not take a file that was cut off for one
+    that ends."""
+
+    def __init__(self, file: IO[bytes]):
+        from zstandard import ZstdDecompressor, ZstdError
+
+        self._file, self._read, self._inflated = file, b"", b""
+        self._frame, self._new_frame, self._broken = None, lambda: ZstdDecompressor().decompressobj(), ZstdError
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        while not self._inflated and (chunk := self._read or self._file.read(1 << 16)):
+            self._frame = self._frame or self._new_frame()
+            try:
+                self._inflated = self._frame.decompress(chunk)
+            except self._broken as error:
+                raise EOFError(str(error)) from None
+            self._read = self._frame.unused_data
+            if self._frame.eof:  # a file may have many frames: pzstd makes them
+                self._frame = None
+        if not self._inflated and self._frame:
+            raise EOFError("it ends within a frame")
+        n = min(len(buffer), len(self._inflated))
+        buffer[:n], self._inflated = self._inflated[:n], self._inflated[n:]
+        return n
+
+    def close(self) -> None:
+        self._file.close()
+        super().close()
+
+
+def checksum(path: Path | str) -> str:
+    """SHA-256 of a file. Raises ConfigError where there is none."""
+    try:
+        stat = Path(path).stat()
+    except OSError:
+        raise ConfigError(f"no file {path}") from None
+    return _checksum(str(path), stat.st_mtime_ns, stat.st_size)
+
+
+@lru_cache(maxsize=256)
+def _checksum(path: str, mtime_ns: int, size: int) -> str:
+    with Path(path).open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
