@@ -1,15 +1,19 @@
-"""What every test may rely on: one thread, no network, no accounts."""
+"""What every test may rely on: one thread, no network, no accounts, and as much time as it takes."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 os.environ.update(
     OMP_NUM_THREADS="1", WANDB_MODE="offline", WANDB_SILENT="true", HF_HUB_OFFLINE="1", TOKENIZERS_PARALLELISM="false"
 )  # fmt: skip
+
+hypothesis.settings.register_profile("busy machines", deadline=None)  # how long one example takes is no property
+hypothesis.settings.load_profile("busy machines")
 
 REPOSITORY = Path(__file__).parents[1]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -24,8 +25,8 @@ from transformers import (
 from w2sweep.batches import last_tokens
 from w2sweep.checkpoint import learned
 from w2sweep.ladder import Hub, Tokenizer
-from w2sweep.model import Batch, Net, Ragged, encode, load, parameter_groups, train_tokenizer, tune
-from w2sweep.tasks import Choice, Completion, Head, Reward
+from w2sweep.model import Batch, Net, Ragged, encode, load, parameter_groups, train_tokenizer, tune, unembedding
+from w2sweep.tasks import Choice, Completion, Reward
 from w2sweep.tuning import Full, Lora
 from w2sweep.values import ConfigError
 
@@ -39,7 +40,12 @@ def tokenizer() -> PreTrainedTokenizerFast:
 
 def language_model(family: str, vocabulary: int) -> PreTrainedModel:
     torch.manual_seed(0)
-    sizes = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "vocab_size": vocabulary}
+    sizes: dict[str, Any] = {
+        "hidden_size": 16,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+        "vocab_size": vocabulary,
+    }
     llama_like = {**sizes, "intermediate_size": 24, "num_key_value_heads": 2}
     match family:
         case "llama":
@@ -60,7 +66,9 @@ def batch(tokenizer: PreTrainedTokenizerFast, texts: list[str], left: bool) -> B
 
 @pytest.mark.parametrize("family", ["llama", "qwen3", "neox", "gpt2"])
 @pytest.mark.parametrize("head", [Choice(init="zero"), Reward(init="zero"), Choice(), Reward()])
-def test_padding_on_either_side_gives_the_same_logits(family: str, head: Head, tokenizer: PreTrainedTokenizerFast):
+def test_padding_on_either_side_gives_the_same_logits(
+    family: str, head: Choice | Reward, tokenizer: PreTrainedTokenizerFast
+):
     net = Net(language_model(family, len(tokenizer)), tokenizer, head)
     if head.init == "zero":  # a zero head would agree with anything
         torch.nn.init.normal_(net.get_parameter("own_head.weight"))
@@ -96,7 +104,7 @@ def test_a_choice_starts_from_the_unembedding_rows_of_its_digits(tokenizer: PreT
     lm = language_model("llama", len(tokenizer))
     weight = Net(lm, tokenizer, Choice()).get_parameter("own_head.weight")
     rows = [tokenizer.convert_tokens_to_ids("0"), tokenizer.convert_tokens_to_ids("1")]
-    assert_close(weight, lm.get_output_embeddings().get_parameter("weight")[rows])
+    assert_close(weight, unembedding(lm).weight[rows])
 
 
 def test_a_head_without_its_digits_is_refused():

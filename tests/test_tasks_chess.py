@@ -66,7 +66,7 @@ def random_game(seed: int, plies: int) -> chess.Board:
     return board
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.integers(0, 10_000), st.integers(1, 80))
 def test_what_is_written_can_be_read(seed: int, plies: int):
     board = random_game(seed, plies)

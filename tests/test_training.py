@@ -263,6 +263,17 @@ def test_a_killed_pretraining_resumes_too(shelf: Store, tmp_path: Path, monkeypa
         assert (shelf.get(pretrain) / name).read_bytes() == (killed / name).read_bytes()
 
 
+class Bare(nn.Module):
+    """A layer that reads what stands in place of token ids."""
+
+    def __init__(self, net: nn.Module):
+        super().__init__()
+        self.net = net
+
+    def forward(self, batch: Batch) -> Tensor:
+        return self.net(batch.ids)
+
+
 def test_what_a_power_cut_left_of_a_checkpoint_costs_no_more_than_its_training(shelf: Store, tmp_path: Path, caplog):
     pretrain = setting().init(rung(8))
     assert pretrain is not None
@@ -275,26 +286,18 @@ def test_what_a_power_cut_left_of_a_checkpoint_costs_no_more_than_its_training(s
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_who_is_told_to_end_does_not_look_finished(tmp_path: Path, number: signal.Signals):
     """Lightning would make of Ctrl-C an exit with code 1, in silence, and of SIGTERM one with code 0."""
-    net = nn.Linear(1, 2)
+    net, one = nn.Linear(1, 2), torch.ones(1, 1)
 
     def batches(start: int) -> Iterator[list[Batch]]:
-        yield [Batch(*[torch.ones(1, 1)] * 3, torch.ones(1, 2))]
+        yield [Batch(one, one, one, torch.ones(1, 2))]
         os.kill(os.getpid(), number)
         yield from batches(start)
-
-    class One(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.net = net
-
-        def forward(self, batch: Batch) -> Tensor:
-            return self.net(batch.ids)
 
     course = Course(10, batches, CrossEntropy(), parameter_groups(net, 0.1), lambda _: 1.0, lambda *_: {}, 1)
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         with pytest.raises(KeyboardInterrupt):
-            fit(One(), course, tmp_path, RUNTIME, lambda _: None)
+            fit(Bare(net), course, tmp_path, RUNTIME, lambda _: None)
     finally:
         signal.signal(signal.SIGINT, before)
 
@@ -328,21 +331,13 @@ def test_early_stopping_keeps_the_best_evaluation(tmp_path: Path):
         def __call__(self, logits: Tensor, targets: Tensor, progress: float) -> Tensor:
             return -logits.mean()
 
-    class One(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.net = net
-
-        def forward(self, batch: Batch) -> Tensor:
-            return self.net(batch.ids)
-
     def batches(start: int) -> Iterator[list[Batch]]:
         one = torch.ones(1, 1)
         return iter([[Batch(one, one, one, one)]] * 4)
 
     groups = [{"params": [net.weight], "base_lr": 0.1}]
     course = Course(4, batches, Rise(), groups, lambda _: 1.0, evaluate, 4, keep_best="score")
-    fit(One(), course, tmp_path, RUNTIME, lambda _: None)
+    fit(Bare(net), course, tmp_path, RUNTIME, lambda _: None)
     assert at == pytest.approx([0.1, 0.2, 0.3, 0.4], abs=1e-4)
     assert net.weight.item() == at[1]  # the first of two equals
 
