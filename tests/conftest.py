@@ -12,7 +12,9 @@ os.environ.update(
     OMP_NUM_THREADS="1", WANDB_MODE="offline", WANDB_SILENT="true", HF_HUB_OFFLINE="1", TOKENIZERS_PARALLELISM="false"
 )  # fmt: skip
 
-hypothesis.settings.register_profile("busy machines", deadline=None)  # how long one example takes is no property
+hypothesis.settings.register_profile(  # how long an example takes is no property
+    "busy machines", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
 hypothesis.settings.load_profile("busy machines")
 
 REPOSITORY = Path(__file__).parents[1]

@@ -1,0 +1,155 @@
+"""What the choices about training speed are worth: real tokens a second, side by side in one run of about a minute.
+
+    python benchmarks/training_speed.py
+
+On two cores of an AMD EPYC that other work shared, torch 2.13.0, one thread each, the ratios of one run were: batches by
+length 1.93 times as fast as random ones; micro-batches 1.22 (cut by length, they spare padding) with a separable loss
+and 0.93 with the confidence loss, whose forward pass is made twice; freed memory kept, 1.36; eager attention at the
+lab's width 0.99, no different from sdpa.
+
+Each line is one way to train; the first of a group is the one its others are compared with. Rounds go through all
+variants in turn, so that a busy machine slows all of them, and medians over the rounds are shown. What the allocator
+does with freed memory is a matter of a whole process, so there are two, and everything else runs in the one that keeps
+it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from functools import partial
+from multiprocessing import get_context
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from w2sweep import learner
+from w2sweep.batches import Labelled, finetuning_batches, pretraining_batches
+from w2sweep.ladder import Homegrown, Tokenizer
+from w2sweep.learner import Course, fit
+from w2sweep.losses import ConfidenceLoss, CrossEntropy, Loss
+from w2sweep.model import Batch, Net, Ragged, homegrown, parameter_groups, train_tokenizer
+from w2sweep.recipe import Recipe
+from w2sweep.runtime import Runtime
+from w2sweep.tasks import Choice
+
+VOCABULARY, CONTEXT = 4096, 128
+LAB, HOMEGROWN = (64, 2, 4), (96, 3, 4)
+"""Width, depth and heads of ladder=lab's largest rung, and of ladder=homegrown's third."""
+
+
+def finetuning(
+    shape: tuple[int, int, int] = HOMEGROWN, pool: int = 8, parts: int = 1, loss: Loss | None = None, steps: int = 12
+) -> float:
+    """Batches of 32 texts, each cut into about so many parts, drawn from pools of so many batches."""
+    rng = np.random.default_rng(0)
+    lengths = rng.lognormal(2.8, 0.7, 32 * steps).clip(4, CONTEXT).astype(int)  # about those of short reviews
+    texts = Ragged.of([rng.integers(3, VOCABULARY, n).tolist() for n in lengths])
+    data = Labelled(texts, 1, torch.rand(len(lengths), 1) * torch.tensor([[1.0, -1.0]]) + torch.tensor([[0.0, 1.0]]), 0)
+    recipe = Recipe(epochs=1, batch_size=32, length_pool=pool)
+    budget = 10**9 if parts == 1 else int(lengths.mean() * 32 / parts)
+    batches = partial(finetuning_batches, data, recipe, 0, budget)
+    return speed(network(shape, Choice(init="zero")), batches, steps, loss or CrossEntropy())
+
+
+def pretraining(shape: tuple[int, int, int] = HOMEGROWN, attention: str = "eager", steps: int = 5) -> float:
+    """Windows of a stream of tokens, sixteen a step."""
+    stream = np.random.default_rng(0).integers(3, VOCABULARY, 100_000)
+    net = network(shape, None)
+    net.lm.set_attn_implementation(attention)
+    return speed(net, partial(pretraining_batches, stream, CONTEXT, 16, 0, steps), steps, CrossEntropy())
+
+
+def network(shape: tuple[int, int, int], head: Choice | None) -> Net:
+    width, depth, heads = shape
+    rung = Homegrown(lr=1e-3, width=width, depth=depth, heads=heads, tokens=0, pretrain_lr=1e-3)
+    net = homegrown(rung, _tokenizer(), CONTEXT, seed=0)
+    return Net(net.lm, net.tokenizer, head) if head else net
+
+
+@functools.cache
+def _tokenizer() -> Path:
+    folder = Path(tempfile.mkdtemp())
+    train_tokenizer(Tokenizer("word"), [" ".join(f"w{i}" for i in range(VOCABULARY))]).save_pretrained(folder)
+    return folder
+
+
+def speed(net: Net, batches: Callable[[int], Iterator[list[Batch]]], steps: int, loss: Loss) -> float:
+    """Real tokens a second, from the first batch to the last step."""
+    tokens, started, seconds = 0, 0.0, 0.0
+
+    def counted(start: int) -> Iterator[list[Batch]]:
+        nonlocal tokens, started
+        started = time.perf_counter()
+        for micro in batches(start):
+            tokens += sum(int(m.mask.sum()) for m in micro)
+            yield micro
+
+    def stop(*_: object) -> dict[str, float]:
+        nonlocal seconds
+        seconds = time.perf_counter() - started
+        return {}
+
+    groups = parameter_groups(net, 1e-3)
+    course = Course(steps, counted, loss, groups, lambda _: 1.0, stop, evaluations=1)
+    fit(net, course, Path("unused"), Runtime(accelerator="cpu", checkpoint_seconds=1e9), lambda _: None)
+    return tokens / seconds
+
+
+def settle(keep: bool) -> None:
+    torch.set_num_threads(1)
+    torch.set_flush_denormal(True)
+    if keep:
+        learner.keep_freed_memory()
+
+
+CONFIDENCE = ConfidenceLoss()
+VARIANTS: dict[str, list[tuple[str, bool, Callable[[], float]]]] = {
+    "batches": [
+        ("drawn at random", True, partial(finetuning, pool=1)),
+        ("by length (length_pool=8)", True, partial(finetuning, pool=8)),
+    ],
+    "cross-entropy, separable": [
+        ("whole batches", True, finetuning),
+        ("micro-batches, about 4", True, partial(finetuning, parts=4)),
+    ],
+    "confidence loss, not separable": [
+        ("whole batches", True, partial(finetuning, loss=CONFIDENCE)),
+        ("micro-batches, about 4", True, partial(finetuning, loss=CONFIDENCE, parts=4)),
+    ],
+    "freed memory, pretraining": [("given back to the kernel", False, pretraining), ("kept", True, pretraining)],
+    "attention, pretraining in the lab": [
+        ("sdpa", True, partial(pretraining, LAB, "sdpa")),
+        ("eager", True, partial(pretraining, LAB, "eager")),
+    ],
+}
+"""Group -> what is compared in it: its name, whether its process keeps freed memory, how it is measured."""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=4)
+    rounds = parser.parse_args().rounds
+    spawn = get_context("spawn")
+    workers = {keep: ProcessPoolExecutor(1, spawn, settle, (keep,)) for keep in (True, False)}
+    seen: dict[tuple[str, str], list[float]] = {}
+    for _ in range(rounds + 1):
+        for group, variants in VARIANTS.items():
+            for name, keep, measure in variants:
+                seen.setdefault((group, name), []).append(workers[keep].submit(measure).result())
+    print(f"{'':34}{'':28}{'tokens/s':>10}{'ratio':>8}")
+    for group, variants in VARIANTS.items():
+        medians = [statistics.median(seen[group, name][1:]) for name, *_ in variants]  # the first round warms up
+        for (name, *_), rate in zip(variants, medians, strict=True):
+            print(f"{group:34}{name:28}{rate:>10,.0f}{rate / medians[0]:>8.2f}")
+            group = ""
+
+
+if __name__ == "__main__":
+    main()
