@@ -3,6 +3,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -265,6 +266,17 @@ def test_variants_are_never_averaged_together(tmp_path: Path):
     made = report(sweep)
     assert [(r["variant"], r["seeds"]) for r in made.rows] == [(v, 2) for v in variants]
     assert f"confidence ({variants[1]})" in (made.page.parent / "pgr.svg").read_text(encoding="utf-8")
+
+
+def test_a_variant_is_called_by_what_the_others_do_not_have(tmp_path: Path):
+    same = "recipe.epochs=1,sizes.student=100"
+    variants = [f"loss.hard=true,{same}", same, f"loss.name={'x' * 60},{same}"]  # wider than the figure
+    sweep = fake_sweep(
+        tmp_path / "s", tasks={"sentiment": "nlp"}, methods=["naive"], variants=variants, ladder=TWO_RUNGS, seeds=1
+    )
+    drawn = (report(sweep).page.parent / "pgr.svg").read_text(encoding="utf-8")
+    assert {"naive (loss.hard=true)", "naive"} <= set(re.findall(r">([^<>]*)<", drawn))
+    assert "sizes.student" not in drawn
 
 
 def test_many_tasks_are_wrapped_and_their_median_is_shown(tmp_path: Path):

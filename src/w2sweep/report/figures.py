@@ -21,7 +21,7 @@ from matplotlib.patches import Rectangle
 from matplotlib.ticker import MultipleLocator
 
 from w2sweep.report.cells import Rung
-from w2sweep.report.summary import MANY, Row
+from w2sweep.report.summary import MANY, Row, short_variants
 
 WRAP = 4
 """Panels in a line, with many tasks."""
@@ -73,7 +73,7 @@ class Plot:
     def __init__(self, rows: Sequence[Row], ladders: Mapping[str, Mapping[str, Rung]]):
         self.rows, self.ladders = rows, ladders
         self.several_ladders = len({r.ladder for r in rows}) > 1
-        self.several_variants = len({r.variant for r in rows}) > 1
+        self.variants = short_variants(rows)
         self.supervisors = distinct(r.weak for r in sorted(rows, key=lambda r: r.weak_compute))
         self.methods = distinct(self.method(r) for r in rows)
 
@@ -93,7 +93,8 @@ class Plot:
         raise NotImplementedError
 
     def method(self, row: Row) -> str:
-        return f"{row.method} ({row.variant})" if self.several_variants and row.variant else row.method
+        variant = self.variants[row.variant]
+        return f"{row.method} ({variant})" if variant else row.method
 
     def column(self, row: Row) -> str:
         return f"{row.task} · {row.ladder}" if self.several_ladders else row.task
@@ -133,7 +134,9 @@ class Plot:
         fig.supxlabel(self.xlabel, fontsize=9)
         if handles := self.legend():
             widest = max(len(str(h.get_label())) for h in handles) * 0.075 + 0.6  # inches
-            fig.legend(handles=handles, loc="outside upper center", ncols=min(len(handles), int(width / widest)))
+            fig.legend(
+                handles=handles, loc="outside upper center", ncols=max(1, min(len(handles), int(width / widest)))
+            )
         return self.save(fig, folder / name, title)
 
     def label(self, axes: np.ndarray, grid: Sequence[Sequence[tuple[str, str]]], wrapped: bool) -> None:

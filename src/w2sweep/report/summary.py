@@ -87,6 +87,13 @@ def medians(rows: Sequence[Row]) -> list[Row]:
     return [_median(group) for group in groups.values()]
 
 
+def short_variants(rows: Iterable[Row]) -> dict[str, str]:
+    """What to call each variant: the overrides that the others do not have."""
+    overrides = {row.variant: row.variant.split(",") for row in rows}
+    common = set.intersection(*map(set, overrides.values()))
+    return {variant: ",".join(o for o in parts if o not in common) for variant, parts in overrides.items()}
+
+
 def cell_records(sweep: Sweep) -> list[dict[str, Any]]:
     """A record a cell, skipped and failed ones included, for `cells.csv`."""
     finished = [_flat(r, without=("rungs", "correct")) | _sizes(r) | {"status": "finished"} for r in sweep.results]

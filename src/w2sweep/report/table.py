@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from w2sweep.report.summary import Row
+from w2sweep.report.summary import Row, short_variants
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -95,7 +95,8 @@ def columns(rows: Sequence[Row]) -> list[Column]:
         chosen.append(Column("ladder", lambda r: r.ladder, lambda r: r.ladder))
     chosen += ALWAYS
     if len({r.variant for r in rows}) > 1:
-        chosen.append(Column("variant", lambda r: r.variant, lambda r: r.variant))
+        short = short_variants(rows)
+        chosen.append(Column("variant", lambda r: short[r.variant], lambda r: r.variant))
     chosen += [*NUMBERS, RIGHT_WRONG]
     if any(r.over_naive is not None for r in rows):
         chosen.append(OVER_NAIVE)
