@@ -125,6 +125,8 @@ class Learner(pl.LightningModule):
         evaluation = due(step, steps, self.course.evaluations)
         if evaluation or due(step, steps, 50):
             loss = torch.stack(self.losses).mean().item()
+            if not math.isfinite(loss):  # its predictions would look like those of a model at chance
+                raise FloatingPointError(f"the loss is {loss} by step {step} of {steps}: lower the learning rate")
             row = {
                 "step": step,
                 "progress": step / steps,
@@ -178,9 +180,7 @@ def fit(net: nn.Module, course: Course, out: Path, runtime: Runtime, log: Callab
     """
     learner = Learner(net.train(), course, out, runtime, log)
     with warnings.catch_warnings():
-        warnings.filterwarnings(
-            "ignore", "The 'train_dataloader' does not have many workers"
-        )  # batches are one indexing
+        warnings.filterwarnings("ignore", "The 'train_dataloader' does not have many workers")  # it needs none
         warnings.filterwarnings("ignore", "GPU available but not used")
         warnings.filterwarnings("ignore", ".*isinstance.treespec, LeafSpec.*")  # Lightning 2.6 with torch 2.13
         trainer = pl.Trainer(
