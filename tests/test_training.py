@@ -342,6 +342,18 @@ def test_early_stopping_keeps_the_best_evaluation(tmp_path: Path):
     assert net.weight.item() == at[1]  # the first of two equals
 
 
+def test_a_training_that_diverges_fails_rather_than_answer_by_chance(tmp_path: Path):
+    net, one = nn.Linear(1, 2), torch.ones(1, 1)
+    batch = Batch(one * 1e38, one, one, torch.ones(1, 2))  # a loss of inf, then weights of nan
+    course = Course(
+        9, lambda _: iter([[batch]] * 9), CrossEntropy(), parameter_groups(net, 1e38), lambda _: 1.0, lambda *_: {}, 1
+    )
+    with pytest.raises(
+        FloatingPointError, match=r"the loss is (inf|nan) by step \d of 9: lower the learning rate 1e\+38"
+    ):
+        fit(Bare(net), course, tmp_path, RUNTIME, lambda _: None)
+
+
 def test_schedules_start_low_and_end_low():
     for schedule in (learner.linear_schedule(0.1), learner.cosine_schedule(0.1)):
         assert schedule(0.05) < schedule(0.1) > schedule(0.5) > schedule(0.99) > 0
