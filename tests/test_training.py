@@ -348,9 +348,7 @@ def test_a_training_that_diverges_fails_rather_than_answer_by_chance(tmp_path: P
     course = Course(
         9, lambda _: iter([[batch]] * 9), CrossEntropy(), parameter_groups(net, 1e38), lambda _: 1.0, lambda *_: {}, 1
     )
-    with pytest.raises(
-        FloatingPointError, match=r"the loss is (inf|nan) by step \d of 9: lower the learning rate 1e\+38"
-    ):
+    with pytest.raises(FloatingPointError, match=r"the loss is (inf|nan) by step \d of 9: lower the learning rate"):
         fit(Bare(net), course, tmp_path, RUNTIME, lambda _: None)
 
 
