@@ -28,6 +28,10 @@ from w2sweep.values import ConfigError
 logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)  # it advertises at every fit
 
 Evaluation = Callable[[nn.Module, torch.device], dict[str, float]]
+Log = Callable[[dict], None]
+"""Is given every row of the curves, as it is written."""
+Advance = Callable[[int], None]
+"""Is told after every step how many are done."""
 
 
 @dataclass(frozen=True)
@@ -56,10 +60,10 @@ class Course:
 class Learner(pl.LightningModule):
     """A model on its course. Steps are made by hand, since a batch's micro-batches belong together."""
 
-    def __init__(self, net: nn.Module, course: Course, out: Path, runtime: Runtime, log: Callable[[dict], None]):
+    def __init__(self, net: nn.Module, course: Course, out: Path, runtime: Runtime, log: Log, advance: Advance):
         super().__init__()
         self.automatic_optimization = False
-        self.net, self.course, self.runtime, self.log_row = net, course, runtime, log
+        self.net, self.course, self.runtime, self.log_row, self.advance = net, course, runtime, log, advance
         self.checkpoint = out / "checkpoint.safetensors"
         self.state = checkpoint.State()
         self.saved_at = time.monotonic()
@@ -122,6 +126,7 @@ class Learner(pl.LightningModule):
     def after_step(self, progress: float, lr: float) -> None:
         """Logs, evaluates and saves when it is time to."""
         step, steps = self.state.step, self.course.steps
+        self.advance(step)
         evaluation = due(step, steps, self.course.evaluations)
         if evaluation or due(step, steps, 50):
             loss = torch.stack(self.losses).mean().item()
@@ -172,13 +177,15 @@ def due(step: int, steps: int, times: int) -> bool:
     return step * times // steps > (step - 1) * times // steps
 
 
-def fit(net: nn.Module, course: Course, out: Path, runtime: Runtime, log: Callable[[dict], None]) -> list[dict]:
+def fit(
+    net: nn.Module, course: Course, out: Path, runtime: Runtime, log: Log, advance: Advance = lambda step: None
+) -> list[dict]:
     """Trains `net` in place, from the checkpoint in `out` if there is one, and leaves it in evaluation mode.
 
     Returns the curves: a row per logged step, with `step`, `progress`, `loss`, `lr`, the loss's coefficients and, at
     evaluations, what `course.evaluate` says.
     """
-    learner = Learner(net.train(), course, out, runtime, log)
+    learner = Learner(net.train(), course, out, runtime, log, advance)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "The 'train_dataloader' does not have many workers")  # it needs none
         warnings.filterwarnings("ignore", "GPU available but not used")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -71,8 +71,8 @@ def pretrain(stage: Pretrain, out: Path, store: Store) -> None:
             evaluate=lambda net, device: {"heldout/loss": heldout_loss(net, heldout, context, device)},
             evaluations=5,
         )
-        with logs(stage, out, how, steps) as log:
-            curves = fit(net, course, out, how.runtime, log)
+        with logs(stage, how) as log:
+            curves = fit(net, course, out, how.runtime, log, Progress(out, stage.what, steps).advance)
     net.lm.save_pretrained(out)
     net.tokenizer.save_pretrained(out)
     write_curves(out, curves)
@@ -136,8 +136,8 @@ def finetune(stage: Finetune, out: Path, store: Store) -> None:
         precision=recipe.precision,
         keep_best="validation/accuracy_own" if recipe.early_stop else None,
     )
-    with logs(stage, out, how, steps) as log:
-        write_curves(out, fit(subject.net, course, out, how.runtime, log))
+    with logs(stage, how) as log:
+        write_curves(out, fit(subject.net, course, out, how.runtime, log, Progress(out, stage.what, steps).advance))
     subject.net.to(device)
     with autocast(recipe.precision, device):
         Predictions({s: subject.answer(s, device, budget) for s in splits if s != "supervisor"}).save(out)
@@ -257,16 +257,14 @@ def autocast(precision: str, device: torch.device) -> contextlib.AbstractContext
 
 
 @contextlib.contextmanager
-def logs(stage: Finetune | Pretrain, out: Path, how: How, steps: int):
-    """Where rows of the curves go while a stage trains: its progress, and its W&B run."""
-    progress = Progress(out, stage.what, steps)
+def logs(stage: Finetune | Pretrain, how: How) -> Iterator[Callable[[dict], None]]:
+    """Where rows of the curves go while a stage trains: to its W&B run, if there is one."""
     with tracked(
         how.tracking, id=stage.key, name=stage.what, group=how.sweep, job_type=stage.role, tags=[stage.backbone.label],
         config=identity(stage),
     ) as run:  # fmt: skip
 
         def log(row: dict) -> None:
-            progress.advance(row["step"])
             values = {k if "/" in k else f"train/{k}": v for k, v in row.items() if k not in ("step", "progress")}
             run.log(values, step=row["step"])
 
