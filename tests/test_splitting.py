@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import time
 from collections import Counter
 from typing import Any
 
@@ -203,11 +202,3 @@ def test_of_many_wrong_answers_as_many_are_kept_as_there_are_right_ones():
     for kept in splits.values():
         assert set(Counter(e.group for e in kept).values()) == {2}
     assert manifest["dropped"]["more wrong answers than right ones, or the reverse"] == 2 * 20 + 3
-
-
-def test_a_hundred_thousand_examples_are_split_in_seconds():
-    text = "a quick brown fox jumps over the lazy dog, again and again " * 3
-    points = [point(n, n % 2, group=str(n // 3), text=text) for n in range(100_000)]
-    start = time.process_time()
-    split(points, Sizes(supervisor=40_000, student=40_000, validation=2000, test=5000), seed=0)
-    assert time.process_time() - start < 20

@@ -158,9 +158,7 @@ def test_a_deep_graph_costs_one_visit_a_stage():
     top: Stage[int] = Number(1)
     for _ in range(50):  # along all paths it would be 2^50 stages
         top = Sum((top, top))
-    started = time.perf_counter()
     assert len(closure((top,))) == 51
-    assert time.perf_counter() - started < 1
 
 
 # computing and reading
