@@ -102,6 +102,13 @@ def test_a_class_within_55_percent_is_kept_in_training_but_not_in_test():
     assert manifest["dropped"].keys() == {"cut to balance the classes"}
 
 
+def test_what_is_cut_to_size_is_balanced_as_well():
+    """All points are within 55 %, but four of seven would not be."""
+    points = [point(n, int(n < 53)) for n in range(100)]
+    splits, _ = split(points, Sizes(supervisor=7, student=7, validation=7, test=7), seed=0)
+    assert [len(s) for s in splits.values()] == [6, 6, 6, 6]
+
+
 def test_a_class_over_55_percent_is_cut_to_perfect_balance():
     splits, _ = split(
         [point(n, int(n < 800)) for n in range(1000)], Sizes(supervisor=900, student=900, validation=200, test=400), 0

@@ -193,19 +193,31 @@ def _sized(
 ) -> list[Item]:
     """At most `size` points: rounds of one point a class, and then, within the tolerance, what is left of a class."""
     rounds, rest = _rounds(share, classes, rng)
-    counts = Counter(_class(e) for item in share for e in item)
-    if rest and (exact or max(counts.values()) * len(classes) > TOLERANCE * counts.total()):
-        dropped["cut to balance the classes"] += len(rest)
-        rest = []
     kept, room = [], size
-    for batch in chain(rounds, ([item] for item in rest)):
+    for batch in rounds:
         points = sum(len(item) for item in batch)
         if points <= room:
             kept.extend(batch)
             room -= points
         else:
             dropped["more than asked for"] += points
+    even = exact or _uneven(Counter(_class(e) for item in share for e in item), classes)
+    have = Counter(_class(e) for item in kept for e in item)
+    for item in rest:
+        if even or _uneven(have + Counter(map(_class, item)), classes):
+            dropped["cut to balance the classes"] += 1
+        elif not room:
+            dropped["more than asked for"] += 1
+        else:
+            kept.append(item)
+            have.update(map(_class, item))
+            room -= 1
     return kept
+
+
+def _uneven(counts: Counter[int | str], classes: Sequence[int]) -> bool:
+    """Whether a class has more than its even share and the tolerance."""
+    return max(counts.values()) * len(classes) > TOLERANCE * counts.total()
 
 
 def _rounds(share: Sequence[Item], classes: Sequence[int], rng: random.Random) -> tuple[list[list[Item]], list[Item]]:
