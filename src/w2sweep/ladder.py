@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import asdict, replace
+from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import Field
 
+from w2sweep.tasks.readers import checksum
+from w2sweep.tasks.texts import Reading
 from w2sweep.values import ConfigError, Count, Rate, value
 
 Tokens = Annotated[int, Field(ge=0)]
+
+LOADED = ("config.json", "*.safetensors", "tokenizer*", "vocab*", "merges*")
+"""What of a local model's folder is read, and so is its identity."""
 
 
 @value
@@ -56,6 +62,14 @@ class Hub(Backbone):
     """Runs code that comes with the model. Off unless you trust its authors."""
     scratch: bool = False
     """Random weights in the model's architecture."""
+
+    def identity(self) -> dict[str, object]:
+        """Of a local folder its content, wherever it lies."""
+        fields = asdict(self)
+        if (folder := Path(self.model)).is_dir():
+            files = sorted(f for pattern in LOADED for f in folder.glob(pattern))
+            fields["model"] = {f.name: checksum(f) for f in files}
+        return {"is": "Hub", **fields}
 
     @property
     def size(self) -> int:
@@ -141,6 +155,8 @@ class Ladder:
     rungs: dict[str, Backbone]
     tokenizer: Tokenizer | None = None
     """Only of ladders with homegrown rungs."""
+    corpus: Reading = None
+    """What homegrown rungs read instead of the text of the task."""
     pretrain_seed: int = 0
 
     def __post_init__(self) -> None:

@@ -61,7 +61,9 @@ class Setting:
         """Where the weights of a homegrown rung come from."""
         if not isinstance(backbone, Homegrown) or self.ladder.tokenizer is None:
             return None
-        return Pretrain(backbone, Text(self.task.corpus, self.ladder.tokenizer), self.ladder.pretrain_seed)
+        return Pretrain(
+            backbone, Text(self.ladder.corpus or self.task.corpus, self.ladder.tokenizer), self.ladder.pretrain_seed
+        )
 
 
 @value
