@@ -13,7 +13,8 @@ from types import ModuleType
 
 import pytest
 
-from w2sweep.store import Stage, Store, closure
+from w2sweep.identity import Stage, closure
+from w2sweep.store import Store
 
 STEPS, EVERY = 80, 10
 

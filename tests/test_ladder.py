@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from toys import setting
 
+from w2sweep.identity import identity
 from w2sweep.ladder import Hub, Ladder
-from w2sweep.store import identity
 from w2sweep.tasks.texts import TextFile
 from w2sweep.values import ConfigError
 

@@ -7,12 +7,12 @@ from dataclasses import replace
 import pytest
 from toys import Toy, ToyCompletions, cell, rung, setting
 
+from w2sweep.identity import closure
 from w2sweep.losses import ConfidenceLoss, CrossEntropy
 from w2sweep.methods import Bootstrap, Naive, Scratch
 from w2sweep.recipe import Recipe
 from w2sweep.setting import Cell
 from w2sweep.stages import Finetune, Pretrain, Sizes
-from w2sweep.store import closure
 from w2sweep.tuning import LinearProbe
 from w2sweep.values import ConfigError, Impossible
 

@@ -24,7 +24,8 @@ import pydantic
 import pytest
 
 from w2sweep import leases
-from w2sweep.store import Missing, Stage, StageFailed, Store, WrongRecord, closure, identity
+from w2sweep.identity import Stage, closure, identity
+from w2sweep.store import Missing, StageFailed, Store, WrongRecord
 from w2sweep.values import value
 
 

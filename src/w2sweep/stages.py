@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Annotated
 import numpy as np
 from pydantic import Field
 
+from w2sweep.identity import Stage
 from w2sweep.ladder import Backbone, Homegrown, Tokenizer
 from w2sweep.losses import Loss
 from w2sweep.predictions import Predictions
 from w2sweep.recipe import Recipe
-from w2sweep.store import Stage, Store
+from w2sweep.store import Store
 from w2sweep.tasks import Corpus, Example, Task
 from w2sweep.tuning import LinearProbe, Tuning
 from w2sweep.values import value

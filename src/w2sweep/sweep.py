@@ -18,10 +18,11 @@ from typing import Any
 from w2sweep import cells
 from w2sweep.cells import Label
 from w2sweep.door import Request
+from w2sweep.identity import closure
 from w2sweep.progress import Watch
 from w2sweep.runtime import How
 from w2sweep.setting import Cell
-from w2sweep.store import Store, closure
+from w2sweep.store import Store
 from w2sweep.values import ConfigError, Impossible
 
 AXES = ("task", "ladder", "weak", "strong", "method", "seed")

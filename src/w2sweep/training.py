@@ -28,6 +28,7 @@ from w2sweep.batches import (
     pretraining_batches,
     window,
 )
+from w2sweep.identity import identity
 from w2sweep.inference import completions, hidden_states, probabilities, to
 from w2sweep.learner import Course, fit
 from w2sweep.losses import CrossEntropy
@@ -35,7 +36,6 @@ from w2sweep.model import Net, Probe, Ragged, encode, homegrown, load, parameter
 from w2sweep.predictions import Predictions
 from w2sweep.progress import Progress
 from w2sweep.runtime import How
-from w2sweep.store import identity
 from w2sweep.tasks import Completion, Example, Head
 from w2sweep.tracking import tracked
 from w2sweep.tuning import LinearProbe
