@@ -228,6 +228,6 @@ def _count(n: int, what: str) -> str:
 
 
 def _sentence(cell: dict[str, Any]) -> str:
-    pgr = f"{cell['pgr']:.2f}" if cell["pgr"] is not None else f"undefined ({cell['pgr_undefined']})"
+    pgr = f"{cell['pgr']:z.2f}" if cell["pgr"] is not None else f"undefined ({cell['pgr_undefined']})"
     accuracies = ", ".join(f"{k} {cell[f'{k}_accuracy']:.3f}" for k in ("weak", "student", "ceiling"))
     return f"{cell['task']}, {cell['strong']} <- {cell['weak']}, {cell['method']}: {accuracies}, PGR {pgr}"

@@ -335,7 +335,7 @@ class HeatMap(Plot):
             write("undefined", color=INK, bbox={"facecolor": "white", "lw": 0, "pad": 1})
         else:
             ax.add_patch(box(facecolor=colormaps["RdBu"](Normalize(-1.2, 1.2, clip=True)(pgr))))
-            write(f"{pgr:.2f}", color="white" if abs(pgr) > 0.7 else INK)
+            write(f"{pgr:z.2f}", color="white" if abs(pgr) > 0.7 else INK)
 
     @property
     def caption(self) -> str:

@@ -134,8 +134,8 @@ def _pgr(row: Row) -> str:
     if row.pgr is None:
         return "undefined"
     if row.pgr_low is None and row.pgr_undefined_resamples:
-        return f"{row.pgr:.2f} [{row.pgr_undefined_resamples:.0%} no gap]"
-    return f"{row.pgr:.2f}{_interval(row, 'pgr', '{:.2f}'.format)}"
+        return f"{row.pgr:z.2f} [{row.pgr_undefined_resamples:.0%} no gap]"
+    return f"{row.pgr:z.2f}{_interval(row, 'pgr', '{:z.2f}'.format)}"
 
 
 def _interval(row: Row, name: str, form: Callable[[float], str]) -> str:
