@@ -385,3 +385,15 @@ def test_the_help_does_not_import_matplotlib():
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert "outputs/sweeps/<name>" in done.stdout
     assert not {"'matplotlib'", "'torch'", "'jinja2'", "'rich'"} & set(done.stdout.replace(",", " ").split())
+
+
+def test_a_variant_that_is_the_only_one_of_its_task_needs_no_name(tmp_path: Path):
+    """Some tasks need an option of their own (`task.games=...`): that makes no other line of them."""
+    games = f"task.games=/{'folder/' * 12}games.pgn"
+    for name, variant in (("sst2", "recipe=mine"), ("lichess", f"recipe=mine,{games}")):
+        fake_sweep(
+            tmp_path / "s", tasks={name: "nlp"}, methods=["naive"], variants=[variant], ladder=TWO_RUNGS, seeds=1
+        )
+    made = report(tmp_path / "s")
+    assert {r["variant"] for r in made.rows} == {"recipe=mine", f"recipe=mine,{games}"}
+    assert "games" not in (made.page.parent / "accuracy.svg").read_text(encoding="utf-8")

@@ -93,7 +93,7 @@ class Plot:
         raise NotImplementedError
 
     def method(self, row: Row) -> str:
-        variant = self.variants[row.variant]
+        variant = self.variants[row.task, row.variant]
         return f"{row.method} ({variant})" if variant else row.method
 
     def column(self, row: Row) -> str:

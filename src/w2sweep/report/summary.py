@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
@@ -87,11 +88,22 @@ def medians(rows: Sequence[Row]) -> list[Row]:
     return [_median(group) for group in groups.values()]
 
 
-def short_variants(rows: Iterable[Row]) -> dict[str, str]:
-    """What to call each variant: the overrides that the others do not have."""
-    overrides = {row.variant: row.variant.split(",") for row in rows}
-    common = set.intersection(*map(set, overrides.values()))
-    return {variant: ",".join(o for o in parts if o not in common) for variant, parts in overrides.items()}
+def short_variants(rows: Iterable[Row]) -> dict[tuple[str, str], str]:
+    """What to call each (task, variant): the overrides that the others of the task do not have."""
+    names: dict[tuple[str, str], str] = {}
+    for task, variants in variants_by_task(rows).items():
+        overrides = {variant: variant.split(",") for variant in variants}
+        common = set.intersection(*map(set, overrides.values()))
+        names |= {(task, v): ",".join(o for o in parts if o not in common) for v, parts in overrides.items()}
+    return names
+
+
+def variants_by_task(rows: Iterable[Row]) -> dict[str, set[str]]:
+    """The variants that each task was run with."""
+    found: dict[str, set[str]] = defaultdict(set)
+    for row in rows:
+        found[row.task].add(row.variant)
+    return found
 
 
 def cell_records(sweep: Sweep) -> list[dict[str, Any]]:

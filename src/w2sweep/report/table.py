@@ -94,9 +94,9 @@ def columns(rows: Sequence[Row]) -> list[Column]:
     if len({r.ladder for r in rows}) > 1:
         chosen.append(Column("ladder", lambda r: r.ladder, lambda r: r.ladder))
     chosen += ALWAYS
-    if len({r.variant for r in rows}) > 1:
-        short = short_variants(rows)
-        chosen.append(Column("variant", lambda r: short[r.variant], lambda r: r.variant))
+    short = short_variants(rows)
+    if any(short.values()):
+        chosen.append(Column("variant", lambda r: short[r.task, r.variant], lambda r: r.variant))
     chosen += [*NUMBERS, RIGHT_WRONG]
     if any(r.over_naive is not None for r in rows):
         chosen.append(OVER_NAIVE)
