@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from w2sweep import __version__
 from w2sweep.metrics import accuracy, agreement, pgr
 from w2sweep.setting import Cell, Setting
 from w2sweep.stages import Finetune
@@ -56,6 +57,16 @@ def run(cell: Cell, label: Label, store: Store, folder: Path) -> bool:
     return True
 
 
+def current(cell: Cell, label: Label, store: Store, folder: Path) -> bool:
+    """Whether the folder has already what `run` would write there, by this version of the program."""
+    try:
+        said = json.loads((folder / "cell.json").read_text("utf-8"))
+    except (OSError, ValueError):
+        return False
+    expected = {**asdict(label), **_origin(cell, store)}
+    return all(said.get(k) == v for k, v in expected.items()) and (folder / "correct.safetensors").exists()
+
+
 def skip(reason: str, label: Label, folder: Path) -> None:
     """Writes a `cell.json` that says why there is nothing to run."""
     clear(folder)
@@ -88,6 +99,12 @@ def _facts(s: Setting) -> dict[str, Any]:
     }
 
 
+def _origin(cell: Cell, store: Store) -> dict[str, Any]:
+    """What a cell's numbers follow from."""
+    stages = {role: stage.name for role, stage in roles(cell).items()}
+    return {"stages": stages, "store": str(store.root), "w2sweep": __version__}
+
+
 def _compared(cell: Cell, stages: Mapping[str, Finetune], store: Store, folder: Path) -> dict[str, Any]:
     splits = store.get(cell.setting.splits)
     examples = splits["test"]
@@ -106,8 +123,7 @@ def _compared(cell: Cell, stages: Mapping[str, Finetune], store: Store, folder: 
         "agreement_weak_wrong": agreed.weak_wrong,
         "n_test": len(examples),
         "marks": _marks(cell.setting.task, examples, student.answers["test"]) | _marks_of_labels(cell, splits, store),
-        "stages": {role: stage.name for role, stage in stages.items()},
-        "store": str(store.root),
+        **_origin(cell, store),
     }
 
 

@@ -121,15 +121,15 @@ class Sweep:
         cells.write_json(self.folder / "sweep.json", plan)
 
     def _answered(self, p: Planned) -> bool:
-        """Whether what it says could be written down without running anything."""
+        """Whether what it says is there, or could be written down without running anything."""
+        folder = self.folder / p.folder
         if p.cell is None:
-            cells.skip(str(p.skipped), p.label, self.folder / p.folder)
+            cells.skip(str(p.skipped), p.label, folder)
             return True
-        return all(map(self.store.done, cells.roles(p.cell).values())) and self._write(p)
-
-    def _write(self, p: Planned) -> bool:
-        assert p.cell is not None
-        return cells.run(p.cell, p.label, self.store, self.folder / p.folder)
+        if not all(map(self.store.done, cells.roles(p.cell).values())):
+            return False
+        cell = (p.cell, p.label, self.store, folder)
+        return cells.current(*cell) or cells.run(*cell)
 
     def _announce(self, left: Sequence[Planned]) -> None:
         for reason, n in Counter(p.skipped for p in self.planned if p.skipped).items():
