@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import sys
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -350,6 +351,11 @@ def test_a_training_that_diverges_fails_rather_than_answer_by_chance(tmp_path: P
     )
     with pytest.raises(FloatingPointError, match=r"the loss is (inf|nan) by step \d of 9: lower the learning rate"):
         fit(Bare(net), course, tmp_path, RUNTIME, lambda _: None)
+
+
+def test_training_leaves_the_arithmetic_of_the_process_alone(shelf: Store):
+    shelf.ensure(setting(seed=7).supervisor)
+    assert sys.float_info.min / 2 > 0  # a denormal number
 
 
 def test_schedules_start_low_and_end_low():

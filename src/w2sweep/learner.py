@@ -195,10 +195,13 @@ def fit(
             enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False,
             plugins=[LightningEnvironment()],  # one process, whatever Slurm says of the job it runs in
         )  # fmt: skip
+        torch.set_flush_denormal(True)  # tiny models drift into denormal numbers, which are slow
         try:
             trainer.fit(learner)
         except SystemExit as exit:  # what Lightning makes of Ctrl-C and of SIGTERM, of the latter with code 0
             raise KeyboardInterrupt from exit
+        finally:
+            torch.set_flush_denormal(False)  # it holds for the whole process, which may have other work
     if learner.state.best:
         net.load_state_dict(learner.state.best, strict=False)
     learner.checkpoint.unlink(missing_ok=True)
@@ -209,7 +212,6 @@ def fit(
 def device(runtime: Runtime) -> torch.device:
     """Where this runtime computes; also tells torch how many threads it may use."""
     torch.set_num_threads(runtime.threads)
-    torch.set_flush_denormal(True)  # tiny models drift into denormal numbers, which are slow
     keep_freed_memory()
     there = torch.cuda.is_available()
     if runtime.accelerator == "gpu" and not there:
