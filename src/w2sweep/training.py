@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -140,9 +140,14 @@ def finetune(stage: Finetune, out: Path, store: Store) -> None:
         write_curves(out, fit(subject.net, course, out, how.runtime, log, Progress(out, stage.what, steps).advance))
     subject.net.to(device)
     with autocast(recipe.precision, device):
-        Predictions({s: subject.answer(s, device, budget) for s in splits if s != "supervisor"}).save(out)
+        Predictions({name: subject.answer(name, device, budget) for name in answered(splits)}).save(out)
     if how.runtime.keep_weights and isinstance(subject.net, Net):
         subject.net.lm.save_pretrained(out / "weights")
+
+
+def answered(splits: Iterable[str]) -> list[str]:
+    """The splits that a finetuned model is asked about: all but the supervisor's own, which labels nobody."""
+    return [name for name in splits if name != "supervisor"]
 
 
 def learning_rate(stage: Finetune) -> float:
@@ -172,7 +177,7 @@ def text_model(stage: Finetune, splits: dict[str, list[Example]], store: Store) 
     if store.how.runtime.gradient_checkpointing:
         net.lm.activation_checkpointing_enable()
     pad, end = net.pad, net.end
-    names = {stage.on, *splits} - ({"supervisor"} - {stage.on})
+    names = [name for name in splits if name in (stage.on, *answered(splits))]
     if isinstance(head, Completion):
         new = head.max_new_tokens
         prompts = {n: encode(net.tokenizer, [e.views[0] for e in splits[n]], longest - new) for n in names}
