@@ -66,21 +66,25 @@ def pretraining(shape: tuple[int, int, int] = HOMEGROWN, attention: str = "eager
     return speed(net, partial(pretraining_batches, stream, CONTEXT, 16, 0, steps), steps, CrossEntropy())
 
 
-def network(shape: tuple[int, int, int], head: Choice | None) -> Net:
+def network(
+    shape: tuple[int, int, int], head: Choice | None, vocabulary: int = VOCABULARY, context: int = CONTEXT
+) -> Net:
     width, depth, heads = shape
     rung = Homegrown(lr=1e-3, width=width, depth=depth, heads=heads, tokens=0, pretrain_lr=1e-3)
-    net = homegrown(rung, _tokenizer(), CONTEXT, seed=0)
+    net = homegrown(rung, _tokenizer(vocabulary), context, seed=0)
     return Net(net.lm, net.tokenizer, head) if head else net
 
 
 @functools.cache
-def _tokenizer() -> Path:
+def _tokenizer(vocabulary: int) -> Path:
     folder = Path(tempfile.mkdtemp())
-    train_tokenizer(Tokenizer("word"), [" ".join(f"w{i}" for i in range(VOCABULARY))]).save_pretrained(folder)
+    train_tokenizer(Tokenizer("word"), [" ".join(f"w{i}" for i in range(vocabulary))]).save_pretrained(folder)
     return folder
 
 
-def speed(net: Net, batches: Callable[[int], Iterator[list[Batch]]], steps: int, loss: Loss) -> float:
+def speed(
+    net: Net, batches: Callable[[int], Iterator[list[Batch]]], steps: int, loss: Loss, precision: str = "32-true"
+) -> float:
     """Real tokens a second, from the first batch to the last step."""
     tokens, started, seconds = 0, 0.0, 0.0
 
@@ -97,7 +101,7 @@ def speed(net: Net, batches: Callable[[int], Iterator[list[Batch]]], steps: int,
         return {}
 
     groups = parameter_groups(net, 1e-3)
-    course = Course(steps, counted, loss, groups, lambda _: 1.0, stop, evaluations=1)
+    course = Course(steps, counted, loss, groups, lambda _: 1.0, stop, evaluations=1, precision=precision)
     fit(net, course, Path("unused"), Runtime(accelerator="cpu", checkpoint_seconds=1e9), lambda _: None)
     return tokens / seconds
 

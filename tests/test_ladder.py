@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from toys import setting
+from toys import rung, setting
 
 from w2sweep.identity import identity
 from w2sweep.ladder import Hub, Ladder
@@ -37,6 +37,11 @@ def test_a_local_rung_is_its_content_wherever_it_lies(tmp_path: Path):
 def test_a_rung_of_the_hub_is_its_name_and_revision():
     assert identity(hub("gpt2")) == identity(hub("gpt2"))
     assert identity(hub("gpt2")) != identity(replace(hub("gpt2"), revision="main"))
+
+
+def test_the_precision_of_pretraining_counts_but_what_was_trained_before_there_was_a_choice_keeps_its_key():
+    assert "precision" not in identity(rung(8))
+    assert identity(replace(rung(8), precision="bf16-mixed"))["precision"] == "bf16-mixed"
 
 
 def test_a_homegrown_ladder_may_read_a_file(tmp_path: Path):

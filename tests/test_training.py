@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -23,7 +24,7 @@ from w2sweep.checkpoint import learned
 from w2sweep.learner import Course, Learner, due, fit
 from w2sweep.losses import ConfidenceLoss, CrossEntropy, Loss
 from w2sweep.methods import Bootstrap
-from w2sweep.model import Batch, Ragged, load, parameter_groups
+from w2sweep.model import Batch, Net, Ragged, load, parameter_groups
 from w2sweep.recipe import Recipe
 from w2sweep.runtime import Runtime
 from w2sweep.setting import Setting
@@ -250,9 +251,11 @@ def test_a_killed_stage_resumes_with_the_same_predictions(
     assert not (killed / "checkpoint.safetensors").exists()
 
 
-def test_a_killed_pretraining_resumes_too(shelf: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    pretrain = setting().init(rung(8))
+@pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])
+def test_a_killed_pretraining_resumes_too(shelf: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, precision):
+    pretrain = setting().init(replace(rung(8), precision=precision))
     assert pretrain is not None
+    shelf.ensure(pretrain)
     eager = Store(shelf.root, how=training.How(Runtime(accelerator="cpu", checkpoint_seconds=1e-9)))
     (killed := tmp_path / "a").mkdir()
     with monkeypatch.context() as patch:
@@ -315,6 +318,23 @@ def test_pretraining_lowers_the_heldout_loss(shelf: Store):
         shelf.ensure(stage)
         losses.append(json.loads((shelf.get(stage) / "pretrain.json").read_text())["heldout_loss"])
     assert losses[1] < losses[0] - 1
+
+
+def test_mixed_precision_pretrains_in_bf16_and_measures_in_fp32(shelf: Store, tmp_path: Path, monkeypatch):
+    pretrain = setting().init(replace(rung(8, tokens=2_000), precision="bf16-mixed"))
+    assert pretrain is not None
+    seen: dict[bool, set[torch.dtype]] = {True: set(), False: set()}
+    hidden = Net.hidden
+
+    def watched(net: Net, batch: Batch) -> Tensor:
+        query = net.lm.base_model.layers[0].self_attn.q_proj  # type: ignore[union-attr, index]
+        seen[net.training].add(query(torch.zeros(1, 8)).dtype)
+        return hidden(net, batch)
+
+    monkeypatch.setattr(Net, "hidden", watched)
+    training.pretrain(pretrain, tmp_path, shelf)
+    assert seen == {True: {torch.bfloat16}, False: {torch.float32}}
+    assert {p.dtype for p in load(pretrain.backbone, tmp_path, None, 0).parameters()} == {torch.float32}
 
 
 def test_early_stopping_keeps_the_best_evaluation(tmp_path: Path):

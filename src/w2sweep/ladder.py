@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
@@ -95,6 +95,8 @@ class Hub(Backbone):
 class Homegrown(Backbone):
     """A small Llama-shaped model, pretrained by w2sweep itself on the task's corpus."""
 
+    added: ClassVar[frozenset[str]] = frozenset({"precision"})
+
     width: Count
     depth: Count
     heads: Count
@@ -103,6 +105,8 @@ class Homegrown(Backbone):
     pretrain_lr: Rate
     pretrain_batch: Count = 16
     """Sequences a pretraining step."""
+    precision: Literal["32-true", "bf16-mixed"] = "32-true"
+    """Of pretraining. On CPUs with bf16 instructions mixed precision pays from a width of 64 on."""
 
     def __post_init__(self) -> None:
         if self.width % (2 * self.heads):

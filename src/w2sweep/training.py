@@ -70,6 +70,7 @@ def pretrain(stage: Pretrain, out: Path, store: Store) -> None:
             lr_factor=learner.cosine_schedule(warmup=min(0.1, 50 / steps), floor=0.05),
             evaluate=lambda net, device: {"heldout/loss": heldout_loss(net, heldout, context, device)},
             evaluations=5,
+            precision=rung.precision,
         )
         with logs(stage, how) as log:
             curves = fit(net, course, out, how.runtime, log, Progress(out, stage.what, steps).advance)
@@ -86,12 +87,13 @@ def pretrain(stage: Pretrain, out: Path, store: Store) -> None:
 
 @torch.no_grad()
 def heldout_loss(net: nn.Module, tokens: NDArray, context: int, device: torch.device, windows: int = 256) -> float:
-    """Cross-entropy per token, in nats, on the corpus's held-out end."""
+    """Cross-entropy per token, in nats, on the corpus's held-out end; in fp32, whatever the training is in."""
     offsets = np.arange(0, len(tokens) - context - 1, context)[:windows]
     losses = []
-    for part in np.array_split(offsets, math.ceil(len(offsets) / 32)):
-        batch = to(window(tokens, part, context), device)
-        losses.append(cross_entropy(net(batch), batch.targets).item() * len(part))
+    with autocast("32-true", device):
+        for part in np.array_split(offsets, math.ceil(len(offsets) / 32)):
+            batch = to(window(tokens, part, context), device)
+            losses.append(cross_entropy(net(batch), batch.targets).item() * len(part))
     return sum(losses) / len(offsets)
 
 
@@ -257,7 +259,7 @@ def agreement(answers: Answers, labels: Answers) -> float:
 
 
 def autocast(precision: str, device: torch.device) -> contextlib.AbstractContextManager:
-    """The precision of training, for inference."""
+    """The precision of training, for inference; "32-true" within a training of less as well."""
     return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16-mixed")
 
 

@@ -1,0 +1,89 @@
+"""What pretraining makes of the machine: tokens a second of each rung of the lab's ladder, in fp32 and in bf16.
+
+    python benchmarks/pretraining_speed.py
+
+Each rung trains on made-up text of the lab's vocabulary and context, one thread, as `Pretrain` does; rounds go through
+all rungs and both precisions in turn, so that a busy machine slows all of them, and medians over the rounds are shown.
+The share is that of the machine's matmul rate, measured in the same rounds at the best of a few sizes: the matmuls that
+a token asks for (6 FLOPs a weight and token, the tied unembedding counted, and attention over the whole context), times
+tokens a second, over that rate.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import time
+from collections import defaultdict
+from functools import partial
+
+import numpy as np
+import torch
+from training_speed import network, settle, speed
+
+from w2sweep.batches import pretraining_batches
+from w2sweep.ladder import Homegrown
+from w2sweep.losses import CrossEntropy
+
+VOCABULARY, CONTEXT = 1800, 48
+RUNGS = {"nano": (12, 1, 2, 16), "micro": (16, 2, 2, 16), "mini": (32, 2, 2, 8), "small": (64, 2, 4, 8),
+         "base": (128, 2, 4, 8), "256x3": (256, 3, 4, 8)}  # fmt: skip
+"""Width, depth, heads, and sequences a step."""
+PRECISIONS = {"32-true": torch.float32, "bf16-mixed": torch.bfloat16}
+MATMUL_SIZES = (128, 256, 512, 1024)
+
+
+def pretraining(rung: str, precision: str, tokens: int) -> float:
+    """Tokens a second."""
+    *shape, batch = RUNGS[rung]
+    steps = max(4, tokens // (batch * CONTEXT))
+    stream = np.random.default_rng(0).integers(3, VOCABULARY, 100_000)
+    net = network((shape[0], shape[1], shape[2]), None, VOCABULARY, CONTEXT)
+    return speed(net, partial(pretraining_batches, stream, CONTEXT, batch, 0, steps), steps, CrossEntropy(), precision)
+
+
+def matmul_flops(rung: str) -> float:
+    """Of training, a token: forward and backward."""
+    width, depth, heads, _ = RUNGS[rung]
+    size = Homegrown(lr=1e-3, width=width, depth=depth, heads=heads, tokens=0, pretrain_lr=1e-3).size
+    return 6 * (size + VOCABULARY * width) + 12 * depth * width * CONTEXT
+
+
+def matmul_rate(n: int, dtype: torch.dtype, seconds: float = 0.05) -> float:
+    """FLOPs a second of multiplying two n x n matrices."""
+    a, b = torch.randn(2, n, n).to(dtype)
+    started, times = time.perf_counter(), 0
+    while time.perf_counter() - started < seconds:
+        a @ b
+        times += 1
+    return 2 * n**3 * times / (time.perf_counter() - started)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--tokens", type=int, default=12_000, help="a measurement")
+    asked = parser.parse_args()
+    settle(keep=True)
+    rates, matmul = defaultdict(list), defaultdict(list)
+    for _ in range(asked.rounds + 1):
+        for precision, dtype in PRECISIONS.items():
+            for n in MATMUL_SIZES:
+                matmul[precision, n].append(matmul_rate(n, dtype))
+        for rung in RUNGS:
+            for precision in PRECISIONS:
+                rates[rung, precision].append(pretraining(rung, precision, asked.tokens))
+    peak = {p: max(statistics.median(matmul[p, n][1:]) for n in MATMUL_SIZES) for p in PRECISIONS}
+    print(f"matmul: {', '.join(f'{p} {rate / 1e9:.0f} GFLOP/s' for p, rate in peak.items())}")
+    print(f"{'':8}" + "".join(f"{p + ' tokens/s':>20}{'share':>8}" for p in PRECISIONS) + f"{'bf16/fp32':>12}")
+    for rung in RUNGS:
+        line, seen = f"{rung:8}", {p: rates[rung, p][1:] for p in PRECISIONS}  # the first round warms up
+        for p in PRECISIONS:
+            rate = statistics.median(seen[p])
+            line += f"{rate:>20,.0f}{rate * matmul_flops(rung) / peak[p]:>8.0%}"
+        ratio = statistics.median(b / a for a, b in zip(*seen.values(), strict=True))
+        print(line + f"{ratio:>12.2f}")
+
+
+if __name__ == "__main__":
+    main()
