@@ -15,7 +15,7 @@ import numpy as np
 from w2sweep import __version__
 from w2sweep.metrics import accuracy, agreement, pgr
 from w2sweep.setting import Cell, Setting
-from w2sweep.stages import Finetune
+from w2sweep.stages import Labels
 from w2sweep.store import StageFailed, Store
 from w2sweep.tasks import Example, Task
 
@@ -38,7 +38,7 @@ class Label:
     """The overrides that none of the above says; cells with different ones are never averaged."""
 
 
-def roles(cell: Cell) -> dict[str, Finetune]:
+def roles(cell: Cell) -> dict[str, Labels]:
     """The three stages that a cell compares."""
     return {"supervisor": cell.setting.supervisor, "student": cell.student, "ceiling": cell.setting.ceiling}
 
@@ -105,7 +105,7 @@ def _origin(cell: Cell, store: Store) -> dict[str, Any]:
     return {"stages": stages, "store": str(store.root), "w2sweep": __version__}
 
 
-def _compared(cell: Cell, stages: Mapping[str, Finetune], store: Store, folder: Path) -> dict[str, Any]:
+def _compared(cell: Cell, stages: Mapping[str, Labels], store: Store, folder: Path) -> dict[str, Any]:
     splits = store.get(cell.setting.splits)
     examples = splits["test"]
     weak, student, ceiling = (store.get(stage) for stage in stages.values())

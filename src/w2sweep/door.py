@@ -18,6 +18,7 @@ from w2sweep.runtime import Runtime
 from w2sweep.setting import Cell, Half, Setting
 from w2sweep.stages import Sizes
 from w2sweep.store import Mode
+from w2sweep.supervision import Supervision
 from w2sweep.tasks import Task
 from w2sweep.tracking import Tracking
 from w2sweep.tuning import Tuning
@@ -45,6 +46,7 @@ class Request(Keys):
 
     task: Task
     ladder: Ladder
+    supervision: Supervision
     method: Method
     loss: Loss
     """Read by `method`, as `${loss}`."""
@@ -64,7 +66,7 @@ class Request(Keys):
             _check_rung(self.ladder, key, getattr(self, key))
         return Setting(
             self.task, self.ladder, self.weak, self.strong, self.sizes, self.tuning, self.recipe, self.seed,
-            self.ceiling_on,
+            self.ceiling_on, self.supervision,
         )  # fmt: skip
 
     @property

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from w2sweep.losses import Loss
 from w2sweep.stages import Finetune, student_set
@@ -57,7 +57,7 @@ class Bootstrap(Method):
         for step, rung in enumerate(rungs):
             on = student_set(step if self.fresh_per_step else 0)
             model = s.finetune(s.ladder.rungs[rung], on=on, labels=model, loss=self.loss)
-        return model
+        return cast(Finetune, model)  # of the last step: there is one, for weak is below strong
 
 
 @value

@@ -8,7 +8,8 @@ from w2sweep.ladder import Backbone, Homegrown, Ladder
 from w2sweep.losses import CrossEntropy, Loss
 from w2sweep.methods import Method
 from w2sweep.recipe import Recipe
-from w2sweep.stages import Finetune, Pretrain, Sizes, Splits, Text
+from w2sweep.stages import Finetune, Labels, Pretrain, Sizes, Splits, Text
+from w2sweep.supervision import Supervision, Weak
 from w2sweep.tasks import Completion, Task
 from w2sweep.tuning import LinearProbe, Tuning
 from w2sweep.values import Impossible, value
@@ -30,6 +31,7 @@ class Setting:
     seed: int
     ceiling_on: Half = "student"
     """The half the ceiling trains on: the student's (same data, other labels) or the supervisor's."""
+    supervision: Supervision = Weak()
 
     @property
     def comparable(self) -> bool:
@@ -41,15 +43,21 @@ class Setting:
         return Splits(self.task, self.sizes, self.seed)
 
     @property
-    def supervisor(self) -> Finetune:
+    def weak_model(self) -> Finetune:
+        """The weak rung, finetuned on the ground truth."""
         return self.finetune(self.ladder.rungs[self.weak], on="supervisor")
+
+    @property
+    def supervisor(self) -> Labels:
+        """What labels the student's examples. Raises Impossible where that cannot be done for the task."""
+        return self.supervision.labels(self)
 
     @property
     def ceiling(self) -> Finetune:
         return self.finetune(self.ladder.rungs[self.strong], on=self.ceiling_on)
 
     def finetune(
-        self, backbone: Backbone, *, on: str, labels: Finetune | None = None, loss: Loss | None = None
+        self, backbone: Backbone, *, on: str, labels: Labels | None = None, loss: Loss | None = None
     ) -> Finetune:
         """`backbone` finetuned on a split, with the ground truth or with the predictions of another stage."""
         return Finetune(

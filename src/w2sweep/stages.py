@@ -1,9 +1,10 @@
 """What is computed and what it depends on. Supervisor, ceiling, student and every bootstrapping step are one type of
-stage, `Finetune`: its field `labels` is the stage whose predictions label its data."""
+stage, `Finetune`: its field `labels` is the stage whose predictions label its data, most often another `Finetune`."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -52,6 +53,11 @@ class Sizes:
 def student_set(step: int) -> str:
     """The split of the student examples for step 0, 1, ..."""
     return f"student_{step + 1}" if step else "student"
+
+
+def answered(splits: Iterable[str]) -> list[str]:
+    """The splits that are predicted: all but the supervisor's own, which labels nobody."""
+    return [name for name in splits if name != "supervisor"]
 
 
 @dataclass(frozen=True)
@@ -158,8 +164,20 @@ class Features(Stage["dict[str, NDArray[np.float32]]"]):
         return load_file(path / "features.safetensors")
 
 
+class Labels(Stage[Predictions]):
+    """Predictions of all splits that are `answered`: what a student can learn from."""
+
+    @property
+    def label(self) -> str:
+        """What predicts, in a few letters: in the names of its students."""
+        raise NotImplementedError
+
+    def read(self, path: Path) -> Predictions:
+        return Predictions.load(path)
+
+
 @dataclass(frozen=True)
-class Finetune(Stage[Predictions]):
+class Finetune(Labels):
     """A backbone finetuned on the split `on`, and what it then predicts of the others."""
 
     backbone: Backbone
@@ -167,7 +185,7 @@ class Finetune(Stage[Predictions]):
     """Where the weights come from when they are not the hub's."""
     splits: Splits
     on: str
-    labels: Finetune | None
+    labels: Labels | None
     """The stage whose predictions are the labels; None: the ground truth."""
     tuning: Tuning
     loss: Loss
@@ -195,14 +213,15 @@ class Finetune(Stage[Predictions]):
         return "supervisor" if self.on == "supervisor" else "ceiling"
 
     @property
+    def label(self) -> str:
+        return self.backbone.label
+
+    @property
     def what(self) -> str:
-        source = f" <- {self.labels.backbone.label}" if self.labels else ""
-        return f"{self.role} {self.backbone.label}{source}, {self.splits.task.name}"
+        source = f" <- {self.labels.label}" if self.labels else ""
+        return f"{self.role} {self.label}{source}, {self.splits.task.name}"
 
     def run(self, out: Path, store: Store) -> None:
         from w2sweep.training import finetune
 
         finetune(self, out, store)
-
-    def read(self, path: Path) -> Predictions:
-        return Predictions.load(path)
