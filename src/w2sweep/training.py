@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -36,6 +36,7 @@ from w2sweep.model import Net, Probe, Ragged, encode, homegrown, load, parameter
 from w2sweep.predictions import Predictions
 from w2sweep.progress import Progress
 from w2sweep.runtime import How
+from w2sweep.stages import answered
 from w2sweep.tasks import Completion, Example, Head
 from w2sweep.tracking import tracked
 from w2sweep.tuning import LinearProbe
@@ -145,11 +146,6 @@ def finetune(stage: Finetune, out: Path, store: Store) -> None:
         Predictions({name: subject.answer(name, device, budget) for name in answered(splits)}).save(out)
     if how.runtime.keep_weights and isinstance(subject.net, Net):
         subject.net.lm.save_pretrained(out / "weights")
-
-
-def answered(splits: Iterable[str]) -> list[str]:
-    """The splits that a finetuned model is asked about: all but the supervisor's own, which labels nobody."""
-    return [name for name in splits if name != "supervisor"]
 
 
 def learning_rate(stage: Finetune) -> float:
