@@ -20,6 +20,7 @@ from rich.console import Console
 from safetensors.numpy import save_file
 
 from w2sweep.report import Report, main, report
+from w2sweep.report.summary import overrides
 from w2sweep.report.table import terminal_table
 
 TASKS = {"sentiment": "nlp", "preference": "reward", "mate": "chess"}
@@ -260,11 +261,9 @@ def test_a_gap_of_zero_is_said_and_drawn_not_dropped(tmp_path: Path):
 
 def test_variants_are_never_averaged_together(tmp_path: Path):
     variants = ["loss.alpha_max=0.5", "loss.alpha_max=0.75"]
-    sweep = fake_sweep(
-        tmp_path / "s", tasks={"sentiment": "nlp"}, methods=["confidence"], variants=variants, ladder=TWO_RUNGS
-    )
+    sweep = fake_sweep(tmp_path / "s", tasks={"sentiment": "nlp"}, methods=["confidence"], variants=variants)
     made = report(sweep)
-    assert [(r["variant"], r["seeds"]) for r in made.rows] == [(v, 2) for v in variants]
+    assert [(r["variant"], r["seeds"]) for r in made.rows if r["strong"] == "micro"] == [(v, 2) for v in variants]
     assert f"confidence ({variants[1]})" in (made.page.parent / "pgr.svg").read_text(encoding="utf-8")
 
 
@@ -277,6 +276,75 @@ def test_a_variant_is_called_by_what_the_others_do_not_have(tmp_path: Path):
     drawn = (report(sweep).page.parent / "pgr.svg").read_text(encoding="utf-8")
     assert {"naive (loss.hard=true)", "naive"} <= set(re.findall(r">([^<>]*)<", drawn))
     assert "sizes.student" not in drawn
+
+
+NOISE = [f"supervision.noise={x}" for x in ("0.0", "0.1", "0.4")]
+
+
+def test_what_a_sweep_turns_is_on_the_x_axis_of_a_figure_of_its_own(tmp_path: Path):
+    sweep = fake_sweep(tmp_path / "s", ladder=TWO_RUNGS, variants=[f"{n},sizes.test=50" for n in NOISE])
+    made = report(sweep)
+    assert [f.name for f in made.figures] == ["knob.png"]  # students of one size: nothing to see against size
+    said = re.findall(r">([^<>]+)</text>", (made.page.parent / "knob.svg").read_text(encoding="utf-8"))
+    assert {"supervision.noise", "0.0", "0.1", "0.4", "naive", "confidence", *TASKS} <= set(said)
+    assert not any("naive (" in s for s in said)
+    [caption] = re.findall(r"<figcaption>(.*)", made.page.read_text(encoding="utf-8"))
+    assert "2 seeds, 400 test examples each" in caption
+    [row] = [r for r in made.rows if r["task"] == "mate" and "=0.1" in r["variant"]]
+    cells = [json.loads(f.read_text()) for f in sweep.glob("task=mate*strong=small*noise=0.1*/cell.json")]
+    wrong = [c["agreement_weak_wrong"] for c in cells if "skipped" not in c]
+    assert row["agreement_weak_wrong_se"] == pytest.approx(abs(wrong[0] - wrong[1]) / 2)
+
+
+def test_a_few_values_stay_in_the_figures_over_size_where_sizes_differ(tmp_path: Path):
+    few = report(fake_sweep(tmp_path / "few", tasks={"a": "nlp"}, variants=NOISE, seeds=1))
+    assert [f.stem for f in few.figures] == ["knob", "accuracy", "pgr", "pgr_grid"]
+    many = [f"supervision.noise=0.{i}" for i in range(8)]
+    crowd = report(fake_sweep(tmp_path / "many", tasks={"a": "nlp"}, methods=["naive"], variants=many, seeds=1))
+    assert [f.stem for f in crowd.figures] == ["knob"]
+
+
+def test_two_overrides_that_differ_are_no_knob(tmp_path: Path):
+    two = ["a.b=1,c.d=1", "a.b=2,c.d=2"]
+    made = report(fake_sweep(tmp_path / "s", tasks={"a": "nlp"}, variants=two, ladder=TWO_RUNGS, seeds=1))
+    assert [f.stem for f in made.figures] == ["accuracy", "pgr"]
+
+
+def test_supervisors_of_one_student_are_a_gap_to_draw_against(tmp_path: Path):
+    sweep = fake_sweep(tmp_path / "s", tasks={"a": "nlp"}, seeds=1)
+    for folder in sweep.glob("*strong=m*"):
+        shutil.rmtree(folder)
+    (sweep / "sweep.json").unlink()
+    made = report(sweep)
+    assert [f.stem for f in made.figures] == ["knob", "accuracy", "pgr"]
+    assert "supervisor, by pretraining compute" in (made.page.parent / "knob.svg").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("values", "scale", "x"),
+    [
+        (["0.1", "0.3", "0.2"], "linear", [0.1, 0.3, 0.2]),
+        (["0.0", "0.2", "0.4"], "linear", [0.0, 0.2, 0.4]),
+        (["50", "100", "400"], "log", [50, 100, 400]),
+        (["1", "30", "1000"], "log", [1, 30, 1000]),
+        (["0", "0.03", "0.1", "0.3", "1"], "linear", [0, 1, 2, 3, 4]),  # .03 of the axis is no distance
+        (["random", "words", "rule"], "linear", [0, 1, 2]),
+        (["2", "null", "1"], "linear", [0, 1, 2]),
+        (["1", "1.0"], "linear", [0, 1]),
+    ],
+)
+def test_values_lie_where_they_can_be_told_apart(values: list[str], scale: str, x: list[float]):
+    from w2sweep.report.figures.axis import placed
+
+    assert placed(values) == (scale, dict(zip(values, x, strict=True)))
+
+
+def test_the_commas_of_a_list_separate_no_overrides():
+    variant = "recipe.betas=[0.9,0.98],sizes.test=50,~loss.hard,+task.classes=[a,b]"
+    assert overrides(variant) == {
+        "recipe.betas": "[0.9,0.98]", "sizes.test": "50", "~loss.hard": "", "+task.classes": "[a,b]"
+    }  # fmt: skip
+    assert overrides("") == {}
 
 
 def test_many_tasks_are_wrapped_and_their_median_is_shown(tmp_path: Path):

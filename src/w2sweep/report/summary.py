@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
@@ -56,7 +57,9 @@ class Row:
     agreement: float
     agreement_se: float | None
     agreement_weak_right: float | None
+    agreement_weak_right_se: float | None
     agreement_weak_wrong: float | None
+    agreement_weak_wrong_se: float | None
     over_naive: float | None = None
     """The student's accuracy minus the naive student's, on the same seeds and test examples."""
     over_naive_low: float | None = None
@@ -92,10 +95,20 @@ def short_variants(rows: Iterable[Row]) -> dict[tuple[str, str], str]:
     """What to call each (task, variant): the overrides that the others of the task do not have."""
     names: dict[tuple[str, str], str] = {}
     for task, variants in variants_by_task(rows).items():
-        overrides = {variant: variant.split(",") for variant in variants}
-        common = set.intersection(*map(set, overrides.values()))
-        names |= {(task, v): ",".join(o for o in parts if o not in common) for v, parts in overrides.items()}
+        given = {variant: _separate(variant) for variant in variants}
+        common = set.intersection(*map(set, given.values()))
+        names |= {(task, v): ",".join(o for o in parts if o not in common) for v, parts in given.items()}
     return names
+
+
+def overrides(variant: str) -> dict[str, str]:
+    """Key -> value. What is taken away (`~loss.hard`) has no value."""
+    return {key: value for key, _, value in (o.partition("=") for o in _separate(variant))}
+
+
+def _separate(variant: str) -> list[str]:
+    """Its overrides; the commas of a list or a dictionary separate none."""
+    return re.split(r",(?=~|[+\w.@/-]+=)", variant) if variant else []
 
 
 def variants_by_task(rows: Iterable[Row]) -> dict[str, set[str]]:
@@ -138,8 +151,7 @@ def _row(group: Group, cells: Mapping[int, Result], naive: Mapping[int, Result])
         weak_size=weak.size, strong_size=strong.size, weak_compute=weak.compute, strong_compute=strong.compute,
         **_mean_and_error(results, "weak_accuracy"), **_mean_and_error(results, "student_accuracy"),
         **_mean_and_error(results, "ceiling_accuracy"), **_mean_and_error(results, "agreement"),
-        agreement_weak_right=_mean(r.agreement_weak_right for r in results),
-        agreement_weak_wrong=_mean(r.agreement_weak_wrong for r in results),
+        **_mean_and_error(results, "agreement_weak_right"), **_mean_and_error(results, "agreement_weak_wrong"),
         pgr=pgr.value, pgr_low=pgr.low, pgr_high=pgr.high, pgr_se=pgr.se, pgr_undefined=pgr.undefined,
         pgr_undefined_resamples=pgr.undefined_resamples,
         **({} if group.method == BASELINE else _over_naive(cells, naive)),
@@ -179,14 +191,10 @@ def _middle(values: Sequence[float | None]) -> float | None:
     return median(known) if known else None
 
 
-def _mean(values: Iterable[float | None]) -> float | None:
-    known = [v for v in values if v is not None]
-    return fmean(known) if known else None
-
-
 def _mean_and_error(results: Sequence[Result], name: str) -> dict[str, Any]:
-    values = [getattr(r, name) for r in results]
-    return {name: fmean(values), f"{name}_se": metrics.standard_error(values)}
+    """Over the seeds that have it."""
+    known = [v for v in (getattr(r, name) for r in results) if v is not None]
+    return {name: fmean(known) if known else None, f"{name}_se": metrics.standard_error(known)}
 
 
 def _order(sweep: Sweep) -> Callable[[Group], tuple[int, ...]]:
