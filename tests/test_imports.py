@@ -21,7 +21,7 @@ KNOWN_TO = {
     "peft": {"model"},
     "pytorch_lightning": {"learner"},
     "wandb": {"tracking"},
-    "matplotlib": {"report.figures"},
+    "matplotlib": {"lab.atlas.figures", "report.figures"},
     "datasets": {"tasks.source"},
     "hydra": {"cli", "errors", "data"},
     "omegaconf": {"cli", "errors", "data"},

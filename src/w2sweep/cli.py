@@ -12,18 +12,21 @@ from pathlib import Path
 from typing import Any
 
 import hydra
+from hydra import initialize_config_dir
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.config_search_path import ConfigSearchPath
+from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.plugins import Plugins
 from hydra.plugins.launcher import Launcher
 from hydra.plugins.search_path_plugin import SearchPathPlugin
+from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-from w2sweep.door import request
+from w2sweep.door import Request, request
 from w2sweep.errors import mendable, one_line
 from w2sweep.sweep import Planned, Sweep, folder_name, run_cell, say
 from w2sweep.values import ConfigError
@@ -86,6 +89,15 @@ def sweep(loader: ConfigLoader, config: DictConfig, overrides: Sequence[str], la
 
     if code := Sweep(planned, Path(config.hydra.sweep.dir)).run(launch):
         sys.exit(code)
+
+
+def requested(overrides: Sequence[str]) -> list[Request]:
+    """What `w2sweep` with these overrides asks for, cell by cell: for commands that do something else with it."""
+    Plugins.instance().register(Folders)
+    with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
+        loader = GlobalHydra.instance().config_loader()
+        config = loader.load_configuration("config", [], RunMode.MULTIRUN)
+        return [p.request for p in plan(loader, config, overrides)]
 
 
 def plan(loader: ConfigLoader, config: DictConfig, arguments: Sequence[str]) -> list[Planned]:
