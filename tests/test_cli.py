@@ -105,6 +105,20 @@ WRONG = {
     "one cell of many": (["seed=0,1", "recipe.epochs=3,x"], "cell recipe.epochs=x,seed=0: recipe.epochs: found 'x'"),
     "impossible cell": (["task=mate_in_one", "method=confidence"], "ConfidenceLoss needs two classes, but "),
     "what to do": (["task=mate_in_one", "method=confidence"], "impossible=skip leaves such cells out"),
+    "no regular expression": (
+        ["supervision=simulated", "supervision.cue='(it'"],
+        "supervision: cue: found '(it', expected a regular expression (missing ), unterminated subpattern",
+    ),
+    "a rule without a cue": (
+        ["supervision=simulated", "supervision.errors=rule", "supervision.cue=null"],
+        "supervision: errors=rule needs a cue, such as cue='^it is'",
+    ),
+    "no share": (["supervision.noise=1.5"], "supervision.noise: found 1.5 (float), expected less than or equal to 1"),
+    "errors without classes": (
+        ["supervision=simulated", "task=mate_in_one"],
+        "simulated supervision errs by saying the other of two classes, but task mate_in_one has completions",
+    ),
+    "noise without classes": (["supervision.noise=0.1", "task=mate_in_one"], "noise errs by saying the other of two "),
     "loss of another method": (["loss.alpha_max=0.5"], "loss.alpha_max: unknown key; loss has hard"),
 }  # fmt: skip
 
@@ -216,13 +230,45 @@ def test_completions_are_marked_by_their_task_and_impossible_cells_can_be_left_o
     assert skipped["method"] == "confidence"
 
 
+def test_supervision_may_be_simulated_for_any_method_without_a_supervisor(folder):
+    kinds = ["supervision.errors=random,rule", "supervision.cue=iiii", "supervision.rate=0.3"]
+    methods = "method=naive,naive_hard,bootstrap,scratch,confidence,confidence_75"
+    said = command(folder, "task=pretend", "supervision=simulated", *kinds, methods, "strong=mini", "sweep=simulated")
+    cells = [read(p) for p in folder.glob("outputs/sweeps/simulated/*/cell.json")]
+    assert {c["weak_accuracy"] for c in cells} == {0.7}  # exactly
+    assert len({c["stages"]["supervisor"] for c in cells}) == 2
+    assert all(c["stages"]["supervisor"].startswith("Erring/") for c in cells)
+    same = "supervision.cue=iiii,{},supervision.rate=0.3,supervision=simulated"
+    assert {c["variant"] for c in cells} == {same.format(f"supervision.errors={e}") for e in ("random", "rule")}
+    plan = read(folder / "outputs/sweeps/simulated/sweep.json")
+    assert "supervisor truth with rule errors (0.3), pretend" in plan["stages"].values()
+    assert not any(what.startswith("supervisor 1x") for what in plan["stages"].values())
+    assert "Error" not in said.stderr
+    assert (folder / "outputs/sweeps/simulated/report/knob.png").exists()
+
+
+def test_a_supervisor_may_be_noisy_and_an_impossible_rate_fails_in_one_line(folder):
+    command(folder, "task=pretend", "supervision.noise=0.0,0.5", "sweep=noisy")
+    clean, noisy = (
+        read(folder / f"outputs/sweeps/noisy/supervision.noise={noise},task=pretend/cell.json")
+        for noise in ("0.0", "0.5")
+    )
+    assert noisy["weak_accuracy"] < clean["weak_accuracy"]
+    assert clean["stages"]["supervisor"].startswith("Finetune/")
+    assert clean["stages"]["ceiling"] == noisy["stages"]["ceiling"]
+    impossible = ["supervision=simulated", "supervision.errors=rule", "supervision.rate=0.9"]
+    said = command(folder, "task=pretend", *impossible, code=1).stderr
+    assert "errors=rule can make 0 of the " in said
+    assert "lower supervision.rate, or another cue" in said
+
+
 def test_help_names_the_groups_and_their_choices(folder, monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", ["w2sweep", "--help"])
     with pytest.raises(SystemExit) as exit:
         cli.main()
     said = capsys.readouterr().out
     assert exit.value.code == 0
-    assert "method: bootstrap, confidence, naive, scratch" in said
+    assert "method: bootstrap, confidence, confidence_75, naive, naive_hard, scratch" in said
     assert "pretend, pretend_completions" in said  # of the current folder
 
 

@@ -22,6 +22,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from w2sweep import cli
+from w2sweep.losses import ConfidenceLoss, CrossEntropy
 from w2sweep.recipe import Recipe
 from w2sweep.sweep import Planned
 
@@ -122,6 +123,18 @@ def test_a_method_brings_its_loss_and_leaves_it_to_the_command_line(loader):
     (plain,) = planned(loader, ["method=confidence", "loss=cross_entropy"])
     assert type(plain.request.loss).__name__ == "CrossEntropy"
     assert plain.label.variant == "loss=cross_entropy"
+
+
+def test_methods_that_differ_in_their_loss_alone_stand_beside_each_other_in_one_sweep(loader):
+    cells = planned(loader, ["method=naive,naive_hard,confidence,confidence_75"])
+    assert [(p.label.method, p.label.variant) for p in cells] == [
+        (m, "") for m in ("naive", "naive_hard", "confidence", "confidence_75")
+    ]
+    losses = [p.request.method.loss for p in cells]
+    assert losses == [CrossEntropy(), CrossEntropy(hard=True), ConfidenceLoss(0.5), ConfidenceLoss(0.75)]
+    assert losses == [p.request.loss for p in cells]
+    (stronger,) = planned(loader, ["method=confidence_75", "loss.alpha_max=0.9"])
+    assert stronger.request.method.loss == ConfidenceLoss(0.9)
 
 
 def test_rungs_can_be_changed_and_added_from_the_command_line(loader):

@@ -97,18 +97,13 @@ class Erring(Labels):
     seed: int
 
     @property
-    def role(self) -> str:
-        """What the stage is in an experiment."""
-        return "supervisor"
-
-    @property
     def label(self) -> str:
         rate = f"as many as {self.rate.label}" if isinstance(self.rate, Finetune) else f"{self.rate:g}"
-        return f"{self.base.label} with noise {rate}" if self.base else f"truth with {self.errors} errors, {rate}"
+        return f"{self.base.label} with noise {rate}" if self.base else f"truth with {self.errors} errors ({rate})"
 
     @property
     def what(self) -> str:
-        return f"{self.role} {self.label}, {self.splits.task.name}"
+        return f"supervisor {self.label}, {self.splits.task.name}"
 
     def run(self, out: Path, store: Store) -> None:
         splits = store.get(self.splits)
