@@ -299,6 +299,8 @@ def test_what_a_sweep_turns_is_on_the_x_axis_of_a_figure_of_its_own(tmp_path: Pa
 def test_a_few_values_stay_in_the_figures_over_size_where_sizes_differ(tmp_path: Path):
     few = report(fake_sweep(tmp_path / "few", tasks={"a": "nlp"}, variants=NOISE, seeds=1))
     assert [f.stem for f in few.figures] == ["knob", "accuracy", "pgr", "pgr_grid"]
+    drawn = (few.page.parent / "knob.svg").read_text(encoding="utf-8")
+    assert all(f">a, {weak} to {strong}<" in drawn for weak, strong in combinations(LADDER, 2))
     many = [f"supervision.noise=0.{i}" for i in range(8)]
     crowd = report(fake_sweep(tmp_path / "many", tasks={"a": "nlp"}, methods=["naive"], variants=many, seeds=1))
     assert [f.stem for f in crowd.figures] == ["knob"]
@@ -354,6 +356,8 @@ def test_many_tasks_are_wrapped_and_their_median_is_shown(tmp_path: Path):
     assert first["task"] == "median across NLP tasks"
     assert first["student_accuracy"] == sorted(r["student_accuracy"] for r in others)[3]
     assert [f.name for f in made.figures] == ["accuracy-naive.png", "pgr-from-nano.png"]
+    turned = report(fake_sweep(tmp_path / "t", tasks=tasks, variants=NOISE, ladder=TWO_RUNGS, seeds=1))
+    assert [f.name for f in turned.figures] == ["knob-accuracy.png", "knob-pgr.png", "knob-agreement.png"]
 
 
 def test_rungs_without_compute_and_names_like_markup_are_drawn(tmp_path: Path):

@@ -14,7 +14,10 @@ from w2sweep.report.figures.pgr import ByMethod
 from w2sweep.report.figures.plot import FAINT, INK, distinct, errorbar, errors, sample
 from w2sweep.report.summary import Row, overrides, short_variants
 
-ACCURACY, PGR, AGREEMENT = "test accuracy (%)", "PGR", "agreement on supervisor's\nerrors (pale: the rest) (%)"
+YLABEL = {
+    "accuracy": "test accuracy (%)", "PGR": "PGR",
+    "agreement": "agreement on supervisor's\nerrors (pale: the rest) (%)",
+}  # fmt: skip
 """The lines of panels."""
 PALE = 0.3
 
@@ -29,6 +32,8 @@ class Turned:
     """Sets up the x axis; where each value lies on it."""
     ordered: bool
     """Whether a line may join the points."""
+    pairs: bool = False
+    """Whether columns are to be told apart by their rungs."""
 
 
 def turned(rows: Sequence[Row], ladders: Mapping[str, Mapping[str, Rung]]) -> Turned | None:
@@ -40,8 +45,9 @@ def turned(rows: Sequence[Row], ladders: Mapping[str, Mapping[str, Rung]]) -> Tu
         [key] = keys
         values = distinct(each[key] for each in found)
         return Turned(
-            key, lambda r: overrides(r.variant)[key], lambda ax: value_axis(ax, values), numbers(values) is not None
-        )
+            key, lambda r: overrides(r.variant)[key], lambda ax: value_axis(ax, values), numbers(values) is not None,
+            pairs=len({(r.weak, r.strong) for r in rows}) > 1,
+        )  # fmt: skip
     weak = distinct(r.weak for r in sorted(rows, key=lambda r: r.weak_compute))
     if keys or len({(r.ladder, r.strong) for r in rows}) > 1 or len(weak) < 3:
         return None
@@ -65,10 +71,10 @@ class Knob(ByMethod):
 
     @property
     def lines(self) -> list[str]:
-        return [ACCURACY, PGR, AGREEMENT]
+        return list(YLABEL)
 
     def ylabel_of(self, line: str) -> str:
-        return line
+        return YLABEL[line]
 
     def rows_of(self, column: str, line: str) -> list[Row]:
         return [r for r in self.rows if self.column(r) == column]
@@ -77,15 +83,14 @@ class Knob(ByMethod):
         return row.method
 
     def column(self, row: Row) -> str:
-        pairs = {(r.weak, r.strong) for r in self.rows}
-        several = len(pairs) > 1 and len({strong for _, strong in pairs}) > 1
-        return super().column(row) + (f", {row.weak} to {row.strong}" if several else "")
+        pair = f", {row.weak} to {row.strong}" if self.knob.pairs else ""
+        return super().column(row) + pair
 
     def panel(self, ax: Axes, rows: Sequence[Row], line: str) -> None:
         x = self.knob.axis(ax)
-        if line == ACCURACY:
+        if line == "accuracy":
             self.accuracies(ax, rows, x)
-        elif line == PGR:
+        elif line == "PGR":
             self.recovered(ax, rows, lambda r: x[self.knob.value(r)])
         else:
             self.agreements(ax, rows, x)
@@ -132,8 +137,8 @@ class Knob(ByMethod):
     @property
     def caption(self) -> str:
         return (
-            "Above: test accuracy of supervisor, students and ceiling (the student's model finetuned on the ground "
-            f"truth). Middle: PGR, {self.says_pgr} Below: how often the student answers as its supervisor does where "
-            f"the supervisor is wrong, and, paler, where it is right. {sample(self.rows)}. {errors(self.rows)}; of "
-            f"PGR, {self.says_intervals}"
+            "Test accuracy of supervisor, students and ceiling (the student's model finetuned on the ground truth); "
+            f"PGR, {self.says_pgr}; and how often the student answers as its supervisor does where the supervisor "
+            f"is wrong, and, paler, where it is right. {sample(self.rows)}. {errors(self.rows)}; of PGR, "
+            f"{self.says_intervals}"
         )

@@ -22,7 +22,7 @@ class ByMethod(Plot):
     joined: bool = True
     """Whether a line joins a method's points: not where x has no order."""
     says_pgr = (
-        "(student - weak) / (ceiling - weak), from accuracies averaged over seeds: 1 is the ceiling, 0 the supervisor."
+        "(student - weak) / (ceiling - weak), from accuracies averaged over seeds: 1 is the ceiling, 0 the supervisor"
     )
 
     def recovered(self, ax: Axes, rows: Sequence[Row], x: Callable[[Row], float]) -> None:

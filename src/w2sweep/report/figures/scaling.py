@@ -78,4 +78,4 @@ class Recovery(ByMethod):
 
     @property
     def caption(self) -> str:
-        return f"{self.says_pgr} {sample(self.rows)}. Error bars: {self.says_intervals}"
+        return f"{self.says_pgr}. {sample(self.rows)}. Error bars: {self.says_intervals}"
