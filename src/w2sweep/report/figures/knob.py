@@ -19,6 +19,7 @@ YLABEL = {
     "agreement": "agreement on supervisor's\nerrors (pale: the rest) (%)",
 }  # fmt: skip
 """The lines of panels."""
+GAP = "supervisor, by pretraining compute relative to the largest rung's"
 PALE = 0.3
 
 
@@ -52,9 +53,7 @@ def turned(rows: Sequence[Row], ladders: Mapping[str, Mapping[str, Rung]]) -> Tu
     if keys or len({(r.ladder, r.strong) for r in rows}) > 1 or len(weak) < 3:
         return None
     ladder = ladders[rows[0].ladder]
-    return Turned(
-        "supervisor, by pretraining compute", lambda r: r.weak, lambda ax: compute_axis(ax, ladder, weak), True
-    )
+    return Turned(GAP, lambda r: r.weak, lambda ax: compute_axis(ax, ladder, weak), ordered=True)
 
 
 class Knob(ByMethod):
