@@ -7,9 +7,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from toys import rung, setting
+from toys import ToyCorpus, rung, setting
 
 from w2sweep.identity import identity
+from w2sweep.lab.world import World
 from w2sweep.ladder import Hub, Ladder
 from w2sweep.tasks.texts import TextFile
 from w2sweep.values import ConfigError
@@ -55,6 +56,15 @@ def test_a_homegrown_ladder_may_read_a_file(tmp_path: Path):
     assert pretrain is not None
     assert pretrain.text.corpus == ladder.corpus
     assert pretrain.key != s.init(ladder.rungs["l"]).key  # type: ignore[union-attr]
+
+
+def test_a_ladder_may_ask_for_more_of_a_text_that_is_written_on_the_spot():
+    ladder = replace(setting().ladder, corpus_tokens=70)
+    world = World(seed=3, tokens=50)
+    assert ladder.reads(world) == World(seed=3, tokens=70)
+    assert setting().ladder.reads(world) == world
+    with pytest.raises(ConfigError, match="70 tokens of ToyCorpus, which has a length of its own"):
+        ladder.reads(ToyCorpus())
 
 
 def test_games_are_read_with_every_half_move_numbered(tmp_path: Path):

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
+from w2sweep.tasks import Corpus
 from w2sweep.tasks.readers import checksum
 from w2sweep.tasks.texts import Reading
 from w2sweep.values import ConfigError, Count, Rate, value
@@ -161,6 +162,8 @@ class Ladder:
     """Only of ladders with homegrown rungs."""
     corpus: Reading = None
     """What homegrown rungs read instead of the text of the task."""
+    corpus_tokens: Count | None = None
+    """Length of a corpus that is written on the spot, such as the lab's worlds; None: what the task says."""
     pretrain_seed: int = 0
 
     def __post_init__(self) -> None:
@@ -174,6 +177,18 @@ class Ladder:
         if rung not in self.rungs:
             raise ConfigError(f"no rung '{rung}' on ladder '{self.name}'; it has {', '.join(self.rungs)}")
         return list(self.rungs).index(rung)
+
+    def reads(self, text: Corpus) -> Corpus:
+        """What homegrown rungs are pretrained on for a task with this text."""
+        corpus: Any = self.corpus or text
+        if self.corpus_tokens is None:
+            return corpus
+        if not hasattr(corpus, "tokens"):
+            raise ConfigError(
+                f"ladder {self.name} asks for {self.corpus_tokens} tokens of {type(corpus).__name__}, which has a "
+                "length of its own: set ladder.corpus_tokens=null"
+            )
+        return replace(corpus, tokens=self.corpus_tokens)
 
     def above(self, weak: str, strong: str) -> list[str]:
         """The rungs over `weak` up to and including `strong`."""

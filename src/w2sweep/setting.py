@@ -69,9 +69,8 @@ class Setting:
         """Where the weights of a homegrown rung come from."""
         if not isinstance(backbone, Homegrown) or self.ladder.tokenizer is None:
             return None
-        return Pretrain(
-            backbone, Text(self.ladder.corpus or self.task.corpus, self.ladder.tokenizer), self.ladder.pretrain_seed
-        )
+        text = Text(self.ladder.reads(self.task.corpus), self.ladder.tokenizer)
+        return Pretrain(backbone, text, self.ladder.pretrain_seed)
 
 
 @value

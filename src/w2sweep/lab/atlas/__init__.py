@@ -73,7 +73,7 @@ def _atlas(overrides: Sequence[str], workers: int) -> Path:
     requests = requested(overrides)
     settings = [r.setting for r in requests]
     s = settings[0]
-    name = requests[0].sweep or f"{s.ladder.name}-{type(s.ladder.corpus or s.task.corpus).__name__.lower()}"
+    name = requests[0].sweep or f"{s.ladder.name}-{type(s.ladder.reads(s.task.corpus)).__name__.lower()}"
     return atlas(settings, open_store(requests[0], name), Path("outputs/lab") / name, workers)
 
 
@@ -102,7 +102,7 @@ class Charted:
 
     @staticmethod
     def of(setting: Setting) -> Charted:
-        ladder, corpus = setting.ladder, setting.ladder.corpus or setting.task.corpus
+        ladder, corpus = setting.ladder, setting.ladder.reads(setting.task.corpus)
         stages = {rung: setting.init(backbone) for rung, backbone in ladder.rungs.items() if backbone.pretrained}
         pretrained = {rung: stage for rung, stage in stages.items() if stage is not None}
         if len(pretrained) < len(ladder.rungs):
