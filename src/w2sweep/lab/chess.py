@@ -1,4 +1,4 @@
-"""Mate in one with few pieces: the puzzles, and the positions with moves that a backbone is pretrained on."""
+"""Mate in one from play: the puzzles, and the games that a backbone is pretrained on."""
 
 from __future__ import annotations
 
@@ -6,120 +6,135 @@ from collections.abc import Iterator
 from typing import Annotated, ClassVar
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field
 
-from w2sweep.lab.endgames import PIECES, SQUARES, Bools, Ints, Moves, Positions
+from w2sweep.lab.games import Ply, play
+from w2sweep.lab.rules import GONE, MEN, MIRRORED, SQUARES, Boards, Bools, Ints, Turn
 from w2sweep.tasks import Completion, Corpus, Example, Family, Task
-from w2sweep.values import ConfigError, value
+from w2sweep.values import value
 
 Count = Annotated[int, Field(gt=0)]
 Fraction = Annotated[float, Field(gt=0, le=1)]
 
-BATCH = 40_000
-"""Placements drawn at a time; about half are legal."""
+WORDS = np.array([man + square for man in MEN for square in SQUARES] + [""], dtype=object)
+ENDS = np.array([[square + suffix for square in SQUARES] for suffix in [*("=" + m for m in MEN), ""]], dtype=object)
+PRIMES = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xD6E8FEB86659FD93)
 
 
 @value
-class Endgames(Corpus):
-    """Positions, each with a move and what it does: `Q d8 #` mates, `Q d8 +` checks, `Q d8 .` does neither.
+class Games(Corpus):
+    """Positions out of games, each with the move that was made and what it does: `Q d8 #` mates, `Q d8 +` gives check,
+    `Q d8 .` does neither.
 
-    Half of all positions with a single mating move are left out, with all their rotations and reflections: they are
-    the puzzles.
+    The side to move is white, and the black king on the files a to d: what else there is are mirror images of that.
+    Half of all positions with a single mating move are left out: they are the puzzles.
     """
 
     seed: int
-    pieces: Annotated[str, Field(pattern="^[QRBN]{2,4}$")] = "QR"
-    """White has its king and two different ones of these."""
-    tokens: Count = 1_500_000
+    tokens: Count = 500_000
     """Length of the corpus in words."""
-    mating: Fraction = 0.5
+    mating: Fraction = 0.8
     """Share of the positions that have a mate."""
-    skill: Fraction = 0.7
-    """How often a mate is played where there is one."""
+    skill: Fraction = 0.95
+    """How often a mate is seen, and then played."""
 
     def documents(self) -> Iterator[str]:
-        rng = np.random.default_rng((self.seed, 0))
-        left = self.tokens
-        while left > 0:
-            positions = Positions.draw(rng, BATCH, self.pieces)
-            moves = positions.moves()
-            played = self._played(rng, moves)
-            for text in notation(positions, moves, self._shown(rng, positions, moves, played)):
+        rng, left = np.random.default_rng((self.seed, 2)), self.tokens
+        for ply in self.plies(0):
+            for text in notation(ply.turn, self._shown(rng, ply)):
                 yield text
                 if (left := left - text.count(" ") - 1) <= 0:
                     return
 
-    def _played(self, rng: np.random.Generator, moves: Moves) -> Ints:
-        """One move of each position: a mate, where there is one and it is seen, else any."""
-        seen = rng.random(len(moves.mate)) < self.skill  # where several mate, one of them is seen more easily
-        urge = rng.random(len(moves.mate)) + (moves.mate & seen)
-        order = np.lexsort((urge, moves.position))
-        return order[np.flatnonzero(np.diff(moves.position, append=-1))]
+    def plies(self, stream: int) -> Iterator[Ply]:
+        return play(np.random.default_rng((self.seed, stream)), self.skill)
 
-    def _shown(self, rng: np.random.Generator, positions: Positions, moves: Moves, played: Ints) -> Ints:
-        """Of the moves played those in positions that are no puzzles, `mating` of them with a mate, shuffled."""
-        mates = np.bincount(moves.position, moves.mate, len(positions))
-        played = played[~puzzling(positions, mates)[moves.position[played]]]
-        mating = mates[moves.position[played]] > 0
-        others = np.flatnonzero(~mating)[: round(mating.sum() * (1 - self.mating) / self.mating)]
-        return rng.permutation(np.r_[played[mating], played[others]])
+    def _shown(self, rng: np.random.Generator, ply: Ply) -> Ints:
+        """Of the moves made those in positions that are no puzzles, `mating` of them with a mate, shuffled."""
+        mates, board = ply.turn.mates, ply.turn.steps.board[ply.made]
+        shown = ~puzzling(ply.turn)[board]
+        mating = shown & (mates[board] > 0)
+        others = rng.permutation(np.flatnonzero(shown & ~mating))
+        others = others[: round(mating.sum() * (1 - self.mating) / self.mating)]
+        return ply.made[rng.permutation(np.r_[np.flatnonzero(mating), others])]
 
 
 @value
 class MateInOne(Task):
-    """The one move that mates. Groups are positions up to rotation and reflection."""
+    """The one move that mates. Groups are games."""
 
     family: ClassVar[Family] = "chess"
 
     name: str
-    games: Endgames
+    games: Games
     head: Completion
-    pool: Count = 6000
+    pool: Count = 4700
 
     @property
     def corpus(self) -> Corpus:
         return self.games
 
     def examples(self) -> Iterator[Example]:
-        rng = np.random.default_rng((self.games.seed, 1))
         seen: set[int] = set()
-        while len(seen) < self.pool:
-            positions = Positions.draw(rng, BATCH, self.games.pieces)
-            moves = positions.moves()
-            mates = np.bincount(moves.position, moves.mate, len(positions))
-            solutions = np.flatnonzero(moves.mate & puzzling(positions, mates)[moves.position])
-            kinds = positions.kinds[moves.position[solutions]].tolist()
-            if seen.issuperset(kinds):
-                raise ConfigError(
-                    f"pool={self.pool}, but {self.games.pieces} give only {len(seen)} puzzles: ask for less"
-                )
-            for kind, text in zip(kinds, notation(positions, moves, solutions), strict=True):
-                if kind not in seen and len(seen) < self.pool:
-                    seen.add(kind)
+        for ply in self.games.plies(1):
+            solutions = np.flatnonzero(ply.turn.mate & puzzling(ply.turn)[ply.turn.steps.board])
+            board = ply.turn.steps.board[solutions]
+            found = zip(kinds(ply.turn.boards[board]).tolist(), ply.game[board].tolist(), strict=True)
+            for (kind, game), text in zip(found, notation(ply.turn, solutions), strict=True):
+                if kind not in seen:
                     position, move = text.split(" > ")
-                    yield Example.of(f"{position} >", label=f" {move}", group=f"kind {kind}")
+                    yield Example.of(f"{position} >", label=f" {move}", group=f"game {game}")
+                    seen.add(kind)
+                    if len(seen) == self.pool:
+                        return
 
     def judge(self, example: Example, completion: str) -> dict[str, float]:
         """`legality`: whether the move can be made and does what its mark says."""
-        positions = Positions.read(example.views[0])
-        moves = positions.moves()
-        legal = notation(positions, moves, np.arange(len(moves.mate)))
+        turn = Turn.of(read(example.views[0]))
+        legal = notation(turn, np.arange(len(turn.steps)))
         return {"legality": float(f"{example.views[0]} {completion.strip()}" in legal)}
 
 
-def puzzling(positions: Positions, mates: Ints) -> Bools:  # [N], [N] -> [N]
+def puzzling(turn: Turn) -> Bools:  # [N]
     """Whether a position is kept for puzzles: it has one mate, and its kind is of the half that is held out."""
-    odd = (positions.kinds.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15)) >> np.uint64(63)
-    return (mates == 1) & (odd == 1)
+    return (turn.mates == 1) & (kinds(turn.boards) >> np.uint64(63) == 1)
 
 
-def notation(positions: Positions, moves: Moves, which: Ints) -> list[str]:
-    """`which` of the moves as "K e1 Q d5 R a1 k e8 > Q d8 #": the position, and the move in spaced-out SAN."""
-    pieces, squares = np.array(list(PIECES)), np.array(SQUARES)
-    row, piece = moves.position[which], moves.piece[which]
-    men, on = pieces[positions.pieces[row]], squares[positions.squares[row]]
-    mark = np.where(moves.mate, "#", np.where(moves.check, "+", "."))[which]
-    fixed = [np.full(len(which), w) for w in ("k", ">")]
-    columns = [men[:, 0], on[:, 0], men[:, 1], on[:, 1], men[:, 2], on[:, 2], fixed[0], on[:, 3], fixed[1]]
-    columns += [men[np.arange(len(which)), piece], squares[moves.end[which]], mark]
-    return [" ".join(words) for words in zip(*(c.tolist() for c in columns), strict=True)]
+def kinds(boards: Boards) -> NDArray[np.uint64]:  # [N]
+    """The same random number for a position and its mirror image, which with pawns is the only one."""
+    kind = np.zeros(len(boards), np.uint64)
+    for code in listed(upright(boards)[0]).T:
+        kind = (kind + code.astype(np.uint64)) * PRIMES[0]
+        kind ^= kind >> np.uint64(29)
+    return kind * PRIMES[1]
+
+
+def upright(boards: Boards) -> tuple[Boards, Bools]:
+    """With the black king on the files a to d, and which of the boards were mirrored for it."""
+    mirrored = boards.squares[:, 1] % 8 > 3
+    return Boards(boards.men, np.where(mirrored[:, None], MIRRORED[boards.squares], boards.squares)), mirrored
+
+
+def listed(boards: Boards) -> Ints:  # [N, M], into WORDS
+    """Who stands where, in a fixed order: black's men, then white's, from pawns to king; at the end who is gone."""
+    codes = np.where(boards.squares == GONE, -1, len(SQUARES) * boards.men + boards.squares)
+    return np.sort(codes, axis=1)[:, ::-1]
+
+
+def notation(turn: Turn, which: Ints) -> list[str]:
+    """`which` of the moves as "pb7 kb8 Qd5 Kg1 > Q d8 #": who stands where, who goes where (a pawn to "d8=Q", maybe),
+    and what that does. It need not say which of two rooks goes: only one of them mates."""
+    steps = turn.steps[which]
+    boards, mirrored = upright(turn.boards[steps.board])
+    man = boards.men[np.arange(len(which)), steps.man]
+    end = ENDS[np.where(man == steps.new, len(MEN), steps.new), steps.end ^ np.where(mirrored, 7, 0)]
+    mark = np.where(turn.mate, "#", np.where(turn.check, "+", "."))[which]
+    places = (" ".join(filter(None, row)) for row in WORDS[listed(boards)].tolist())
+    return [f"{p} > {MEN[m]} {e} {x}" for p, m, e, x in zip(places, man.tolist(), end, mark, strict=True)]
+
+
+def read(prompt: str) -> Boards:
+    """The position of "pb7 kb8 Qd5 Kg1 >"."""
+    words = sorted(prompt.removesuffix(" >").split(), key=lambda w: "Kk".find(w[0]) % 3)  # the kings come first
+    return Boards(np.array([[MEN.index(w[0]) for w in words]]), np.array([[SQUARES.index(w[1:]) for w in words]]))
