@@ -118,7 +118,7 @@ def upright(boards: Boards) -> tuple[Boards, Bools]:
 
 def listed(boards: Boards) -> Ints:  # [N, M], into WORDS
     """Who stands where, in a fixed order: black's men, then white's, from pawns to king; at the end who is gone."""
-    codes = np.where(boards.squares == GONE, -1, len(SQUARES) * boards.men + boards.squares)
+    codes = np.where(boards.squares == GONE, -1, np.int64(len(SQUARES)) * boards.men + boards.squares)
     return np.sort(codes, axis=1)[:, ::-1]
 
 
@@ -137,4 +137,5 @@ def notation(turn: Turn, which: Ints) -> list[str]:
 def read(prompt: str) -> Boards:
     """The position of "pb7 kb8 Qd5 Kg1 >"."""
     words = sorted(prompt.removesuffix(" >").split(), key=lambda w: "Kk".find(w[0]) % 3)  # the kings come first
-    return Boards(np.array([[MEN.index(w[0]) for w in words]]), np.array([[SQUARES.index(w[1:]) for w in words]]))
+    men, squares = [MEN.index(w[0]) for w in words], [SQUARES.index(w[1:]) for w in words]
+    return Boards(np.array([men], np.int8), np.array([squares], np.int8))

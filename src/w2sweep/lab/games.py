@@ -60,7 +60,7 @@ def setups(rng: np.random.Generator, n: int) -> Boards:
     men[:, 2:5] += np.stack([rng.choice([Q, R, B, N], n, p=odds) for odds in PIECES], 1)
     squares = 8 * np.hstack(ranks) + np.hstack(files)
     squares[:, 4:][rng.random((n, 5)) < ABSENT] = GONE
-    boards = Boards(men, squares)
+    boards = Boards(men.astype(np.int8), squares.astype(np.int8))
     boards = boards[np.bitwise_count(boards.occupied()) == (squares < GONE).sum(1)]
     return boards[~boards.attacked(0)]
 
