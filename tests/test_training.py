@@ -320,7 +320,11 @@ def test_pretraining_lowers_the_heldout_loss(shelf: Store):
     assert losses[1] < losses[0] - 1
 
 
-def test_mixed_precision_pretrains_in_bf16_and_measures_in_fp32(shelf: Store, tmp_path: Path, monkeypatch):
+@pytest.mark.parametrize("native", [True, False])
+def test_mixed_precision_pretrains_in_bf16_where_that_is_fast_and_measures_in_fp32(
+    shelf: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, native: bool
+):
+    monkeypatch.setattr(learner, "cpu_has_bf16", lambda: native)
     pretrain = setting().init(replace(rung(8, tokens=2_000), precision="bf16-mixed"))
     assert pretrain is not None
     seen: dict[bool, set[torch.dtype]] = {True: set(), False: set()}
@@ -333,7 +337,7 @@ def test_mixed_precision_pretrains_in_bf16_and_measures_in_fp32(shelf: Store, tm
 
     monkeypatch.setattr(Net, "hidden", watched)
     training.pretrain(pretrain, tmp_path, shelf)
-    assert seen == {True: {torch.bfloat16}, False: {torch.float32}}
+    assert seen == {True: {torch.bfloat16 if native else torch.float32}, False: {torch.float32}}
     assert {p.dtype for p in load(pretrain.backbone, tmp_path, None, 0).parameters()} == {torch.float32}
 
 

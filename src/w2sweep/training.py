@@ -71,7 +71,7 @@ def pretrain(stage: Pretrain, out: Path, store: Store) -> None:
             lr_factor=learner.cosine_schedule(warmup=min(0.1, 50 / steps), floor=0.05),
             evaluate=lambda net, device: {"heldout/loss": heldout_loss(net, heldout, context, device)},
             evaluations=5,
-            precision=rung.precision,
+            precision=learner.native(rung.precision, device),
         )
         with logs(stage, how) as log:
             curves = fit(net, course, out, how.runtime, log, Progress(out, stage.what, steps).advance)
