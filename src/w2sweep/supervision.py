@@ -55,8 +55,8 @@ class Simulated(Supervision):
 
     errors: Errors
     """`random`: each example by itself. `words`: all examples that end in the same word together; where the splits
-    share no words, as in the lab, no rule can be learned from that. `rule`: class 1 is said, whatever is true, where
-    `cue` is found: a spurious cue that a student can learn."""
+    share no words, as in the lab, nothing can be learned from that. `rule`: where `cue` is found, class 1 is said of as
+    many examples of class 0 as the rate asks for: a spurious cue that a student can learn."""
     rate: Fraction | None
     """The share of wrong answers; None: the weak rung's own, in each split."""
     cue: str | None = None
@@ -78,8 +78,8 @@ class Simulated(Supervision):
 
 def _check_two_classes(s: Setting, what: str) -> None:
     head = s.task.head
-    if isinstance(head, Completion) or getattr(head, "classes", 2) != 2:
-        found = "completions" if isinstance(head, Completion) else f"{getattr(head, 'classes', 2)} classes"
+    found = "completions" if isinstance(head, Completion) else f"{getattr(head, 'classes', 2)} classes"
+    if found != "2 classes":
         raise Impossible(f"{what} errs by saying the other of two classes, but task {s.task.name} has {found}")
 
 
