@@ -11,7 +11,7 @@ import numpy as np
 from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
+from matplotlib.ticker import FuncFormatter, MaxNLocator, NullLocator
 
 from w2sweep.lab.atlas.knowledge import UNTRAINED, Bin
 from w2sweep.lab.atlas.scaling import Losses, Scaling
@@ -23,7 +23,6 @@ AXES = {
     "compute": "pretraining compute (FLOPs, 6 · parameters · tokens)",
 }
 INK, FAINT = STYLE["text.color"], STYLE["axes.edgecolor"]
-TICKS = (1, 1.2, 1.4, 1.6, 1.8, 2, 2.5, 3, 3.5, 4, 5, 6, 8)
 
 
 def draw_losses(losses: Losses, laws: Mapping[str, Scaling | None], folder: Path) -> Drawing:
@@ -62,7 +61,7 @@ def _losses(ax: Axes, losses: Losses, axis: str, scaling: Scaling | None) -> Non
     low, high = losses.loss.min(), losses.loss.max()
     floor = scaling.law.floor if scaling and scaling.law.floor > 0.6 * mean.min() else low
     ax.set_ylim(min(low, floor) / 1.03, high * 1.06)
-    ax.yaxis.set_major_locator(FixedLocator([t for t in TICKS if ax.get_ylim()[0] <= t <= ax.get_ylim()[1]]))
+    ax.yaxis.set_major_locator(MaxNLocator(6))
     ax.yaxis.set_minor_locator(NullLocator())
     ax.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{y:g}"))
     ax.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:,.0f}" if axis == "parameters" else f"{x:.0e}"))
@@ -102,7 +101,8 @@ def _line(ax: Axes, bins: Sequence[Bin], rung: str, look: Mapping[str, Any]) -> 
     for b in bins:
         at.setdefault(middle(b), []).append(100 * b.accuracy)
     errors = [standard_error(values) or 0.0 for values in at.values()]
-    ax.errorbar(list(at), [np.mean(v) for v in at.values()], errors, marker="o", ms=4, elinewidth=1, label=rung, **look)
+    bars = errors if any(errors) else None
+    ax.errorbar(list(at), [np.mean(v) for v in at.values()], bars, marker="o", ms=4, elinewidth=1, label=rung, **look)
 
 
 def _ranks(ax: Axes, bins: Sequence[Bin]) -> None:

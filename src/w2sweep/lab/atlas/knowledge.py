@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 UNTRAINED = "untrained"
 """The control: the strongest rung as it was before it read anything."""
 FOLDS = 10
-RIDGE = 0.1
-"""Of features with unit variance: what is added to their covariance."""
+RIDGE = 1e-3
+"""Of features with unit variance: what is added to their covariance. More of it hides what wide rungs know."""
 HALVINGS = 4
 """Bins of rank: the rarer half of the words, the rarer half of the rest, and so on."""
 SIZES = Sizes(supervisor=1200, student=1200, validation=400, test=1200)
