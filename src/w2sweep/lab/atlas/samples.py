@@ -68,7 +68,9 @@ def examples(task: Task) -> Iterator[Samples]:
         texts = [" | ".join(map(cut, e.views)) for e in found if e.label == label]
         yield Samples(f"{task.name}: answer {label}", texts[:SHOWN])
     if not classes:
-        yield Samples(f"{task.name}: question and answer", [cut(f"{e.views[0]} → {e.label}") for e in found[:SHOWN]])
+        yield Samples(
+            f"{task.name}: question and answer", [cut(f"{e.views[0]} → {str(e.label).strip()}") for e in found[:SHOWN]]
+        )
 
 
 def cut(text: str) -> str:
