@@ -160,7 +160,7 @@ def test_the_same_seed_writes_the_same_text(puzzles):
 def test_legality_is_judged(puzzles):
     task = MateInOne(name="mate_in_one", games=GAMES, head=Completion())
     puzzle = Example.of("ka8 Ph2 Ra7 Qd1 Kg1 >", label=" Q d8 #")
-    assert task.judge(puzzle, " Q d8 #") == {"legality": 0.0}  # the king takes the rook
-    assert task.judge(puzzle, " Q d8 +") == {"legality": 1.0}
-    assert task.judge(puzzle, " Q h8") == {"legality": 0.0}
+    assert task.judge(puzzle, " Q d8 #") == {"legality": 1.0}  # no mate, but a move: the king takes the rook
+    assert task.judge(puzzle, " Q e8 #") == {"legality": 0.0}
+    assert task.judge(puzzle, " Q") == task.judge(puzzle, "") == {"legality": 0.0}
     assert all(task.judge(p, str(p.label)) == {"legality": 1.0} for p in puzzles[:20])

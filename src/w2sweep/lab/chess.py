@@ -32,7 +32,7 @@ class Games(Corpus):
     """
 
     seed: int
-    tokens: Count = 500_000
+    tokens: Count = 650_000
     """Length of the corpus in words."""
     mating: Fraction = 0.8
     """Share of the positions that have a mate."""
@@ -90,10 +90,10 @@ class MateInOne(Task):
                         return
 
     def judge(self, example: Example, completion: str) -> dict[str, float]:
-        """`legality`: whether the move can be made and does what its mark says."""
+        """`legality`: whether the move can be made, whatever its mark says."""
         turn = Turn.of(read(example.views[0]))
-        legal = notation(turn, np.arange(len(turn.steps)))
-        return {"legality": float(f"{example.views[0]} {completion.strip()}" in legal)}
+        legal = (text.split(" > ")[1].split()[:2] for text in notation(turn, np.arange(len(turn.steps))))
+        return {"legality": float(completion.split()[:2] in legal)}
 
 
 def puzzling(turn: Turn) -> Bools:  # [N]
