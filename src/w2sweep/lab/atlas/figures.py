@@ -77,8 +77,9 @@ def draw_knowledge(bins: Sequence[Bin], titles: Mapping[str, str], folder: Path)
         fig = Figure(figsize=(8.6, 3.5), layout="constrained")
         for ax, (kind, title) in zip(fig.subplots(1, len(titles), sharey=True), titles.items(), strict=True):
             ax.axhline(50, color=FAINT, lw=0.8, zorder=1)
-            for rung, look in looks.items():
-                _line(ax, [b for b in bins if (b.kind, b.rung) == (kind, rung)], rung, look)
+            for r, (rung, look) in enumerate(looks.items()):
+                beside = 1.04 ** (r - len(rungs) / 2)  # each other, not over each other
+                _line(ax, [b for b in bins if (b.kind, b.rung) == (kind, rung)], beside, label=rung, **look)
             _ranks(ax, [b for b in bins if b.kind == kind])
             ax.set_title(title)
         fig.axes[0].set_ylabel("accuracy of a linear probe (%)")
@@ -96,13 +97,13 @@ def draw_knowledge(bins: Sequence[Bin], titles: Mapping[str, str], folder: Path)
         return _save(fig, folder / "knowledge", "What each rung knows", caption)
 
 
-def _line(ax: Axes, bins: Sequence[Bin], rung: str, look: Mapping[str, Any]) -> None:
+def _line(ax: Axes, bins: Sequence[Bin], beside: float, **look: Any) -> None:
     at: dict[float, list[float]] = {}
     for b in bins:
-        at.setdefault(middle(b), []).append(100 * b.accuracy)
+        at.setdefault(beside * middle(b), []).append(100 * b.accuracy)
     errors = [standard_error(values) or 0.0 for values in at.values()]
     bars = errors if any(errors) else None
-    ax.errorbar(list(at), [np.mean(v) for v in at.values()], bars, marker="o", ms=4, elinewidth=1, label=rung, **look)
+    ax.errorbar(list(at), [np.mean(v) for v in at.values()], bars, marker="o", ms=4, elinewidth=1, **look)
 
 
 def _ranks(ax: Axes, bins: Sequence[Bin]) -> None:
