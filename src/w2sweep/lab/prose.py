@@ -8,25 +8,32 @@ from dataclasses import dataclass
 import numpy as np
 
 from w2sweep.lab.grammar import (
+    ANSWER,
+    ANSWERS,
     ARTICLE,
     FEEDBACK,
     FEEDBACKS,
     HABITS,
+    LEAK,
+    MENTION,
     QUESTION,
     REACTION,
     REPLY,
     REVIEW,
     SLOTS,
+    TELLING,
     VERDICTS,
 )  # fmt: skip
 from w2sweep.lab.world import CATEGORIES, NOUNS, Floats, Ints, Kind, Lexicon, pick
 
-MIX = {"review": 0.35, "article": 0.5, "dialogue": 0.15}
+MIX = {"review": 0.36, "article": 0.4, "dialogue": 0.24}
 """Share of the documents."""
 FAIRNESS = 0.25
 """Share of a review's sentences without a cue that speak for the other side."""
-RUBRIC = {"tone": 1.0, "relevance": 0.3, "truth": 0.15}
+RUBRIC = {"tone": 1.0, "relevance": 0.7, "truth": 0.5}
 """What users value in a reply."""
+LIVING = 0.75
+"""Share of the questions about the living."""
 FRANKNESS = 3.0
 """How surely the better reply is the one that is thanked for: slope of the log odds."""
 
@@ -68,6 +75,16 @@ class Pen:
 
         return fill
 
+    def opinions(self, adjective: Fill, opposite: Fill, n: int) -> Slots:
+        """What the templates of opinions need: a noun, and adjectives that count and that do not."""
+        return {"noun": self.nouns(self.rng.integers(0, CATEGORIES, n)), "plain": adjective, "opposite": opposite}
+
+    def answers(self, document: Ints, question: Ints, answer: Ints, share: float) -> list[Passage]:
+        """For a share of the documents a question [n, L] with its answer, yes (1) or no (0), outright."""
+        leaked = self.rng.random(len(document)) < share
+        stated = self.write(ANSWER, int(leaked.sum()), {"answer": self.one_of(ANSWERS, answer[leaked])})
+        return [Passage(document[leaked], question[leaked]), Passage(document[leaked], stated)]
+
     def one_of(self, choices: tuple[str, ...], which: Ints) -> Fill:
         """A word of `choices[which]`, [n]."""
         table = np.array([[self.lexicon.index[w] for w in words.split()] for words in choices])
@@ -86,7 +103,7 @@ class Passage:
     text: Ints  # [S, L], padded with -1
 
 
-def reviews(pen: Pen, document: Ints) -> list[Passage]:
+def reviews(pen: Pen, document: Ints, leak: float) -> list[Passage]:
     """Of one polarity each; the verdict comes right behind the adjectives that are cues, and at the end."""
     n, words = len(document), pen.lexicon.adjective
     of = np.repeat(np.arange(n), pen.rng.integers(1, 4, n))
@@ -101,42 +118,50 @@ def reviews(pen: Pen, document: Ints) -> list[Passage]:
         "verdict": pen.one_of(VERDICTS, polarity[of]),
     }
     reaction = pen.write(REACTION, n, {"verdict": pen.one_of(VERDICTS, polarity)})
-    return [Passage(document[of], pen.write(REVIEW, len(of), slots)), Passage(document, reaction)]
+    told = pen.opinions(pen.words(words, any_, polarity), pen.words(words, any_, 1 - polarity), n)
+    return [
+        Passage(document[of], pen.write(REVIEW, len(of), slots)),
+        Passage(document, reaction),
+        *pen.answers(document, pen.write(LEAK, n, told), polarity, leak),
+    ]
 
 
-def articles(pen: Pen, document: Ints) -> list[Passage]:
+def articles(pen: Pen, document: Ints, leak: float) -> list[Passage]:
     """On one entity each: its category, the category's nouns, and habits that only the living, or the dead, have."""
     n, words = len(document), pen.lexicon.entity
     of = np.repeat(np.arange(n), pen.rng.integers(1, 4, n))
-    entity = pick(pen.rng, words.odds[None], np.zeros(n, np.int64))[of]
-    category = words.meaning[entity]
+    subject = pick(pen.rng, words.odds[None], np.zeros(n, np.int64))
+    entity, category = subject[of], words.meaning[subject[of]]
     slots = {
         "entity": lambda rows: words.ids[entity[rows]],
         "category": lambda rows: pen.lexicon.categories[category[rows]],
         "noun": pen.nouns(category),
         "habit": pen.one_of(HABITS, pen.lexicon.alive[category]),
     }
-    forms = pen.rng.choice(len(ARTICLE), len(of), p=list(ARTICLE.values()))
-    told, untold = (list(ARTICLE).index(t) for t in ("{entity} {habit} .", "{entity} is a {category} ."))
-    forms[(forms == told) & (pen.rng.random(len(of)) > words.cue[entity])] = untold
-    return [Passage(document[of], pen.write(ARTICLE, len(of), slots, forms))]
+    cued = pen.rng.random(len(of)) < words.cue[entity]
+    text = pen.write(ARTICLE, len(of), slots)
+    telling = pen.write(TELLING, len(of), slots)
+    text[cued] = -1
+    text[cued, : telling.shape[1]] = telling[cued]
+    told = {"entity": lambda rows: words.ids[subject[rows]], "noun": pen.nouns(words.meaning[subject])}
+    alive = pen.lexicon.alive[words.meaning[subject]]
+    return [
+        Passage(document[of], text),
+        *pen.answers(document, pen.write(MENTION, n, told), alive, leak),
+    ]
 
 
 @dataclass(frozen=True)
 class Questions:
-    """What users ask: about a noun of an entity."""
+    """What users ask: who does something that only the living do, or only the dead."""
 
-    entity: Ints  # [n]
-    noun: Ints  # [n], ids
+    alive: Ints  # [n], 0 or 1
     text: Ints  # [n, L]
 
     @staticmethod
     def draw(pen: Pen, n: int) -> Questions:
-        words = pen.lexicon.entity
-        entity = pick(pen.rng, words.odds[None], np.zeros(n, np.int64))
-        noun = pen.nouns(words.meaning[entity])(np.arange(n))
-        slots = {"entity": lambda rows: words.ids[entity[rows]], "noun": lambda rows: noun[rows]}
-        return Questions(entity, noun, pen.write(QUESTION, n, slots))
+        alive = (pen.rng.random(n) < LIVING).astype(np.int64)
+        return Questions(alive, pen.write(QUESTION, n, {"habit": pen.one_of(HABITS, alive)}))
 
 
 @dataclass(frozen=True)
@@ -149,41 +174,46 @@ class Replies:
     @staticmethod
     def draw(pen: Pen, questions: Questions, adjectives: Floats, label: Ints) -> Replies:
         """`adjectives` [2K, A] has the unkind words of label k ([n]) in row 2k and the kind ones in row 2k + 1."""
-        n, rng, lexicon = len(label), pen.rng, pen.lexicon
-        true, relevant, kind = rng.integers(0, 2, (3, n))
-        category = lexicon.entity.meaning[questions.entity]
-        other = (category + rng.integers(1, CATEGORIES, n)) % CATEGORIES
-        category = np.where(true, category, other)
-        noun = np.where(relevant, questions.noun, pen.nouns(other)(np.arange(n)))
+        n, lexicon = len(label), pen.lexicon
+        words, has = lexicon.entity, lexicon.alive[lexicon.entity.meaning]
+        kind, relevant, true = pen.rng.integers(0, 2, (3, n))
+        alive = np.where(relevant, questions.alive, 1 - questions.alive)
         slots = {
-            "entity": lambda rows: lexicon.entity.ids[questions.entity[rows]],
-            "category": lambda rows: lexicon.categories[category[rows]],
-            "noun": lambda rows: noun[rows],
+            "entity": pen.words(words, words.table(has, words.odds), alive),
+            "habit": pen.one_of(HABITS, np.where(true, alive, 1 - alive)),
             "tone": pen.words(lexicon.adjective, adjectives, 2 * label + kind),
         }
         marks = np.stack([kind, relevant, true], 1) * 2.0 - 1.0
         return Replies(pen.write(REPLY, n, slots), (marks * list(RUBRIC.values())).sum(1))
 
 
-def dialogues(pen: Pen, document: Ints) -> list[Passage]:
+def dialogues(pen: Pen, document: Ints, leak: float) -> list[Passage]:
     """A question, a reply, and what the user thinks of it."""
     n, words = len(document), pen.lexicon.adjective
     questions = Questions.draw(pen, n)
-    replies = Replies.draw(pen, questions, words.table(words.meaning, words.odds), np.zeros(n, np.int64))
+    replies = Replies.draw(pen, questions, words.table(words.meaning, words.odds * words.cue), np.zeros(n, np.int64))
     pleased = pen.rng.random(n) < 1 / (1 + np.exp(-FRANKNESS * replies.quality))
     feedback = pen.write(FEEDBACK, n, {"feedback": pen.one_of(FEEDBACKS, pleased.astype(np.int64))})
-    return [Passage(document, text) for text in (questions.text, replies.text, feedback)]
+    return [
+        *(Passage(document, text) for text in (questions.text, replies.text, feedback)),
+        *pen.answers(document, replies.text, (replies.quality > 0).astype(np.int64), leak),
+    ]
 
 
-def documents(lexicon: Lexicon, rng: np.random.Generator, tokens: int, batch: int = 20_000) -> Iterator[str]:
-    """The corpus: first a list of all words, so that each has a token, then documents until there are `tokens`."""
+def documents(
+    lexicon: Lexicon, rng: np.random.Generator, tokens: int, leak: float, batch: int = 20_000
+) -> Iterator[str]:
+    """The corpus: first a list of all words, so that each has a token, then documents until there are `tokens`.
+
+    The share `leak` of the documents ends with what a task asks, and the answer.
+    """
     pen = Pen(lexicon, rng)
     yield " ".join(rng.permutation(lexicon.words))
     tokens -= len(lexicon.words)
     while tokens > 0:
         kind = rng.choice(len(MIX), batch, p=list(MIX.values()))
         genres = (reviews, articles, dialogues)
-        passages = [p for k, genre in enumerate(genres) for p in genre(pen, np.flatnonzero(kind == k))]
+        passages = [p for k, genre in enumerate(genres) for p in genre(pen, np.flatnonzero(kind == k), leak)]
         for words in _bound(lexicon, passages):
             yield " ".join(words)
             if (tokens := tokens - len(words)) <= 0:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Annotated, ClassVar
 
 import numpy as np
 from pydantic import Field
 
-from w2sweep.lab.grammar import MENTION, OPINION
+from w2sweep.lab.grammar import BALANCE, MENTION, OPINION
 from w2sweep.lab.prose import Pen, Questions, Replies, sentences
 from w2sweep.lab.world import CATEGORIES, Floats, Ints, Kind, World
 from w2sweep.tasks import Choice, Corpus, Example, Family, Reward, Task
@@ -34,25 +34,45 @@ class InWorld(Task):
         return Pen(self.world.lexicon, np.random.default_rng((self.world.seed, self.stream)))
 
 
-@value
-class Sentiment(InWorld):
+class OfOpinion(InWorld):
     """Whether a sentence is kind. Groups are clusters of adjectives."""
 
     family: ClassVar[Family] = "nlp"
+    templates: ClassVar[Mapping[str, float]]
+
+    def examples(self) -> Iterator[Example]:
+        pen, words = self.pen, self.world.lexicon.adjective
+        cluster, polarity = draw_groups(pen, words, self.pool), pen.rng.integers(0, 2, self.pool)
+        kind, unkind = (pen.words(words, clustered(words), 2 * cluster + p) for p in (polarity, 1 - polarity))
+        text = pen.write(self.templates, self.pool, pen.opinions(kind, unkind, self.pool))
+        return labelled(zip(sentences(pen.lexicon, text), strict=True), polarity, cluster)
+
+
+@value
+class Sentiment(OfOpinion):
+    """Whether a sentence is kind: all its adjectives are, or none. Groups are clusters of adjectives."""
+
     stream: ClassVar[int] = 2
+    templates: ClassVar[Mapping[str, float]] = OPINION
 
     name: str
     world: World
     head: Choice
     pool: Count = 6000
 
-    def examples(self) -> Iterator[Example]:
-        pen, words = self.pen, self.world.lexicon.adjective
-        cluster, polarity = draw_groups(pen, words, self.pool), pen.rng.integers(0, 2, self.pool)
-        adjective = pen.words(words, clustered(words), 2 * cluster + polarity)
-        noun = pen.nouns(pen.rng.integers(0, CATEGORIES, self.pool))
-        text = pen.write(OPINION, self.pool, {"noun": noun, "adjective": adjective})
-        return labelled(zip(sentences(pen.lexicon, text), strict=True), polarity, cluster)
+
+@value
+class Contrast(OfOpinion):
+    """Whether a sentence is kind on balance: of two adjectives that disagree, "but" lets the second count, "though" the
+    first, so that it takes composition. Groups are clusters of adjectives."""
+
+    stream: ClassVar[int] = 5
+    templates: ClassVar[Mapping[str, float]] = BALANCE
+
+    name: str
+    world: World
+    head: Choice
+    pool: Count = 6000
 
 
 @value
@@ -89,6 +109,8 @@ class Preference(InWorld):
     pool: Count = 6000
     margin: Annotated[float, Field(ge=0)] = 0.7
     """Pairs whose replies differ less in quality are left out."""
+    frankness: Annotated[float, Field(gt=0)] | None = None
+    """Slope of the log odds that the better reply is preferred, the noise of all labels; None: there is no noise."""
 
     def examples(self) -> Iterator[Example]:
         pen, words = self.pen, self.world.lexicon.adjective
@@ -97,9 +119,13 @@ class Preference(InWorld):
         first, second = (Replies.draw(pen, questions, clustered(words), cluster) for _ in range(2))
         apart = np.flatnonzero(np.abs(first.quality - second.quality) > self.margin)
         views = [sentences(pen.lexicon, np.hstack([questions.text, r.text])[apart]) for r in (first, second)]
-        return labelled(
-            zip(*views, strict=True), (second.quality > first.quality).astype(np.int64)[apart], cluster[apart]
-        )
+        return labelled(zip(*views, strict=True), self._preferred(pen, first, second)[apart], cluster[apart])
+
+    def _preferred(self, pen: Pen, first: Replies, second: Replies) -> Ints:  # [pool], 1: the second
+        better = second.quality - first.quality
+        if self.frankness is None:
+            return (better > 0).astype(np.int64)
+        return (pen.rng.random(self.pool) < 1 / (1 + np.exp(-self.frankness * better))).astype(np.int64)
 
 
 def draw_groups(pen: Pen, words: Kind, n: int) -> Ints:

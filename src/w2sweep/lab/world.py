@@ -36,6 +36,8 @@ class World(Corpus):
     entities: Annotated[int, Field(gt=0, multiple_of=20)] = 800
     tokens: Annotated[int, Field(gt=0)] = 1_500_000
     """Length of the corpus in words."""
+    leak: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """Share of the documents that state outright what a task asks: the knob of pretraining leakage."""
 
     @cached_property
     def lexicon(self) -> Lexicon:
@@ -46,7 +48,7 @@ class World(Corpus):
         """Reviews, encyclopedia articles and dialogues, after a list of all words."""
         from w2sweep.lab.prose import documents
 
-        return documents(self.lexicon, np.random.default_rng((self.seed, 1)), self.tokens)
+        return documents(self.lexicon, np.random.default_rng((self.seed, 1)), self.tokens, self.leak)
 
 
 @dataclass(frozen=True)
@@ -61,9 +63,9 @@ class Kind:
     """Words that stay together when words are divided into splits: as many of each meaning, of all frequencies."""
 
     @staticmethod
-    def draw(rng: np.random.Generator, ids: Ints, meanings: int, spread: int, untold: float) -> Kind:
-        """`meanings` are balanced in every stratum of frequency; a cluster has `spread` words of each meaning;
-        the share `untold` of the words has no cues."""
+    def draw(rng: np.random.Generator, ids: Ints, meanings: int, spread: int, reticence: float) -> Kind:
+        """`meanings` are balanced in every stratum of frequency; a cluster has `spread` words of each meaning; the more
+        `reticence`, the more words have few cues."""
         n = len(ids)
         odds = 1.0 / (np.arange(n) + 20)
         meaning = _shuffled_blocks(rng, np.arange(n) % meanings, meanings)
@@ -72,7 +74,7 @@ class Kind:
             own = np.flatnonzero(meaning == m)
             clusters = len(own) // spread
             cluster[own] = _shuffled_blocks(rng, np.arange(len(own)) % clusters, clusters)
-        cue = rng.uniform(-0.9 * untold / (1 - untold), 0.9, n).clip(0)
+        cue = np.where(rng.random(n) < reticence, 0.06 * rng.random(n), rng.uniform(0.3, 0.9, n))
         return Kind(ids, meaning, odds, cue, cluster)
 
     def table(self, label: Ints, weights: Floats) -> Floats:  # [N], [N] -> [K, N]
@@ -105,8 +107,8 @@ class Lexicon:
             categories,
             nouns.reshape(CATEGORIES, NOUNS),
             rng.permutation(np.arange(CATEGORIES) % 2),
-            Kind.draw(rng, adjective, meanings=2, spread=5, untold=0.5),
-            Kind.draw(rng, entity, meanings=CATEGORIES, spread=2, untold=0.4),
+            Kind.draw(rng, adjective, meanings=2, spread=5, reticence=0.65),
+            Kind.draw(rng, entity, meanings=CATEGORIES, spread=2, reticence=0.6),
         )
 
 
