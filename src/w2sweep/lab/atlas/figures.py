@@ -108,7 +108,7 @@ def _line(ax: Axes, bins: Sequence[Bin], beside: float, **look: Any) -> None:
 
 def _ranks(ax: Axes, bins: Sequence[Bin]) -> None:
     names = {middle(b): f"{b.first}–{b.last}" for b in bins}
-    ax.set(xscale="log", xlabel="rank of the word by frequency", ylim=(42, 102))
+    ax.set(xscale="log", xlabel="rank of the word by frequency", ylim=(34, 103))
     ax.set_xticks(list(names), list(names.values()), rotation=25, ha="right", rotation_mode="anchor")
     ax.xaxis.set_minor_locator(NullLocator())
 
