@@ -32,7 +32,7 @@ class Games(Corpus):
     """
 
     seed: int
-    tokens: Count = 650_000
+    tokens: Count = 500_000
     """Length of the corpus in words."""
     mating: Fraction = 0.8
     """Share of the positions that have a mate."""
