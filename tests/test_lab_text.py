@@ -6,7 +6,7 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from w2sweep.lab.tasks import Membership, Preference, Sentiment
+from w2sweep.lab.tasks import Contrast, Membership, Preference, Sentiment
 from w2sweep.lab.world import World, pick
 from w2sweep.splitting import split
 from w2sweep.stages import Sizes
@@ -16,9 +16,11 @@ ZERO = Choice(init="zero")
 WORLD = World(seed=0, tokens=200_000)
 TASKS = [
     Sentiment(name="sentiment", world=WORLD, head=ZERO),
+    Contrast(name="contrast", world=WORLD, head=ZERO),
     Membership(name="membership", world=WORLD, head=ZERO),
-    Preference(name="preference", world=WORLD, head=Reward(init="zero")),
+    Preference(name="preference", world=WORLD, head=Reward(init="zero"), margin=0.3, pool=8000),
 ]
+ALIVE, DEAD = {"eat", "sleep", "grow", "run"}, {"break", "rust", "shine", "cost"}
 
 
 @pytest.fixture(scope="module")
@@ -97,3 +99,76 @@ def test_labels_are_balanced_and_texts_have_no_unknown_words(task):
     examples = list(task.examples())
     assert np.mean([e.label for e in examples]) == pytest.approx(0.5, abs=0.03)
     assert {w for e in examples for v in e.views for w in v.split()} <= set(WORLD.lexicon.words)
+
+
+def meanings(kind) -> dict[str, int]:
+    """Word -> polarity, or whether it lives."""
+    lexicon = WORLD.lexicon
+    meaning = kind.meaning if kind is lexicon.adjective else lexicon.alive[kind.meaning]
+    return dict(zip(lexicon.words[kind.ids], meaning.tolist(), strict=True))
+
+
+def test_of_two_adjectives_that_disagree_the_word_between_them_says_which_counts():
+    polarity = meanings(WORLD.lexicon.adjective)
+    contrast = TASKS[1]
+    forms = Counter()
+    for example in contrast.examples():
+        first, between, second = example.views[0].split()[2:]
+        forms[between] += 1
+        assert polarity[second if between == "but" else first] == example.label
+        assert (polarity[first] == polarity[second]) == (between == "and")
+    assert set(forms) == {"and", "but", "though"}
+
+
+def test_contrast_cannot_be_read_off_single_words():
+    """Whoever goes by the last adjective, or by the first, is right no more often than the plain sentences let him."""
+    polarity = meanings(WORLD.lexicon.adjective)
+    examples = [(e.views[0].split(), e.label) for e in TASKS[1].examples()]
+    opposed = [(words, label) for words, label in examples if words[3] != "and"]
+    for position in (2, 4):
+        assert np.mean([polarity[w[position]] == label for w, label in opposed]) == pytest.approx(0.5, abs=0.03)
+
+
+def quality(view: str) -> float:
+    """By the rubric: kind, about what was asked, true."""
+    asked, entity, habit, tone = (view.split()[i] for i in (3, 7, 8, 12))
+    alive = meanings(WORLD.lexicon.entity)[entity]
+    marks = (meanings(WORLD.lexicon.adjective)[tone], (asked in ALIVE) == alive, (habit in ALIVE) == alive)
+    return sum(weight * (2 * mark - 1) for weight, mark in zip((1.0, 0.7, 0.5), marks, strict=True))
+
+
+def test_the_preferred_reply_is_the_one_of_higher_quality():
+    for example in list(TASKS[3].examples())[:300]:
+        first, second = map(quality, example.views)
+        assert abs(first - second) > 0.3
+        assert example.label == (second > first)
+
+
+def test_relevance_and_truth_decide_many_pairs():
+    pairs = [example.views for example in TASKS[3].examples()]
+    polarity = meanings(WORLD.lexicon.adjective)
+    same_tone = [polarity[a.split()[-1]] == polarity[b.split()[-1]] for a, b in pairs]
+    assert 0.3 < np.mean(same_tone) < 0.5
+
+
+def test_frankness_is_the_noise_of_preferences():
+    """A pair whose qualities differ by d is labelled rightly with probability 1 / (1 + exp(-f d))."""
+    noisy = Preference(name="p", world=WORLD, head=Reward(init="zero"), margin=0.3, frankness=1.0)
+    examples = list(noisy.examples())
+    gaps = np.array([quality(e.views[1]) - quality(e.views[0]) for e in examples])
+    right = np.array([e.label == (gap > 0) for e, gap in zip(examples, gaps, strict=True)])
+    assert right.mean() == pytest.approx((1 / (1 + np.exp(-np.abs(gaps)))).mean(), abs=0.02)
+
+
+def test_a_leak_answers_the_tasks_outright_in_that_share_of_the_documents(documents):
+    leaky = list(World(seed=0, tokens=100_000, leak=0.3).documents())[1:]
+    answered = [d.split() for d in leaky if d.endswith((" yes .", " no ."))]
+    assert len(answered) / len(leaky) == pytest.approx(0.3, abs=0.03)
+    assert not any(d.endswith((" yes .", " no .")) for d in documents[1:])
+    polarity, alive = meanings(WORLD.lexicon.adjective), meanings(WORLD.lexicon.entity)
+    for words in answered:
+        before = words[-3]
+        if before in alive:
+            assert alive[before] == (words[-2] == "yes")
+        elif words[-4] in {"was", "and", "but"}:
+            assert polarity[before] == (words[-2] == "yes")
