@@ -49,11 +49,9 @@ class Pen:
     lexicon: Lexicon
     rng: np.random.Generator
 
-    def write(self, templates: Mapping[str, float], n: int, slots: Slots, forms: Ints | None = None) -> Ints:
-        """`n` sentences [n, L], padded with -1, of forms drawn by the templates' odds, or given ([n])."""
-        if forms is None:
-            forms = self.rng.choice(len(templates), n, p=list(templates.values()))
-        text = self._compile(templates)[forms]
+    def write(self, templates: Mapping[str, float], n: int, slots: Slots) -> Ints:
+        """`n` sentences [n, L], padded with -1, of forms drawn by the templates' odds."""
+        text = self._compile(templates)[self.rng.choice(len(templates), n, p=list(templates.values()))]
         for name, fill in slots.items():
             rows, columns = np.nonzero(text == _code(name))
             text[rows, columns] = fill(rows)
@@ -127,7 +125,8 @@ def reviews(pen: Pen, document: Ints, leak: float) -> list[Passage]:
 
 
 def articles(pen: Pen, document: Ints, leak: float) -> list[Passage]:
-    """On one entity each: its category, the category's nouns, and habits that only the living, or the dead, have."""
+    """On one entity each: habits that only the living, or the dead, have; of words that are not told so, their category
+    and its nouns."""
     n, words = len(document), pen.lexicon.entity
     of = np.repeat(np.arange(n), pen.rng.integers(1, 4, n))
     subject = pick(pen.rng, words.odds[None], np.zeros(n, np.int64))
@@ -139,10 +138,8 @@ def articles(pen: Pen, document: Ints, leak: float) -> list[Passage]:
         "habit": pen.one_of(HABITS, pen.lexicon.alive[category]),
     }
     cued = pen.rng.random(len(of)) < words.cue[entity]
-    text = pen.write(ARTICLE, len(of), slots)
-    telling = pen.write(TELLING, len(of), slots)
-    text[cued] = -1
-    text[cued, : telling.shape[1]] = telling[cued]
+    silent, telling = pen.write(ARTICLE, len(of), slots), pen.write(TELLING, len(of), slots)
+    text = np.where(cued[:, None], _padded(telling, silent.shape[1]), silent)
     told = {"entity": lambda rows: words.ids[subject[rows]], "noun": pen.nouns(words.meaning[subject])}
     alive = pen.lexicon.alive[words.meaning[subject]]
     return [
@@ -223,9 +220,7 @@ def documents(
 def _bound(lexicon: Lexicon, passages: list[Passage]) -> Iterator[list[str]]:
     """The documents' words, each with its passages in their order."""
     widest = max(p.text.shape[1] for p in passages)
-    text = np.concatenate(
-        [np.pad(p.text, ((0, 0), (0, widest - p.text.shape[1])), constant_values=-1) for p in passages]
-    )
+    text = np.concatenate([_padded(p.text, widest) for p in passages])
     document = np.concatenate([p.document for p in passages])
     order = np.argsort(document, kind="stable")
     text, document = text[order], document[order]
@@ -233,6 +228,10 @@ def _bound(lexicon: Lexicon, passages: list[Passage]) -> Iterator[list[str]]:
     ends = np.cumsum((text >= 0).sum(1))[np.r_[np.flatnonzero(np.diff(document)), -1]]
     for start, end in zip(np.r_[0, ends[:-1]].tolist(), ends.tolist(), strict=True):
         yield words[start:end]
+
+
+def _padded(text: Ints, width: int) -> Ints:  # [n, L] -> [n, width]
+    return np.pad(text, ((0, 0), (0, width - text.shape[1])), constant_values=-1)
 
 
 def sentences(lexicon: Lexicon, text: Ints) -> list[str]:

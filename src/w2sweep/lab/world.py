@@ -26,9 +26,9 @@ CATEGORIES, NOUNS = 8, 16
 class World(Corpus):
     """Adjectives that are kind or unkind, and entities of eight categories, four of them alive. No text names either.
 
-    A reader infers polarity and life from what is written around a word. Words have flattened Zipfian frequencies, and
-    graded shares of sentences that tell their meaning outright: none of them for half of the words, whose meaning only
-    shows in what goes with them. So the better a model learns from little, the more words it knows.
+    A reader infers polarity and life from what is written around a word. Words have flattened Zipfian frequencies. Two
+    in five are told: a third of their sentences or more give their meaning away. The meaning of the others shows in what
+    goes with them, and hardly elsewhere. So the better a model learns from little, the more words it knows.
     """
 
     seed: int
@@ -63,9 +63,9 @@ class Kind:
     """Words that stay together when words are divided into splits: as many of each meaning, of all frequencies."""
 
     @staticmethod
-    def draw(rng: np.random.Generator, ids: Ints, meanings: int, spread: int, reticence: float) -> Kind:
-        """`meanings` are balanced in every stratum of frequency; a cluster has `spread` words of each meaning; the more
-        `reticence`, the more words have few cues."""
+    def draw(rng: np.random.Generator, ids: Ints, meanings: int, spread: int, told: float) -> Kind:
+        """`meanings` are balanced in every stratum of frequency; a cluster has `spread` words of each meaning; the share
+        `told` of the words has many cues, the others have next to none."""
         n = len(ids)
         odds = 1.0 / (np.arange(n) + 20)
         meaning = _shuffled_blocks(rng, np.arange(n) % meanings, meanings)
@@ -74,7 +74,7 @@ class Kind:
             own = np.flatnonzero(meaning == m)
             clusters = len(own) // spread
             cluster[own] = _shuffled_blocks(rng, np.arange(len(own)) % clusters, clusters)
-        cue = np.where(rng.random(n) < reticence, 0.06 * rng.random(n), rng.uniform(0.3, 0.9, n))
+        cue = np.where(rng.random(n) < 1 - told, 0.06 * rng.random(n), rng.uniform(0.3, 0.9, n))
         return Kind(ids, meaning, odds, cue, cluster)
 
     def table(self, label: Ints, weights: Floats) -> Floats:  # [N], [N] -> [K, N]
@@ -107,8 +107,8 @@ class Lexicon:
             categories,
             nouns.reshape(CATEGORIES, NOUNS),
             rng.permutation(np.arange(CATEGORIES) % 2),
-            Kind.draw(rng, adjective, meanings=2, spread=5, reticence=0.65),
-            Kind.draw(rng, entity, meanings=CATEGORIES, spread=2, reticence=0.6),
+            Kind.draw(rng, adjective, meanings=2, spread=5, told=0.35),
+            Kind.draw(rng, entity, meanings=CATEGORIES, spread=2, told=0.4),
         )
 
 
