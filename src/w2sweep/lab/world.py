@@ -27,8 +27,8 @@ class World(Corpus):
     """Adjectives that are kind or unkind, and entities of eight categories, four of them alive. No text names either.
 
     A reader infers polarity and life from what is written around a word. Words have flattened Zipfian frequencies. Two
-    in five are told: a third of their sentences or more give their meaning away. The meaning of the others shows in what
-    goes with them, and hardly elsewhere. So the better a model learns from little, the more words it knows.
+    in five are told: a third of their sentences or more give their meaning away. That of the others shows in what goes
+    with them, and hardly elsewhere. So the better a model learns from little, the more words it knows.
     """
 
     seed: int
@@ -64,8 +64,8 @@ class Kind:
 
     @staticmethod
     def draw(rng: np.random.Generator, ids: Ints, meanings: int, spread: int, told: float) -> Kind:
-        """`meanings` are balanced in every stratum of frequency; a cluster has `spread` words of each meaning; the share
-        `told` of the words has many cues, the others have next to none."""
+        """`meanings` are balanced in every stratum of frequency; a cluster has `spread` words of each meaning; the
+        share `told` of the words has many cues, the others have next to none."""
         n = len(ids)
         odds = 1.0 / (np.arange(n) + 20)
         meaning = _shuffled_blocks(rng, np.arange(n) % meanings, meanings)
