@@ -28,8 +28,9 @@ def test_a_naive_student_learns_from_its_supervisor():
     s = setting()
     student = NAIVE.student(s)
     assert student.labels == s.supervisor
-    assert (student.on, s.supervisor.on, s.ceiling.on) == ("student", "supervisor", "student")
-    assert (student.role, s.supervisor.role, s.ceiling.role) == ("student", "supervisor", "ceiling")
+    assert s.supervisor == s.weak_model
+    assert (student.on, s.weak_model.on, s.ceiling.on) == ("student", "supervisor", "student")
+    assert (student.role, s.weak_model.role, s.ceiling.role) == ("student", "supervisor", "ceiling")
     assert student.backbone == s.ceiling.backbone == s.ladder.rungs["l"]
 
 
@@ -37,8 +38,8 @@ def test_bootstrapping_climbs_every_rung_between():
     s = setting()
     student = BOOTSTRAP.student(s)
     chain: list[Finetune] = [student]
-    while chain[-1].labels:
-        chain.append(chain[-1].labels)
+    while isinstance(labels := chain[-1].labels, Finetune):
+        chain.append(labels)
     assert [f.backbone for f in chain] == [s.ladder.rungs[r] for r in ("l", "m", "s")]
 
 
@@ -52,7 +53,7 @@ def test_bootstrapping_may_take_fresh_examples_at_each_step():
     sizes = Sizes(supervisor=60, student=60, student_sets=2, validation=20, test=40)
     s, fresh = setting(sizes=sizes), Bootstrap("bootstrap", CrossEntropy(), fresh_per_step=True)
     last = fresh.student(s)
-    assert last.labels is not None
+    assert isinstance(last.labels, Finetune)
     assert (last.labels.on, last.on) == ("student", "student_2")
     with pytest.raises(Impossible, match=r"2 steps from s to l on fresh examples .* set sizes.student_sets=2"):
         Cell(setting(), fresh)
