@@ -92,7 +92,8 @@ class Plot:
         return distinct(map(self.line, self.rows))
 
     def column(self, row: Row) -> str:
-        return f"{row.task} · {row.ladder}" if self.several_ladders else row.task
+        several = len({r.ladder for r in self.rows if r.task == row.task}) > 1
+        return f"{row.task} · {row.ladder}" if several else row.task
 
     def supervisor_color(self, weak: str) -> str:
         i, n = self.supervisors.index(weak), len(self.supervisors)
