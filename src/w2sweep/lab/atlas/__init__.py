@@ -21,7 +21,7 @@ from w2sweep.values import ConfigError
 
 DESCRIPTION = """Pictures of the lab: samples of what is read, held-out losses along the ladder, what each rung knows.
 
-  w2sweep-lab seed=0,1,2                       the world that sentiment, membership and preference ask about
+  w2sweep-lab seed=0,1,2                       the world that the text tasks ask about
   w2sweep-lab task=mate_in_one seed=0,1,2      chess
   w2sweep-lab ladder=lab_thorough              another ladder
 
