@@ -34,11 +34,17 @@ class InWorld(Task):
         return Pen(self.world.lexicon, np.random.default_rng((self.world.seed, self.stream)))
 
 
+@value
 class OfOpinion(InWorld):
     """Whether a sentence is kind. Groups are clusters of adjectives."""
 
     family: ClassVar[Family] = "nlp"
     templates: ClassVar[Mapping[str, float]]
+
+    name: str
+    world: World
+    head: Choice
+    pool: Count = 6000
 
     def examples(self) -> Iterator[Example]:
         pen, words = self.pen, self.world.lexicon.adjective
@@ -55,11 +61,6 @@ class Sentiment(OfOpinion):
     stream: ClassVar[int] = 2
     templates: ClassVar[Mapping[str, float]] = OPINION
 
-    name: str
-    world: World
-    head: Choice
-    pool: Count = 6000
-
 
 @value
 class Contrast(OfOpinion):
@@ -68,11 +69,6 @@ class Contrast(OfOpinion):
 
     stream: ClassVar[int] = 5
     templates: ClassVar[Mapping[str, float]] = BALANCE
-
-    name: str
-    world: World
-    head: Choice
-    pool: Count = 6000
 
 
 @value
