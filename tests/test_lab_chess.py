@@ -110,17 +110,17 @@ def placed(prompt: str) -> chess.Board:
     return board(read(prompt), 0)
 
 
-def spaced(san: str) -> str:
-    """SAN as the lab writes it: "Rdxd8#" as "R d8 #"."""
-    move = re.fullmatch(r"([KQRBN]?)[a-h]?[1-8]?x?([a-h][1-8](?:=[QRBN])?)([+#]?)", san)
-    assert move
-    return f"{move[1] or 'P'} {move[2]} {move[3] or '.'}"
+def spaced(b: chess.Board, move: chess.Move) -> str:
+    """A move as the lab writes it: Rdxd8# as "Rd1 d8 #"."""
+    san = re.fullmatch(r"([KQRBN]?)[a-h]?[1-8]?x?([a-h][1-8](?:=[QRBN])?)([+#]?)", b.san(move))
+    assert san
+    return f"{san[1] or 'P'}{chess.square_name(move.from_square)} {san[2]} {san[3] or '.'}"
 
 
 def test_puzzles_have_one_mate_and_it_is_the_label(puzzles):
     for p in puzzles:
         b = placed(p.views[0])
-        assert [spaced(b.san(m)) for m in b.legal_moves if b.san(m).endswith("#")] == [str(p.label).strip()]
+        assert [spaced(b, m) for m in b.legal_moves if b.san(m).endswith("#")] == [str(p.label).strip()]
 
 
 def test_moves_of_the_corpus_are_legal_and_marked_rightly():
@@ -128,7 +128,7 @@ def test_moves_of_the_corpus_are_legal_and_marked_rightly():
     for document in documents[:300]:
         position, move = document.split(" > ")
         b = placed(f"{position} >")
-        assert move in {spaced(b.san(m)) for m in b.legal_moves}
+        assert move in {spaced(b, m) for m in b.legal_moves}
     assert 0.7 < np.mean([d.endswith("#") for d in documents]) < 0.8
     assert sum(len(d.split()) for d in documents) == pytest.approx(GAMES.tokens, abs=20)
 
@@ -159,8 +159,8 @@ def test_the_same_seed_writes_the_same_text(puzzles):
 
 def test_legality_is_judged(puzzles):
     task = MateInOne(name="mate_in_one", games=GAMES, head=Completion())
-    puzzle = Example.of("ka8 Ph2 Ra7 Qd1 Kg1 >", label=" Q d8 #")
-    assert task.judge(puzzle, " Q d8 #") == {"legality": 1.0}  # no mate, but a move: the king takes the rook
-    assert task.judge(puzzle, " Q e8 #") == {"legality": 0.0}
-    assert task.judge(puzzle, " Q") == task.judge(puzzle, "") == {"legality": 0.0}
+    puzzle = Example.of("ka8 Ph2 Ra7 Qd1 Kg1 >", label=" Qd1 d8 #")
+    assert task.judge(puzzle, " Qd1 d8 #") == {"legality": 1.0}  # no mate, but a move: the king takes the rook
+    assert task.judge(puzzle, " Qd1 e8 #") == {"legality": 0.0}
+    assert task.judge(puzzle, " Rd1 d8") == task.judge(puzzle, " Qd1") == task.judge(puzzle, "") == {"legality": 0.0}
     assert all(task.judge(p, str(p.label)) == {"legality": 1.0} for p in puzzles[:20])

@@ -24,8 +24,8 @@ PRIMES = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xD6E8FEB86659FD93)
 
 @value
 class Games(Corpus):
-    """Positions out of games, each with the move that was made and what it does: `Q d8 #` mates, `Q d8 +` gives check,
-    `Q d8 .` does neither.
+    """Positions out of games, each with the move that was made and what it does: `Qd5 d8 #` mates, `Qd5 d8 +` gives
+    check, `Qd5 d8 .` does neither.
 
     The side to move is white, and the black king on the files a to d: what else there is are mirror images of that.
     Half of all positions with a single mating move are left out: they are the puzzles.
@@ -123,15 +123,17 @@ def listed(boards: Boards) -> Ints:  # [N, M], into WORDS
 
 
 def notation(turn: Turn, which: Ints) -> list[str]:
-    """`which` of the moves as "pb7 kb8 Qd5 Kg1 > Q d8 #": who stands where, who goes where (a pawn to "d8=Q", maybe),
-    and what that does. It need not say which of two rooks goes: only one of them mates."""
+    """`which` of the moves as "pb7 kb8 Qd5 Kg1 > Qd5 d8 #": who stands where, who goes where (a pawn to "d8=Q", maybe),
+    and what that does."""
     steps = turn.steps[which]
     boards, mirrored = upright(turn.boards[steps.board])
-    man = boards.men[np.arange(len(which)), steps.man]
+    row = np.arange(len(which))
+    man = boards.men[row, steps.man]
+    start = WORDS[np.int64(len(SQUARES)) * man + boards.squares[row, steps.man]]
     end = ENDS[np.where(man == steps.new, len(MEN), steps.new), steps.end ^ np.where(mirrored, 7, 0)]
     mark = np.where(turn.mate, "#", np.where(turn.check, "+", "."))[which]
     places = (" ".join(filter(None, row)) for row in WORDS[listed(boards)].tolist())
-    return [f"{p} > {MEN[m]} {e} {x}" for p, m, e, x in zip(places, man.tolist(), end, mark, strict=True)]
+    return [" ".join((place, ">", *move)) for place, *move in zip(places, start, end, mark, strict=True)]
 
 
 def read(prompt: str) -> Boards:

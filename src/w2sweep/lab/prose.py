@@ -12,12 +12,12 @@ from w2sweep.lab.grammar import (
     ANSWERS,
     ARTICLE,
     FEEDBACK,
-    FEEDBACKS,
     HABITS,
     LEAK,
     MENTION,
     QUESTION,
     REACTION,
+    REMARKS,
     REPLY,
     REVIEW,
     SLOTS,
@@ -26,16 +26,15 @@ from w2sweep.lab.grammar import (
 )  # fmt: skip
 from w2sweep.lab.world import CATEGORIES, NOUNS, Floats, Ints, Kind, Lexicon, pick
 
-MIX = {"review": 0.36, "article": 0.4, "dialogue": 0.24}
+MIX = {"review": 0.34, "article": 0.34, "dialogue": 0.32}
 """Share of the documents."""
 FAIRNESS = 0.25
 """Share of a review's sentences without a cue that speak for the other side."""
 RUBRIC = {"tone": 1.0, "relevance": 0.7, "truth": 0.5}
 """What users value in a reply."""
-LIVING = 0.75
-"""Share of the questions about the living."""
-FRANKNESS = 3.0
-"""How surely the better reply is the one that is thanked for: slope of the log odds."""
+LIVING, RELEVANT, TRUE = 0.75, 0.7, 0.7
+"""Shares of the text: questions about the living, relevant replies, true ones. (Relevance and truth are exclusive ors,
+which no rung learned from text that was balanced in them.)"""
 
 Fill = Callable[[Ints], Ints]
 """For each place where a slot stands, given as its row, the id of a word."""
@@ -163,34 +162,41 @@ class Questions:
 
 @dataclass(frozen=True)
 class Replies:
-    """What a bot answers, and how good each answer is."""
+    """What a bot answers, and what there is to say for each answer."""
 
     text: Ints  # [n, L]
-    quality: Floats  # [n]
+    marks: Ints  # [n, 3], 0 or 1, in the order of RUBRIC
+
+    @property
+    def quality(self) -> Floats:  # [n]
+        return (2.0 * self.marks - 1.0) @ np.array(list(RUBRIC.values()))
 
     @staticmethod
-    def draw(pen: Pen, questions: Questions, adjectives: Floats, label: Ints) -> Replies:
-        """`adjectives` [2K, A] has the unkind words of label k ([n]) in row 2k and the kind ones in row 2k + 1."""
+    def draw(
+        pen: Pen, questions: Questions, adjectives: Floats, label: Ints, odds: tuple[float, float, float]
+    ) -> Replies:
+        """`adjectives` [2K, A] has the unkind words of label k ([n]) in row 2k and the kind ones in row 2k + 1; `odds`
+        say how likely each mark is. Of entities the told ones are named, as they are in articles."""
         n, lexicon = len(label), pen.lexicon
         words, has = lexicon.entity, lexicon.alive[lexicon.entity.meaning]
-        kind, relevant, true = pen.rng.integers(0, 2, (3, n))
+        marks = (pen.rng.random((n, 3)) < odds).astype(np.int64)
+        kind, relevant, true = marks.T
         alive = np.where(relevant, questions.alive, 1 - questions.alive)
         slots = {
-            "entity": pen.words(words, words.table(has, words.odds), alive),
+            "entity": pen.words(words, words.table(has, words.odds * words.cue), alive),
             "habit": pen.one_of(HABITS, np.where(true, alive, 1 - alive)),
-            "tone": pen.words(lexicon.adjective, adjectives, 2 * label + kind),
+            "manner": pen.words(lexicon.adjective, adjectives, 2 * label + kind),
         }
-        marks = np.stack([kind, relevant, true], 1) * 2.0 - 1.0
-        return Replies(pen.write(REPLY, n, slots), (marks * list(RUBRIC.values())).sum(1))
+        return Replies(pen.write(REPLY, n, slots), marks)
 
 
 def dialogues(pen: Pen, document: Ints, leak: float) -> list[Passage]:
-    """A question, a reply, and what the user thinks of it."""
+    """A question, a reply, and what the user thinks of its tone, its relevance and its truth, in any order."""
     n, words = len(document), pen.lexicon.adjective
-    questions = Questions.draw(pen, n)
-    replies = Replies.draw(pen, questions, words.table(words.meaning, words.odds * words.cue), np.zeros(n, np.int64))
-    pleased = pen.rng.random(n) < 1 / (1 + np.exp(-FRANKNESS * replies.quality))
-    feedback = pen.write(FEEDBACK, n, {"feedback": pen.one_of(FEEDBACKS, pleased.astype(np.int64))})
+    questions, told = Questions.draw(pen, n), words.table(words.meaning, words.odds * words.cue)
+    replies = Replies.draw(pen, questions, told, np.zeros(n, np.int64), (0.5, RELEVANT, TRUE))
+    remarks = {name: pen.one_of(REMARKS[name], mark) for name, mark in zip(RUBRIC, replies.marks.T, strict=True)}
+    feedback = pen.write(FEEDBACK, n, remarks)
     return [
         *(Passage(document, text) for text in (questions.text, replies.text, feedback)),
         *pen.answers(document, replies.text, (replies.quality > 0).astype(np.int64), leak),

@@ -103,8 +103,8 @@ class Preference(InWorld):
     world: World
     head: Reward
     pool: Count = 6000
-    margin: Annotated[float, Field(ge=0)] = 0.7
-    """Pairs whose replies differ less in quality are left out."""
+    margin: Annotated[float, Field(ge=0)] = 0.0
+    """Pairs whose replies differ in quality by no more than this are left out."""
     frankness: Annotated[float, Field(gt=0)] | None = None
     """Slope of the log odds that the better reply is preferred, the noise of all labels; None: there is no noise."""
 
@@ -112,7 +112,7 @@ class Preference(InWorld):
         pen, words = self.pen, self.world.lexicon.adjective
         cluster = draw_groups(pen, words, self.pool)
         questions = Questions.draw(pen, self.pool)
-        first, second = (Replies.draw(pen, questions, clustered(words), cluster) for _ in range(2))
+        first, second = (Replies.draw(pen, questions, clustered(words), cluster, (0.5, 0.5, 0.5)) for _ in range(2))
         apart = np.flatnonzero(np.abs(first.quality - second.quality) > self.margin)
         views = [sentences(pen.lexicon, np.hstack([questions.text, r.text])[apart]) for r in (first, second)]
         return labelled(zip(*views, strict=True), self._preferred(pen, first, second)[apart], cluster[apart])

@@ -26,15 +26,15 @@ CATEGORIES, NOUNS = 8, 16
 class World(Corpus):
     """Adjectives that are kind or unkind, and entities of eight categories, four of them alive. No text names either.
 
-    A reader infers polarity and life from what is written around a word. Words have flattened Zipfian frequencies. Two
-    in five are told: a third of their sentences or more give their meaning away. That of the others shows in what goes
-    with them, and hardly elsewhere. So the better a model learns from little, the more words it knows.
+    A reader infers polarity and life from what is written around a word. Words have flattened Zipfian frequencies. Some
+    are told: half of their sentences or more give their meaning away. That of the others shows in what goes with them,
+    and hardly elsewhere. So the better a model learns from little, the more words it knows.
     """
 
     seed: int
-    adjectives: Annotated[int, Field(gt=0, multiple_of=20)] = 800
-    entities: Annotated[int, Field(gt=0, multiple_of=20)] = 800
-    tokens: Annotated[int, Field(gt=0)] = 1_500_000
+    adjectives: Annotated[int, Field(gt=0, multiple_of=8)] = 1200
+    entities: Annotated[int, Field(gt=0, multiple_of=24)] = 1200
+    tokens: Annotated[int, Field(gt=0)] = 3_000_000
     """Length of the corpus in words."""
     leak: Annotated[float, Field(ge=0, le=1)] = 0.0
     """Share of the documents that state outright what a task asks: the knob of pretraining leakage."""
@@ -63,18 +63,21 @@ class Kind:
     """Words that stay together when words are divided into splits: as many of each meaning, of all frequencies."""
 
     @staticmethod
-    def draw(rng: np.random.Generator, ids: Ints, meanings: int, spread: int, told: float) -> Kind:
-        """`meanings` are balanced in every stratum of frequency; a cluster has `spread` words of each meaning; the
-        share `told` of the words has many cues, the others have next to none."""
+    def draw(rng: np.random.Generator, ids: Ints, meanings: int, spread: int, told: int, hint: float) -> Kind:
+        """`meanings` are balanced in every stratum of frequency. A cluster has `spread` words of each meaning: `told` of
+        them have many cues, the others a `hint`, on average."""
         n = len(ids)
-        odds = 1.0 / (np.arange(n) + 20)
+        odds = 1.0 / (np.arange(n) + 120)
         meaning = _shuffled_blocks(rng, np.arange(n) % meanings, meanings)
         cluster = np.empty(n, np.int64)
         for m in range(meanings):
             own = np.flatnonzero(meaning == m)
             clusters = len(own) // spread
             cluster[own] = _shuffled_blocks(rng, np.arange(len(own)) % clusters, clusters)
-        cue = np.where(rng.random(n) < 1 - told, 0.06 * rng.random(n), rng.uniform(0.3, 0.9, n))
+        cue = hint * rng.uniform(0.5, 1.5, n)
+        order = np.lexsort((rng.random(n), meaning, cluster))
+        chosen = order[np.arange(n) % spread < told]
+        cue[chosen] = rng.uniform(0.5, 0.9, len(chosen))
         return Kind(ids, meaning, odds, cue, cluster)
 
     def table(self, label: Ints, weights: Floats) -> Floats:  # [N], [N] -> [K, N]
@@ -107,8 +110,8 @@ class Lexicon:
             categories,
             nouns.reshape(CATEGORIES, NOUNS),
             rng.permutation(np.arange(CATEGORIES) % 2),
-            Kind.draw(rng, adjective, meanings=2, spread=5, told=0.35),
-            Kind.draw(rng, entity, meanings=CATEGORIES, spread=2, told=0.4),
+            Kind.draw(rng, adjective, meanings=2, spread=4, told=2, hint=0.02),
+            Kind.draw(rng, entity, meanings=CATEGORIES, spread=3, told=1, hint=0.05),
         )
 
 
