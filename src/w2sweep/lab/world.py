@@ -64,8 +64,8 @@ class Kind:
 
     @staticmethod
     def draw(rng: np.random.Generator, ids: Ints, meanings: int, spread: int, told: int, hint: float) -> Kind:
-        """`meanings` are balanced in every stratum of frequency. A cluster has `spread` words of each meaning: `told` of
-        them have many cues, the others a `hint`, on average."""
+        """`meanings` are balanced in every stratum of frequency. A cluster has `spread` words of each meaning, of which
+        `told` have many cues, and the others a `hint` on average."""
         n = len(ids)
         odds = 1.0 / (np.arange(n) + 120)
         meaning = _shuffled_blocks(rng, np.arange(n) % meanings, meanings)
