@@ -169,14 +169,14 @@ class Replies:
 
     @property
     def quality(self) -> Floats:  # [n]
-        return (2.0 * self.marks - 1.0) @ np.array(list(RUBRIC.values()))
+        return ((2 * self.marks - 1) * list(RUBRIC.values())).sum(1)
 
     @staticmethod
     def draw(
         pen: Pen, questions: Questions, adjectives: Floats, label: Ints, odds: tuple[float, float, float]
     ) -> Replies:
         """`adjectives` [2K, A] has the unkind words of label k ([n]) in row 2k and the kind ones in row 2k + 1; `odds`
-        say how likely each mark is. Of entities the told ones are named, as they are in articles."""
+        say how likely each mark is. Entities are named in proportion to their cues, so that untold ones stay untold."""
         n, lexicon = len(label), pen.lexicon
         words, has = lexicon.entity, lexicon.alive[lexicon.entity.meaning]
         marks = (pen.rng.random((n, 3)) < odds).astype(np.int64)
