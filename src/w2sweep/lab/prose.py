@@ -28,7 +28,7 @@ from w2sweep.lab.world import CATEGORIES, NOUNS, Floats, Ints, Kind, Lexicon, pi
 
 MIX = {"review": 0.34, "article": 0.34, "dialogue": 0.32}
 """Share of the documents."""
-FAIRNESS = 0.25
+FAIRNESS = 0.30
 """Share of a review's sentences without a cue that speak for the other side."""
 RUBRIC = {"tone": 1.0, "relevance": 0.7, "truth": 0.5}
 """What users value in a reply."""

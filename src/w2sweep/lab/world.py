@@ -18,7 +18,7 @@ from w2sweep.values import value
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
 
-CATEGORIES, NOUNS = 8, 16
+CATEGORIES, NOUNS = 16, 8
 """Categories of entities, and nouns that go with each."""
 
 
@@ -32,9 +32,9 @@ class World(Corpus):
     """
 
     seed: int
-    adjectives: Annotated[int, Field(gt=0, multiple_of=8)] = 1200
-    entities: Annotated[int, Field(gt=0, multiple_of=24)] = 1200
-    tokens: Annotated[int, Field(gt=0)] = 3_000_000
+    adjectives: Annotated[int, Field(gt=0, multiple_of=8)] = 1280
+    entities: Annotated[int, Field(gt=0, multiple_of=32)] = 1280
+    tokens: Annotated[int, Field(gt=0)] = 3_600_000
     """Length of the corpus in words."""
     leak: Annotated[float, Field(ge=0, le=1)] = 0.0
     """Share of the documents that state outright what a task asks: the knob of pretraining leakage."""
@@ -110,8 +110,8 @@ class Lexicon:
             categories,
             nouns.reshape(CATEGORIES, NOUNS),
             rng.permutation(np.arange(CATEGORIES) % 2),
-            Kind.draw(rng, adjective, meanings=2, spread=4, told=2, hint=0.02),
-            Kind.draw(rng, entity, meanings=CATEGORIES, spread=3, told=1, hint=0.05),
+            Kind.draw(rng, adjective, meanings=2, spread=4, told=2, hint=0.01),
+            Kind.draw(rng, entity, meanings=CATEGORIES, spread=2, told=1, hint=0.03),
         )
 
 
