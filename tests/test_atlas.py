@@ -116,7 +116,7 @@ def test_a_word_is_asked_about_where_it_stands_last_and_alone():
 
 def worlds(seeds: range) -> Iterator[Setting]:
     for seed in seeds:
-        world = World(seed=seed, adjectives=96, entities=96, tokens=30_000)
+        world = World(seed=seed, adjectives=96, entities=192, tokens=30_000)
         task = Sentiment(name="sentiment", world=world, head=Choice(init="zero"))
         s = setting(task, seed=seed)
         rungs = {name: rung(width, tokens=4_000) for name, width in {"s": 8, "m": 12, "l": 24}.items()}

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from w2sweep.lab.tasks import Contrast, Membership, Preference, Sentiment
-from w2sweep.lab.world import World, pick
+from w2sweep.lab.world import CATEGORIES, World, pick
 from w2sweep.splitting import split
 from w2sweep.stages import Sizes
 from w2sweep.tasks import Choice, Reward
@@ -61,7 +61,7 @@ def test_the_name_of_a_word_says_nothing_of_its_meaning():
 
 
 def test_clusters_are_balanced_in_meaning_telling_and_frequency():
-    for kind, meanings in ((WORLD.lexicon.adjective, 2), (WORLD.lexicon.entity, 8)):
+    for kind, meanings in ((WORLD.lexicon.adjective, 2), (WORLD.lexicon.entity, CATEGORIES)):
         table = np.zeros((kind.cluster.max() + 1, meanings), int)
         np.add.at(table, (kind.cluster, kind.meaning), 1)
         assert (table == table[0, 0]).all()

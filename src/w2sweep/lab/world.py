@@ -24,7 +24,7 @@ CATEGORIES, NOUNS = 16, 8
 
 @value
 class World(Corpus):
-    """Adjectives that are kind or unkind, and entities of eight categories, four of them alive. No text names either.
+    """Adjectives that are kind or unkind, and entities of sixteen categories, half of them alive. No text names either.
 
     A reader infers polarity and life from what is written around a word. Words have flattened Zipfian frequencies. Some
     are told: half of their sentences or more give their meaning away. That of the others shows in what goes with them,
