@@ -7,7 +7,7 @@ import chess
 import numpy as np
 import pytest
 
-from w2sweep.lab.chess import Games, MateInOne, kinds, read
+from w2sweep.lab.chess import WORDS, Games, MateInOne, kinds, listed, read
 from w2sweep.lab.games import Ply, plain, play
 from w2sweep.lab.rules import GONE, MEN, MIRRORED, Boards, Turn
 from w2sweep.tasks import Completion, Example
@@ -150,6 +150,13 @@ def test_a_kind_is_a_position_up_to_its_mirror_image(plies):
     assert len(set(kinds(boards).tolist())) > 0.99 * len(boards)
 
 
+def test_the_kings_are_listed_side_by_side_and_who_is_gone_at_the_end():
+    boards = read("Kg1 Qa1 Ph2 Ng5 kb8 pa7 qc3 pb7 >")
+    assert WORDS[listed(boards)[0]].tolist() == ["pb7", "pa7", "qc3", "kb8", "Kg1", "Ph2", "Ng5", "Qa1"]
+    boards.squares[0, boards.men[0] == MEN.index("Q")] = GONE
+    assert WORDS[listed(boards)[0]].tolist() == ["pb7", "pa7", "qc3", "kb8", "Kg1", "Ph2", "Ng5", ""]
+
+
 def test_the_same_seed_writes_the_same_text(puzzles):
     assert list(GAMES.documents()) == list(GAMES.documents())
     assert next(Games(seed=1, tokens=100).documents()) != next(GAMES.documents())
@@ -159,7 +166,7 @@ def test_the_same_seed_writes_the_same_text(puzzles):
 
 def test_legality_is_judged(puzzles):
     task = MateInOne(name="mate_in_one", games=GAMES, head=Completion())
-    puzzle = Example.of("ka8 Ph2 Ra7 Qd1 Kg1 >", label=" Qd1 d8 #")
+    puzzle = Example.of("ka8 Kg1 Ph2 Ra7 Qd1 >", label=" Qd1 d8 #")
     assert task.judge(puzzle, " Qd1 d8 #") == {"legality": 1.0}  # no mate, but a move: the king takes the rook
     assert task.judge(puzzle, " Qd1 e8 #") == {"legality": 0.0}
     assert task.judge(puzzle, " Rd1 d8") == task.judge(puzzle, " Qd1") == task.judge(puzzle, "") == {"legality": 0.0}

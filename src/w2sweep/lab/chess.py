@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from w2sweep.lab.games import Ply, play
-from w2sweep.lab.rules import GONE, MEN, MIRRORED, SQUARES, Boards, Bools, Ints, Turn
+from w2sweep.lab.rules import COLOUR, GONE, MEN, MIRRORED, SQUARES, Boards, Bools, Ints, K, Turn
 from w2sweep.tasks import Completion, Corpus, Example, Family, Task
 from w2sweep.values import value
 
@@ -117,13 +117,16 @@ def upright(boards: Boards) -> tuple[Boards, Bools]:
 
 
 def listed(boards: Boards) -> Ints:  # [N, M], into WORDS
-    """Who stands where, in a fixed order: black's men, then white's, from pawns to king; at the end who is gone."""
+    """Who stands where, in a fixed order: black's men from pawns to king, white's king, white's others from pawns to
+    queen; at the end who is gone. With white's king last, one of the smallest rungs in twenty never learned to copy
+    its mover from the list; with the likeliest mover next to ">" all of them do (docs/lab.md)."""
     codes = np.where(boards.squares == GONE, -1, np.int64(len(SQUARES)) * boards.men + boards.squares)
-    return np.sort(codes, axis=1)[:, ::-1]
+    order = np.where((boards.men == K) & (codes >= 0), len(SQUARES) * COLOUR - 0.5, codes)
+    return np.take_along_axis(codes, np.argsort(order, axis=1)[:, ::-1], axis=1)
 
 
 def notation(turn: Turn, which: Ints) -> list[str]:
-    """`which` of the moves as "pb7 kb8 Qd5 Kg1 > Qd5 d8 #": who stands where, who goes where (a pawn to "d8=Q", maybe),
+    """`which` of the moves as "pb7 kb8 Kg1 Qd5 > Qd5 d8 #": who stands where, who goes where (a pawn to "d8=Q", maybe),
     and what that does."""
     steps = turn.steps[which]
     boards, mirrored = upright(turn.boards[steps.board])
@@ -137,7 +140,7 @@ def notation(turn: Turn, which: Ints) -> list[str]:
 
 
 def read(prompt: str) -> Boards:
-    """The position of "pb7 kb8 Qd5 Kg1 >"."""
+    """The position of "pb7 kb8 Kg1 Qd5 >"."""
     words = sorted(prompt.removesuffix(" >").split(), key=lambda w: "Kk".find(w[0]) % 3)  # the kings come first
     men, squares = [MEN.index(w[0]) for w in words], [SQUARES.index(w[1:]) for w in words]
     return Boards(np.array([men], np.int8), np.array([squares], np.int8))
