@@ -119,9 +119,9 @@ def upright(boards: Boards) -> tuple[Boards, Bools]:
 def listed(boards: Boards) -> Ints:  # [N, M], into WORDS
     """Who stands where, in a fixed order: black's men from pawns to king, white's king, white's others from pawns to
     queen; at the end who is gone. With white's king last, one of the smallest rungs in twenty never learned to copy
-    its mover from the list; with the likeliest mover next to ">" all of them do (docs/lab.md)."""
+    its mover from the list; with the likeliest mover next to ">" none of 245 stayed behind (docs/lab.md)."""
     codes = np.where(boards.squares == GONE, -1, np.int64(len(SQUARES)) * boards.men + boards.squares)
-    order = np.where((boards.men == K) & (codes >= 0), len(SQUARES) * COLOUR - 0.5, codes)
+    order = np.where(boards.men == K, len(SQUARES) * COLOUR - 0.5, codes)  # between white's codes and black's
     return np.take_along_axis(codes, np.argsort(order, axis=1)[:, ::-1], axis=1)
 
 
