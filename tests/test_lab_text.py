@@ -133,6 +133,18 @@ def test_contrast_cannot_be_read_off_single_words():
         assert np.mean([polarity[w[position]] == label for w, label in opposed]) == pytest.approx(0.5, abs=0.03)
 
 
+def test_what_goes_with_an_entity_stands_right_behind_it_in_some_sentences(documents):
+    """One in eighteen of those that name an entity and give nothing away; the noun is always one of its category's."""
+    lexicon = WORLD.lexicon
+    category = dict(zip(lexicon.words[lexicon.entity.ids], lexicon.entity.meaning.tolist(), strict=True))
+    goes_with = {noun: k for k, nouns in enumerate(lexicon.words[lexicon.nouns].tolist()) for noun in nouns}
+    following = [(a, b) for d in documents[1:] for a, b in itertools.pairwise(d.split()) if a in category]
+    named = [(a, b) for a, b in following if b in goes_with]
+    assert all(category[a] == goes_with[b] for a, b in named)
+    silent = sum(b in {"is", "has", "likes"} for _, b in following) + len(named)
+    assert len(named) / silent == pytest.approx(1 / 18, rel=0.2)
+
+
 def quality(view: str) -> float:
     """By the rubric: kind, about what was asked, true."""
     asked, entity, habit, tone = (view.split()[i] for i in (3, 7, 8, 12))

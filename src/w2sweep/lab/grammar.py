@@ -19,7 +19,8 @@ TELLING = {"{entity} {habit} .": 1.0}
 ARTICLE = {
     "{entity} is a {category} .": 0.3,
     "{entity} has the {noun} .": 0.4,
-    "{entity} likes the {noun} .": 0.2,
+    "{entity} likes the {noun} .": 0.15,
+    "{entity} {noun} .": 0.05,  # so that what goes with an entity is at hand where it stands, and not only behind "the"
     "a {category} {habit} .": 0.1,
 }
 HABITS = ("break rust shine cost", "eat sleep grow run")
