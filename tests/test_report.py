@@ -256,7 +256,7 @@ def test_a_gap_of_zero_is_said_and_drawn_not_dropped(tmp_path: Path):
     undefined = [r for r in made.rows if r["pgr"] is None]
     assert undefined
     assert all(r["pgr_undefined"].startswith("ceiling 0.") for r in undefined)
-    assert (made.page.parent / "pgr_grid.svg").read_text(encoding="utf-8").count(">undefined<") == len(undefined)
+    assert (made.page.parent / "pgr_grid.svg").read_text(encoding="utf-8").count(">n/a<") == len(undefined)
 
 
 def test_variants_are_never_averaged_together(tmp_path: Path):

@@ -48,7 +48,7 @@ class HeatMap(Plot):
         write = partial(ax.text, x, y, ha="center", va="center", fontsize=8)
         if pgr is None:
             ax.add_patch(box(facecolor="white", hatch="////", edgecolor="#bbbbbb"))
-            write("–", color=INK, bbox={"facecolor": "white", "lw": 0, "pad": 1})
+            write("n/a", color=INK, bbox={"facecolor": "white", "lw": 0, "pad": 1})
         else:
             ax.add_patch(box(facecolor=colormaps["RdBu"](Normalize(-1.2, 1.2, clip=True)(pgr))))
             write(f"{pgr:z.2f}", color="white" if abs(pgr) > 0.7 else INK)
@@ -57,5 +57,5 @@ class HeatMap(Plot):
     def caption(self) -> str:
         return (
             "PGR of each supervisor (line) and student (column): blue is above the supervisor, red below it. "
-            f"Blank: not run. Hatched: undefined, the ceiling is not above the supervisor. {sample(self.rows)}."
+            f"Blank: not run. n/a: undefined, the ceiling is not above the supervisor. {sample(self.rows)}."
         )
