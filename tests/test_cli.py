@@ -17,7 +17,7 @@ from conftest import REPOSITORY
 from safetensors.numpy import load_file
 
 from w2sweep import cli
-from w2sweep.sweep import folder_name
+from w2sweep.sweep import by_new_work, folder_name
 
 PRETEND = """# @package _global_
 task: {_target_: pretend.%s, failing: "", deadly: ""}
@@ -88,7 +88,7 @@ WRONG = {
     "unknown launcher": (["hydra/launcher=jobli"], "Did you mean hydra/launcher=joblib?"),
     "unknown rung": (
         ["strong=smal"],
-        "strong: no rung 'smal' on ladder 'lab'; it has nano, micro, tiny, mini, small, medium, base. "
+        "strong: no rung 'smal' on ladder 'lab'; it has nano, micro, tiny, mini, small, base. "
         "Did you mean strong=small?",
     ),
     "rungs of another ladder": (["ladder=gpt2"], "weak: no rung 'nano' on ladder 'gpt2'; it has gpt2, gpt2-medium"),
@@ -152,7 +152,7 @@ def test_a_cell_says_how_its_three_models_compare(folder):
         "task": "pretend", "family": "nlp", "ladder": "lab", "weak": "nano", "strong": "small", "method": "confidence",
         "seed": 0, "variant": "loss.alpha_max=0.75",
     }  # fmt: skip
-    assert list(cell["rungs"]) == ["nano", "micro", "tiny", "mini", "small", "medium", "base"]
+    assert list(cell["rungs"]) == ["nano", "micro", "tiny", "mini", "small", "base"]
     assert cell["rungs"]["nano"] == {"size": cell["weak_size"], "compute": cell["weak_compute"]}
     assert (folder / "outputs/store" / cell["stages"]["student"]).is_dir()
     assert "pretend, small <- nano, confidence: weak 0." in said
@@ -180,6 +180,18 @@ def test_two_workers_share_the_work_of_a_sweep(folder):
     command(folder, *grid, "hydra/launcher=joblib", "hydra.launcher.n_jobs=2")
     assert len(executed(folder)) == len(set(executed(folder)))
     assert len(list(folder.glob("outputs/sweeps/shared/*/cell.json"))) == 8
+
+
+def test_cells_that_share_no_work_start_first(folder):
+    grid = ["seed=0,1", "strong=mini,small", "method=naive,bootstrap", "task=pretend", "weak=nano", "sweep=order"]
+    command(folder, *grid)
+    cells = sorted(folder.glob("outputs/sweeps/order/*/cell.json"), key=lambda cell: cell.stat().st_mtime_ns)
+    first = [(c["seed"], c["strong"], c["method"]) for c in map(read, cells[:2])]
+    assert first == [(0, "small", "bootstrap"), (1, "small", "bootstrap")]
+
+
+def test_a_cell_is_the_sooner_the_more_is_new_in_it():
+    assert by_new_work([{"a"}, {"a", "b", "c"}, {"b", "c", "d"}, set(), {"e", "f"}]) == [1, 4, 2, 0, 3]
 
 
 def test_a_failing_cell_stops_no_other_and_is_told(folder):

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import heapq
 import json
 import re
 import shlex
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence, Set
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -141,12 +142,16 @@ class Sweep:
         since = self.store.since if self.store.mode == "force" else 0.0
         try:
             with Watch(self.stages, self.store.root, since):
-                launch(left)
+                launch(self._ordered(left))
         except Exception as death:
             say(f"a worker died ({type(death).__name__}: {str(death).partition('. ')[0]:.120})")
         for p in left:  # a worker may have died between its last stage and its cell's file
             if self._state(p) == "lost":
                 self._answered(p)
+
+    def _ordered(self, left: Sequence[Planned]) -> list[Planned]:
+        graphs = [tuple(cells.roles(p.cell).values()) for p in left if p.cell]
+        return [left[i] for i in by_new_work([{s.name for s in closure(g, known=self.store.done)} for g in graphs])]
 
     def _state(self, p: Planned) -> str:
         there = (name for name in ("cell", "failure") if (self.folder / p.folder / f"{name}.json").exists())
@@ -204,6 +209,24 @@ def _expecting_to_write() -> Iterator[None]:
     except OSError as error:
         where = "store=FOLDER and hydra.sweep.dir=FOLDER name other places"
         raise ConfigError(f"cannot write to {error.filename}: {error.strerror}; {where}") from error
+
+
+def by_new_work(work: Sequence[Set[str]]) -> list[int]:
+    """The order in which to start cells, by the names of the stages that each one still needs: whatever brings the
+    most that no cell before it does. Cells that run side by side then seldom wait for each other, and what many wait
+    for begins early."""
+    queue = [(-len(stages), i) for i, stages in enumerate(work)]
+    heapq.heapify(queue)
+    order, begun = [], set[str]()
+    while queue:
+        bound, i = heapq.heappop(queue)
+        new = work[i] - begun
+        if len(new) < -bound:  # others came first; what is new only ever shrinks, so that nobody was overlooked
+            heapq.heappush(queue, (-len(new), i))
+        else:
+            order.append(i)
+            begun |= new
+    return order
 
 
 def folder_name(overrides: Sequence[str]) -> str:
