@@ -69,8 +69,9 @@ def until(seen: Callable[[], object]) -> None:
         time.sleep(0.02)
 
 
-def finish(root: Path, name: str) -> None:
+def finish(root: Path, name: str, seconds: float = 1.0) -> None:
     (root / name).mkdir(parents=True)
+    (root / name / "stage.json").write_text(json.dumps({"seconds": seconds}))
 
 
 def start(root: Path, name: str, step: int) -> Path:
@@ -99,22 +100,28 @@ def test_a_sweep_on_no_terminal_is_a_line_when_something_finished(tmp_path: Path
         until(lambda: shown.getvalue())
         time.sleep(0.15)
         (first,) = shown.getvalue().splitlines()
-        assert re.fullmatch(r"stages 2/4 done, 1 running, 0:0\d elapsed, about 0:0\d left", first)
+        assert re.fullmatch(r"stages 2/4 done, 1 running, 0:0\d elapsed", first)
         shutil.rmtree(work)
         finish(tmp_path, "B/cc")
         finish(tmp_path, "B/dd")
     assert re.fullmatch(r"stages 4/4 done, 0:0\d elapsed", shown.getvalue().splitlines()[-1])
 
 
-def test_time_left_comes_from_what_was_finished_here(tmp_path: Path, clocked: list[float]):
-    finish(tmp_path, "A/aa")  # long ago
-    watch = Watch(PLAN, tmp_path, stream=io.StringIO())
+def test_time_left_comes_from_what_stages_of_the_same_class_took(tmp_path: Path, clocked: list[float]):
+    plan = dict.fromkeys(["A/aa", "A/bb", "A/cc", "B/dd", "B/ee", "B/ff"], "some stage")
+    finish(tmp_path, "A/aa", seconds=100)
+    watch = Watch(plan, tmp_path, stream=io.StringIO())
     with watch:
-        finish(tmp_path, "A/bb")
-        start(tmp_path, "B/cc", step=2)
-        clocked[0] += 90  # for 1.5 stages; another 1.5 are left
+        start(tmp_path, "A/bb", step=1)
+        clocked[0] += 5
         watch._look()
-        assert watch._line() == "stages 2/4 done, 1 running, 1:30 elapsed, about 1:30 left"
+        assert watch._line() == "stages 1/6 done, 1 running, 0:05 elapsed"  # who knows what a B takes
+        finish(tmp_path, "B/dd", seconds=3)
+        finish(tmp_path, "B/ee", seconds=5)
+        start(tmp_path, "B/ff", step=2)
+        clocked[0] += 5
+        watch._look()  # 75 s of bb, 100 s of cc, and 2 s of ff, by two workers
+        assert watch._line() == "stages 3/6 done, 2 running, 0:10 elapsed, about 1:28 left"
 
 
 def test_results_older_than_the_sweep_may_not_count(tmp_path: Path):

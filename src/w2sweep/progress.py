@@ -8,9 +8,11 @@ import re
 import sys
 import threading
 import time
+from collections import Counter
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from statistics import fmean
 from types import TracebackType
 from typing import Any, TextIO
 
@@ -64,6 +66,7 @@ class Progress:
 
 @dataclass
 class _Running:
+    kind: str
     what: str
     step: int = 0
     steps: int = 0
@@ -92,6 +95,19 @@ class _Sweep:
     since: float
     done: set[str] = field(default_factory=set)
     running: list[_Running] = field(default_factory=list)
+    seconds: dict[str, list[float]] = field(default_factory=dict)
+    """What finished stages took, by class: a pretraining takes a hundred times as long as a finetuning."""
+
+    @property
+    def left(self) -> float | None:
+        """Seconds until the last stage, with as many workers as are at it now; None before each class that is to come
+        had a stage that finished."""
+        ahead = Counter(name.split("/")[0] for name in self.stages.keys() - self.done)
+        if not ahead or any(kind not in self.seconds for kind in ahead):
+            return None
+        begun = sum(running.part * fmean(self.seconds[running.kind]) for running in self.running)
+        work = sum(n * fmean(self.seconds[kind]) for kind, n in ahead.items())
+        return (work - begun) / max(1, len(self.running))
 
     def look(self) -> None:
         self.running = []
@@ -105,19 +121,25 @@ class _Sweep:
         if name in self.stages and name not in self.done:
             if not self.since or entry.stat().st_mtime >= self.since:
                 self.done.add(name)
+                self._time(kind, entry)
         elif work := re.fullmatch(r"\.(\w+)\.(\d+)", entry.name):
             what = self.stages.get(f"{kind}/{work[1]}")
             if what and in_hand(entry.parent, work[1], int(work[2])):
-                self.running.append(_running(entry, what))
+                self.running.append(_running(entry, kind, what))
+
+    def _time(self, kind: str, stage: Path) -> None:
+        with suppress(OSError, ValueError, KeyError):
+            took = json.loads((stage / "stage.json").read_text("utf-8"))["seconds"]
+            self.seconds.setdefault(kind, []).append(took)
 
 
-def _running(work: Path, what: str) -> _Running:
+def _running(work: Path, kind: str, what: str) -> _Running:
     """What a stage says of itself; many have nothing to say, or not yet."""
     try:
         said = json.loads((work / "progress.json").read_text("utf-8"))
-        return _Running(what, said["step"], said["steps"], said["rate"], said["unit"])
+        return _Running(kind, what, said["step"], said["steps"], said["rate"], said["unit"])
     except (OSError, ValueError, KeyError):
-        return _Running(what)
+        return _Running(kind, what)
 
 
 class Watch:
@@ -201,15 +223,12 @@ class Watch:
 
     def _line(self) -> str:
         sweep = self._sweep
-        elapsed = time.time() - self._started
         line = f"stages {len(sweep.done)}/{len(sweep.stages)} done"
         if sweep.running:
             line += f", {len(sweep.running)} running"
-        line += f", {clock(elapsed)} elapsed"
-        finished = len(sweep.done) - self._before + sum(running.part for running in sweep.running)
-        if len(sweep.done) < len(sweep.stages) and finished >= 1:
-            left = len(sweep.stages) - self._before - finished
-            line += f", about {clock(elapsed * left / finished)} left"
+        line += f", {clock(time.time() - self._started)} elapsed"
+        if sweep.left is not None:
+            line += f", about {clock(sweep.left)} left"
         return line
 
 
