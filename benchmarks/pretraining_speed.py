@@ -4,17 +4,20 @@
 
 On one of two cores of an AMD EPYC (AVX-512 with bf16 instructions), little else running, with torch 2.13.0:
 
-    matmul: 32-true 120 GFLOP/s, bf16-mixed 524 GFLOP/s
+    matmul: 32-true 101 GFLOP/s, bf16-mixed 218 GFLOP/s
                 32-true tokens/s   share bf16-mixed tokens/s   share   bf16/fp32
-    nano                  73,966     13%              84,048      3%        1.13
-    micro                 70,488     18%              83,117      5%        1.17
-    mini                  51,018     29%              56,614      7%        1.11
-    small                 31,088     44%              43,830     14%        1.44
-    base                  16,216     61%              30,109     26%        1.85
-    256x3                  4,915     77%              11,991     43%        2.45
+    nano                  46,150      9%              49,128      5%        1.08
+    micro                 45,474     16%              46,069      7%        1.01
+    tiny                  33,160     23%              32,700     10%        0.99
+    mini                  25,842     29%              27,856     15%        1.09
+    small                 22,306     37%              25,679     20%        1.13
+    base                  12,318     55%              16,997     35%        1.42
+    256x3                  3,835     71%               6,264     54%        1.62
 
-With 1,800 words instead of 2,600, of base's step in fp32 64 % were matmuls, 9 % the softmax over the
-vocabulary, 3 % AdamW (fused); in bf16 34, 13 and 5.
+On another day such cores did bf16 matmuls at 524 GFLOP/s, and read 30,109 tokens a second for base in bf16. Of base's
+step in bf16 36 % are matmuls, 21 % the softmax over the vocabulary, 9 % filling its gradient with zeros; of nano's in
+fp32 31, 29 and 8. A loss that computes that gradient at once, or in chunks, made nano 11 to 21 % faster and the rungs
+in bf16 hardly (4 % slower to 5 % faster), so there is none.
 Where a CPU has to emulate bf16 (ONEDNN_MAX_CPU_ISA=AVX2), it is eleven times slower than fp32, so it is not used there.
 
 Each rung trains on made-up text of the lab's vocabulary and context, one thread, as `Pretrain` does; rounds go through
@@ -42,7 +45,7 @@ from w2sweep.losses import CrossEntropy
 
 VOCABULARY, CONTEXT = 2600, 48
 RUNGS = {"nano": (12, 1, 2, 8), "micro": (20, 1, 2, 8), "tiny": (32, 2, 2, 8), "mini": (48, 2, 4, 8),
-         "small": (64, 2, 4, 8), "medium": (80, 2, 4, 8), "base": (128, 2, 4, 8), "256x3": (256, 3, 4, 8)}  # fmt: skip
+         "small": (64, 2, 4, 8), "base": (128, 2, 4, 8), "256x3": (256, 3, 4, 8)}  # fmt: skip
 """Width, depth, heads, and sequences a step."""
 PRECISIONS = {"32-true": torch.float32, "bf16-mixed": torch.bfloat16}
 MATMUL_SIZES = (128, 256, 512, 1024)
