@@ -150,8 +150,11 @@ class Sweep:
                 self._answered(p)
 
     def _ordered(self, left: Sequence[Planned]) -> list[Planned]:
-        graphs = [tuple(cells.roles(p.cell).values()) for p in left if p.cell]
-        return [left[i] for i in by_new_work([{s.name for s in closure(g, known=self.store.done)} for g in graphs])]
+        return [left[i] for i in by_new_work([self._missing(p) for p in left])]
+
+    def _missing(self, p: Planned) -> set[str]:
+        compared = tuple(cells.roles(p.cell).values()) if p.cell else ()
+        return {stage.name for stage in closure(compared, known=self.store.done)}
 
     def _state(self, p: Planned) -> str:
         there = (name for name in ("cell", "failure") if (self.folder / p.folder / f"{name}.json").exists())
