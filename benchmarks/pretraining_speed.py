@@ -2,7 +2,7 @@
 
     python benchmarks/pretraining_speed.py
 
-On one of two cores of an AMD EPYC (AVX-512 with bf16 instructions), little else running, with torch 2.13.0:
+On one of two cores of an AMD EPYC (AVX-512 with bf16 instructions), nothing else running, torch 2.13.0, --rounds 3:
 
     matmul: 32-true 101 GFLOP/s, bf16-mixed 218 GFLOP/s
                 32-true tokens/s   share bf16-mixed tokens/s   share   bf16/fp32
@@ -15,7 +15,7 @@ On one of two cores of an AMD EPYC (AVX-512 with bf16 instructions), little else
     256x3                  3,835     71%               6,264     54%        1.62
 
 On another day such cores did bf16 matmuls at 524 GFLOP/s, and read 30,109 tokens a second for base in bf16. Of base's
-step in bf16 36 % are matmuls, 21 % the softmax over the vocabulary, 9 % filling its gradient with zeros; of nano's in
+step in bf16 36 % are matmuls, 21 % the softmax over the vocabulary, 9 % filling with zeros; of nano's in
 fp32 31, 29 and 8. A loss that computes that gradient at once, or in chunks, made nano 11 to 21 % faster and the rungs
 in bf16 hardly (4 % slower to 5 % faster), so there is none.
 Where a CPU has to emulate bf16 (ONEDNN_MAX_CPU_ISA=AVX2), it is eleven times slower than fp32, so it is not used there.
