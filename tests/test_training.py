@@ -324,7 +324,7 @@ def test_pretraining_lowers_the_heldout_loss(shelf: Store):
 def test_mixed_precision_pretrains_in_bf16_where_that_is_fast_and_measures_in_fp32(
     shelf: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, native: bool
 ):
-    monkeypatch.setattr(learner, "cpu_has_bf16", lambda: native)
+    monkeypatch.setattr(learner, "cpu_gains_from_bf16", lambda: native)
     pretrain = setting().init(replace(rung(8, tokens=2_000), precision="bf16-mixed"))
     assert pretrain is not None
     seen: dict[bool, set[torch.dtype]] = {True: set(), False: set()}

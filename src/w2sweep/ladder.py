@@ -107,7 +107,7 @@ class Homegrown(Backbone):
     pretrain_batch: Count = 16
     """Sequences a pretraining step."""
     precision: Literal["32-true", "bf16-mixed"] = "32-true"
-    """Of pretraining. bf16 pays from a width of 64 on, and is left alone by CPUs that would have to emulate it."""
+    """Of pretraining. bf16 pays from a width of 48 on, and is left alone by CPUs that are not faster with it."""
 
     def __post_init__(self) -> None:
         if self.width % (2 * self.heads):
