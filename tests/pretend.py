@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import ClassVar
@@ -40,6 +41,8 @@ class Pretend(Task):
     """The role of the stages that raise an error."""
     deadly: str = ""
     """The role of the stages that kill their process, once."""
+    lasting: str = ""
+    """The role of the stages that take minutes."""
 
     def examples(self) -> Iterator[Example]:
         for i in range(400):
@@ -84,6 +87,8 @@ def finetune(stage: Finetune, out: Path, store: Store) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
     with (store.root / "executed").open("a") as log:
         log.write(f"{stage.key}\n")
+    if task.lasting == stage.role:
+        time.sleep(300)
     splits, rng = store.get(stage.splits), np.random.default_rng(int(stage.key, 16))
     answers = {name: pretended(examples, accuracy(stage), rng) for name, examples in splits.items()}
     Predictions(answers).save(out)

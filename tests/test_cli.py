@@ -8,7 +8,8 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +21,7 @@ from w2sweep import cli
 from w2sweep.sweep import by_new_work, folder_name
 
 PRETEND = """# @package _global_
-task: {_target_: pretend.%s, failing: "", deadly: ""}
+task: {_target_: pretend.%s, failing: "", deadly: "", lasting: ""}
 sizes: {supervisor: 100, student: 100, validation: 20, test: 100}
 """
 
@@ -294,6 +295,40 @@ def test_a_reader_who_has_seen_enough_is_no_error(folder):
         said.stdout.close()  # as `| head` does
         assert said.stderr.read() == b""
     assert said.returncode == 128 + signal.SIGPIPE
+
+
+def test_a_sweep_that_is_told_to_end_takes_its_workers_along(folder):
+    path = os.pathsep.join([str(REPOSITORY / "src"), str(REPOSITORY / "tests")])
+    grid = ["task=pretend", "task.lasting=ceiling", "seed=0,1", "hydra/launcher=joblib", "tracking=none", "sweep=told"]
+    with subprocess.Popen(
+        [sys.executable, "-m", "w2sweep", *grid], cwd=folder, env={**os.environ, "PYTHONPATH": path},
+        stderr=subprocess.PIPE, text=True, start_new_session=True,
+    ) as sweep:  # fmt: skip
+        try:
+            assert eventually(lambda: (folder / "outputs/store/executed").exists())
+            sweep.terminate()
+            said = sweep.communicate(timeout=30)[1]
+            assert sweep.returncode == 130
+            assert "interrupted: run the same command again" in said
+            assert eventually(lambda: not alive(sweep.pid))
+        finally:
+            if alive(sweep.pid):
+                os.killpg(sweep.pid, signal.SIGKILL)
+
+
+def alive(group: int) -> bool:
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def eventually(holds: Callable[[], bool], seconds: float = 60) -> bool:
+    end = time.monotonic() + seconds
+    while not holds() and time.monotonic() < end:
+        time.sleep(0.1)
+    return holds()
 
 
 def test_a_cells_folder_is_named_by_what_changes_its_result():

@@ -39,6 +39,7 @@ ROOT = HERE if (HERE / "conf").is_dir() else HERE.parents[1]
 def main() -> None:
     """The console script. Exit codes: 1 where a cell has no result, 2 where the configuration is wrong."""
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")  # errors come here whole, and are told here in one line
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: the workers of a launcher end too
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # idle threads of one worker must not take the others' cores
     Plugins.instance().register(Folders)
     try:
