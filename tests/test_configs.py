@@ -131,10 +131,10 @@ def test_methods_that_differ_in_their_loss_alone_stand_beside_each_other_in_one_
         (m, "") for m in ("naive", "naive_hard", "confidence", "confidence_75")
     ]
     losses = [p.request.method.loss for p in cells]
-    assert losses == [CrossEntropy(), CrossEntropy(hard=True), ConfidenceLoss(0.5), ConfidenceLoss(0.75)]
+    assert losses == [CrossEntropy(), CrossEntropy(hard=True), ConfidenceLoss(0.5, 1.0), ConfidenceLoss(0.75, 1.0)]
     assert losses == [p.request.loss for p in cells]
     (stronger,) = planned(loader, ["method=confidence_75", "loss.alpha_max=0.9"])
-    assert stronger.request.method.loss == ConfidenceLoss(0.9)
+    assert stronger.request.method.loss == ConfidenceLoss(0.9, 1.0)
 
 
 def test_rungs_can_be_changed_and_added_from_the_command_line(loader):
@@ -144,6 +144,14 @@ def test_rungs_can_be_changed_and_added_from_the_command_line(loader):
     ladder = cell.request.ladder
     assert list(ladder.rungs) == ["gpt2", "gpt2-medium", "gpt2-large", "gpt2-xl", "mine"]
     assert (ladder.rungs["gpt2"].lr, ladder.rungs["mine"].compute) == (3e-5, 6 * 9 * 7)
+
+
+def test_a_recipe_says_how_slowly_confidence_grows(loader):
+    overrides = ["method=confidence", "loss.alpha_max=0.5"]
+    paper = ["task=sst2", "ladder=gpt2", "recipe=paper_nlp", "weak=gpt2", "strong=gpt2-xl"]
+    for more, warmup in ([], 1.0), (paper, 0.2), (["recipe.alpha_warmup=0.4"], 0.4), (["loss.warmup=0.1"], 0.1):
+        (cell,) = planned(loader, [*overrides, *more])
+        assert cell.request.method.loss == ConfidenceLoss(0.5, warmup=warmup)
 
 
 def test_a_ladder_climbs(loader):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
@@ -15,6 +15,8 @@ Momentum = Annotated[float, Field(ge=0, lt=1)]
 class Recipe:
     """Finetuning. The paper (appendix A) states epochs, batch size and early stopping; the rest is ours."""
 
+    added: ClassVar[frozenset[str]] = frozenset({"alpha_warmup"})
+
     epochs: Count
     batch_size: Count
     """Examples an optimizer step."""
@@ -25,6 +27,8 @@ class Recipe:
     schedule: Literal["linear", "cosine", "constant"] = "linear"
     warmup: Fraction = 0.1
     """Fraction of the steps over which the learning rate grows from 0."""
+    alpha_warmup: Fraction = 0.2
+    """Fraction of training over which a confidence loss lets its alpha grow, unless the loss says otherwise."""
     weight_decay: Annotated[float, Field(ge=0)] = 0.0
     betas: tuple[Momentum, Momentum] = (0.9, 0.98)
     clip: Rate = 1.0
