@@ -42,6 +42,28 @@ def test_class_indices_are_labels_too():
     assert_close(loss.item(), -(math.log(0.7) + math.log(0.6)) / 2)
 
 
+def test_class_indices_have_the_gradient_of_torchs_own_cross_entropy():
+    rng = torch.Generator().manual_seed(0)
+    ours = torch.randn(5, 7, generator=rng, dtype=torch.float64).requires_grad_()
+    theirs = ours.detach().clone().requires_grad_()
+    classes = torch.tensor([6, 0, 3, 3, 1])
+    for logits, loss in ((ours, CrossEntropy()), (theirs, lambda x, y, _: torch.nn.functional.cross_entropy(x, y))):
+        (3 * loss(logits, classes, 1.0)).backward()
+    assert_close(ours.grad, theirs.grad)
+
+
+def test_a_class_that_is_ruled_out_has_a_finite_loss_and_a_gradient_that_mends_it():
+    logits = torch.tensor([[0.0, -1e4]], requires_grad=True)
+    loss = CrossEntropy()(logits, torch.tensor([1]))
+    loss.backward()
+    assert 80 < loss.item() < math.inf
+    assert_close(logits.grad, torch.tensor([[1.0, -1.0]]))
+
+
+def test_no_loss_is_told_where_a_model_has_diverged():
+    assert math.isnan(CrossEntropy()(torch.tensor([[0.0, math.nan]]), torch.tensor([0])).item())
+
+
 def test_confidence_loss_mixes_weak_and_hardened_targets():
     logits = log_odds([0.9, 0.6, 0.4, 0.1])  # median between .4 and .6: the first two harden to 1, the others to 0
     weak = probabilities([0.2, 0.8, 0.8, 0.2])

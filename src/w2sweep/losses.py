@@ -39,7 +39,11 @@ class CrossEntropy(Loss):
     def __call__(self, logits: Tensor, targets: Tensor, progress: float = 1.0) -> Tensor:
         from torch.nn.functional import cross_entropy
 
-        return cross_entropy(logits, targets.argmax(-1) if self.hard and targets.ndim == 2 else targets)
+        from w2sweep import softmax
+
+        if self.hard and targets.ndim == 2:
+            targets = targets.argmax(-1)
+        return softmax.cross_entropy(logits, targets) if targets.ndim == 1 else cross_entropy(logits, targets)
 
 
 @value
