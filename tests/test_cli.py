@@ -89,7 +89,7 @@ WRONG = {
     "unknown launcher": (["hydra/launcher=jobli"], "Did you mean hydra/launcher=joblib?"),
     "unknown rung": (
         ["strong=smal"],
-        "strong: no rung 'smal' on ladder 'lab'; it has nano, micro, tiny, mini, small, base. "
+        "strong: no rung 'smal' on ladder 'lab'; it has nano, micro, tiny, mini, small, medium, base. "
         "Did you mean strong=small?",
     ),
     "rungs of another ladder": (["ladder=gpt2"], "weak: no rung 'nano' on ladder 'gpt2'; it has gpt2, gpt2-medium"),
@@ -153,7 +153,7 @@ def test_a_cell_says_how_its_three_models_compare(folder):
         "task": "pretend", "family": "nlp", "ladder": "lab", "weak": "nano", "strong": "small", "method": "confidence",
         "seed": 0, "variant": "loss.alpha_max=0.75",
     }  # fmt: skip
-    assert list(cell["rungs"]) == ["nano", "micro", "tiny", "mini", "small", "base"]
+    assert list(cell["rungs"]) == ["nano", "micro", "tiny", "mini", "small", "medium", "base"]
     assert cell["rungs"]["nano"] == {"size": cell["weak_size"], "compute": cell["weak_compute"]}
     assert (folder / "outputs/store" / cell["stages"]["student"]).is_dir()
     assert "pretend, small <- nano, confidence: weak 0." in said
