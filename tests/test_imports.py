@@ -15,7 +15,7 @@ from conftest import REPOSITORY
 SOURCE = REPOSITORY / "src" / "w2sweep"
 
 KNOWN_TO = {
-    "torch": {"model", "learner", "losses", "training", "batches", "checkpoint", "inference"},
+    "torch": {"model", "learner", "losses", "softmax", "training", "batches", "checkpoint", "inference"},
     "transformers": {"model"},
     "tokenizers": {"model"},
     "peft": {"model"},
