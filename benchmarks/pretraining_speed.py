@@ -2,19 +2,21 @@
 
     python benchmarks/pretraining_speed.py
 
-On one of two cores of an AMD EPYC (AVX-512 with bf16 instructions), nothing else running, torch 2.13.0, --rounds 3:
+On one of two cores of an Intel Xeon with bf16 instructions but no AMX, nothing else running, torch 2.13.0, --rounds 2:
 
-    matmul: 32-true 101 GFLOP/s, bf16-mixed 218 GFLOP/s
+    matmul: 32-true 162 GFLOP/s, bf16-mixed 84 GFLOP/s
                 32-true tokens/s   share bf16-mixed tokens/s   share   bf16/fp32
-    nano                  46,150      9%              49,128      5%        1.08
-    micro                 45,474     16%              46,069      7%        1.01
-    tiny                  33,160     23%              32,700     10%        0.99
-    mini                  25,842     29%              27,856     15%        1.09
-    small                 22,306     37%              25,679     20%        1.13
-    base                  12,318     55%              16,997     35%        1.42
-    256x3                  3,835     71%               6,264     54%        1.62
+    nano                  65,401      8%              47,398     12%        0.72
+    micro                 59,640     13%              40,696     17%        0.68
+    tiny                  45,903     14%              30,905     18%        0.67
+    mini                  43,836     19%              28,168     23%        0.64
+    small                 34,892     25%              22,021     30%        0.63
+    medium                28,808     30%              18,733     37%        0.65
+    base                  16,353     46%               9,867     53%        0.60
+    256x3                  4,877     56%               3,017     67%        0.62
 
-On another day such cores did bf16 matmuls at 524 GFLOP/s, and read 30,109 tokens a second for base in bf16.
+On an AMD EPYC (matmuls at 101 and 218 GFLOP/s) the widest, 128x2 and 256x3, were 1.42 and 1.62 times as fast in bf16. On
+another day such cores did bf16 matmuls at 524 GFLOP/s, and read 30,109 tokens a second for base in bf16.
 Where a CPU has to emulate bf16 (ONEDNN_MAX_CPU_ISA=AVX2), it is eleven times slower than fp32, so it is not used there.
 
 Each rung trains on made-up text of the lab's vocabulary and context, one thread, as `Pretrain` does; rounds go through
