@@ -341,6 +341,14 @@ def test_mixed_precision_pretrains_in_bf16_where_that_is_fast_and_measures_in_fp
     assert {p.dtype for p in load(pretrain.backbone, tmp_path, None, 0).parameters()} == {torch.float32}
 
 
+@pytest.mark.parametrize(("seconds", "gains"), [(0.4, True), (0.9, False), (2.0, False)])
+def test_bf16_is_for_cpus_whose_matmuls_are_clearly_faster_with_it(
+    monkeypatch: pytest.MonkeyPatch, seconds: float, gains: bool
+):
+    monkeypatch.setattr(learner, "_matmul_seconds", lambda dtype: seconds if dtype == torch.bfloat16 else 1.0)
+    assert learner.cpu_gains_from_bf16.__wrapped__() is gains
+
+
 def test_early_stopping_keeps_the_best_evaluation(tmp_path: Path):
     """The scores are scripted, the parameter is a counter: after step 2 it was best, so that is what is kept."""
     net = nn.Linear(1, 1, bias=False)
