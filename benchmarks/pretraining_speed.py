@@ -44,7 +44,7 @@ from w2sweep.losses import CrossEntropy
 
 VOCABULARY, CONTEXT = 2600, 48
 RUNGS = {"nano": (12, 1, 2, 8), "micro": (20, 1, 2, 8), "tiny": (24, 2, 2, 8), "mini": (32, 2, 2, 8),
-         "small": (48, 2, 4, 8), "medium": (64, 2, 4, 8), "base": (128, 2, 4, 8), "256x3": (256, 3, 4, 8)}  # fmt: skip
+         "small": (48, 2, 4, 8), "medium": (64, 2, 4, 8), "base": (128, 2, 8, 8), "256x3": (256, 3, 8, 8)}  # fmt: skip
 """Width, depth, heads, and sequences a step."""
 PRECISIONS = {"32-true": torch.float32, "bf16-mixed": torch.bfloat16}
 MATMUL_SIZES = (128, 256, 512, 1024)

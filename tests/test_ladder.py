@@ -40,9 +40,10 @@ def test_a_rung_of_the_hub_is_its_name_and_revision():
     assert identity(hub("gpt2")) != identity(replace(hub("gpt2"), revision="main"))
 
 
-def test_the_precision_of_pretraining_counts_but_what_was_trained_before_there_was_a_choice_keeps_its_key():
-    assert "precision" not in identity(rung(8))
-    assert identity(replace(rung(8), precision="bf16-mixed"))["precision"] == "bf16-mixed"
+@pytest.mark.parametrize(("field", "other"), [("precision", "bf16-mixed"), ("pretrain_warmup", 100)])
+def test_how_to_pretrain_counts_but_what_was_trained_before_there_was_a_choice_keeps_its_key(field: str, other: object):
+    assert field not in identity(rung(8))
+    assert identity(replace(rung(8), **{field: other}))[field] == other
 
 
 def test_a_homegrown_ladder_may_read_a_file(tmp_path: Path):

@@ -320,6 +320,19 @@ def test_pretraining_lowers_the_heldout_loss(shelf: Store):
     assert losses[1] < losses[0] - 1
 
 
+@pytest.mark.parametrize(("asked", "steps"), [(10, 10), (100, 20)])
+def test_pretraining_warms_up_for_so_many_steps_but_for_a_tenth_of_them_at_most(
+    shelf: Store, tmp_path: Path, asked: int, steps: int
+):
+    pretrain = setting().init(replace(rung(8), pretrain_warmup=asked))  # 208 steps
+    assert pretrain is not None
+    training.pretrain(pretrain, tmp_path, shelf)
+    rows = [json.loads(line) for line in (tmp_path / "curves.jsonl").read_text().splitlines()]
+    fastest = max(rows, key=lambda row: row["lr"])
+    assert fastest["step"] == pytest.approx(steps, abs=4)  # a row is written every fourth step or so
+    assert fastest["lr"] > 0.9 * rung(8).pretrain_lr
+
+
 @pytest.mark.parametrize("native", [True, False])
 def test_mixed_precision_pretrains_in_bf16_where_that_is_fast_and_measures_in_fp32(
     shelf: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, native: bool

@@ -96,7 +96,7 @@ class Hub(Backbone):
 class Homegrown(Backbone):
     """A small Llama-shaped model, pretrained by w2sweep itself on the task's corpus."""
 
-    added: ClassVar[frozenset[str]] = frozenset({"precision"})
+    added: ClassVar[frozenset[str]] = frozenset({"precision", "pretrain_warmup"})
 
     width: Count
     depth: Count
@@ -106,6 +106,8 @@ class Homegrown(Backbone):
     pretrain_lr: Rate
     pretrain_batch: Count = 16
     """Sequences a pretraining step."""
+    pretrain_warmup: Count = 50
+    """Steps over which the learning rate grows, or a tenth of all steps where those are fewer."""
     precision: Literal["32-true", "bf16-mixed"] = "32-true"
     """Of pretraining. bf16 pays from a width of 48 on, and is left alone by CPUs that are not faster with it."""
 

@@ -68,7 +68,7 @@ def pretrain(stage: Pretrain, out: Path, store: Store) -> None:
             batches=partial(pretraining_batches, tokens, context, rung.pretrain_batch, stage.seed, steps),
             loss=CrossEntropy(),
             groups=parameter_groups(net, rung.pretrain_lr, embedding_lr=EMBEDDING_LR),
-            lr_factor=learner.cosine_schedule(warmup=min(0.1, 50 / steps), floor=0.05),
+            lr_factor=learner.cosine_schedule(warmup=min(0.1, rung.pretrain_warmup / steps), floor=0.05),
             evaluate=lambda net, device: {"heldout/loss": heldout_loss(net, heldout, context, device)},
             evaluations=5,
             precision=learner.native(rung.precision, device),
