@@ -182,3 +182,20 @@ def test_a_difference_needs_the_same_seeds_and_examples():
         metrics.difference([answers(1, 1)], [answers(1, 2)])
     with pytest.raises(ValueError, match=r"shape \[2, 4\], expected \[3, N\]"):
         metrics.resampled_means([np.ones((3, 4)), np.ones((2, 4))], 10, seed=0)
+
+
+def test_the_largest_step_is_a_share_of_the_whole_climb():
+    assert metrics.largest_step([[0.5, 0.6, 0.9]]) == metrics.Estimate(pytest.approx(0.75))
+    assert metrics.largest_step([[0.5, 0.7, 0.6]]).value == pytest.approx(2.0)  # the last falls back
+    assert metrics.largest_step([[0.5, 0.6, 0.9], [0.7, 0.8, 0.7]]).value == pytest.approx(0.5)  # of .6, .7, .8
+    assert metrics.largest_step([[0.5, 0.9, 0.5]]).undefined == "the last rung is not above the first"
+
+
+def test_the_interval_of_the_largest_step_is_over_seeds():
+    steady = metrics.largest_step([[0.5, 0.6, 0.9]] * 5)
+    assert (steady.low, steady.value, steady.high) == pytest.approx((0.75, 0.75, 0.75))
+    wavering = metrics.largest_step([[0.5, 0.5 + x, 0.9] for x in (0.0, 0.1, 0.2, 0.3, 0.4)])
+    assert wavering.value == pytest.approx(0.5)
+    assert wavering.low is not None
+    assert wavering.high is not None
+    assert 0.5 <= wavering.low < 0.55 < wavering.high < 1.0  # the larger of two steps is never under a half

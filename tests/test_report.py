@@ -10,7 +10,7 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from html.parser import HTMLParser
-from itertools import combinations, product
+from itertools import combinations, pairwise, product
 from pathlib import Path
 from typing import Any
 
@@ -185,6 +185,37 @@ def test_summary_csv_is_over_seeds_and_agrees_with_the_cells(made: Report):
     assert float(row["student_accuracy"]) == pytest.approx(sum(students) / 2)
     assert float(row["student_accuracy_se"]) == pytest.approx(abs(students[0] - students[1]) / 2)
     assert float(row["pgr_low"]) < float(row["pgr"]) < float(row["pgr_high"])
+
+
+def test_climb_csv_says_what_each_rung_reaches_with_the_ground_truth(made: Report):
+    climb = [r for r in read_csv(made.page.parent / "climb.csv") if r["task"] == "mate"]
+    assert [r["rung"] for r in climb] == list(LADDER)
+    cells = [c for c in read_csv(made.page.parent / "cells.csv") if c["task"] == "mate" and c["status"] == "finished"]
+    micro = {float(c["weak_accuracy"]) for c in cells if (c["weak"], c["strong"]) == ("micro", "small")}
+    strongest = {float(c["ceiling_accuracy"]) for c in cells if (c["weak"], c["strong"]) == ("mini", "small")}
+    for rung, of in ((climb[1], micro), (climb[3], strongest)):  # micro supervises, small has nobody to
+        assert float(rung["accuracy"]) == pytest.approx(sum(of) / 2)
+        assert float(rung["accuracy_lowest"]) == min(of)
+        assert float(rung["accuracy_sd"]) == pytest.approx(np.std(list(of), ddof=1))
+    means = [float(r["accuracy"]) for r in climb]
+    share = max(b - a for a, b in pairwise(means)) / (means[-1] - means[0])
+    assert float(climb[0]["largest_step"]) == pytest.approx(share)
+    assert f"{share:.2f} [" in made.page.read_text(encoding="utf-8")
+
+
+def test_supervisors_with_simulated_errors_and_two_rungs_are_no_climb(tmp_path: Path):
+    sweep = fake_sweep(tmp_path / "s", tasks={"sentiment": "nlp"}, methods=["naive"])
+    for file in sweep.glob("*/cell.json"):
+        cell = json.loads(file.read_text())
+        if "skipped" not in cell:
+            cell["stages"]["supervisor"] = "Erring/a"
+            write(file, cell)
+    folder = report(sweep).page.parent
+    assert [r["rung"] for r in read_csv(folder / "climb.csv")] == ["micro", "mini", "small"]
+    for file in sweep.glob("*strong=micro*/cell.json"):
+        file.unlink()
+    report(sweep)
+    assert not (folder / "climb.csv").exists()
 
 
 def test_rows_are_in_the_order_of_the_sweep_and_of_the_ladder(made: Report):

@@ -94,6 +94,20 @@ def difference(
     return _estimate(mean_a - mean_b, None, means[:, 0] - means[:, 1], level)
 
 
+def largest_step(accuracies: ArrayLike, *, resamples: int = 2000, level: float = 0.95, seed: int = 0) -> Estimate:
+    """The share of the climb from the first rung to the last that its largest step takes, of accuracies [S, R], a line
+    a seed, averaged over seeds; with an interval over resampled seeds. Over 1 where a later rung falls back.
+    """
+    accuracies = np.asarray(accuracies, float)
+    share = float(_largest_steps(accuracies.mean(0, keepdims=True))[0])
+    if np.isnan(share):
+        return Estimate(None, undefined="the last rung is not above the first")
+    if len(accuracies) == 1:
+        return Estimate(share)
+    drawn = np.random.default_rng(seed).integers(len(accuracies), size=(resamples, len(accuracies)))
+    return _estimate(share, None, _largest_steps(accuracies[drawn].mean(1)), level)
+
+
 def resampled_means(correct: Sequence[ArrayLike], resamples: int, seed: int) -> NDArray[np.float64]:
     """Accuracies [resamples, K], averaged over resampled seeds, from an array [K, N] a seed.
 
@@ -127,6 +141,11 @@ def _above(ceiling: ArrayLike, weak: ArrayLike) -> NDArray[np.bool_]:
 def _pgrs(means: NDArray[np.float64]) -> NDArray[np.float64]:  # [R, 3] -> [R], nan where undefined
     weak, student, ceiling = means.T
     return np.divide(student - weak, ceiling - weak, out=np.full(len(means), np.nan), where=_above(ceiling, weak))
+
+
+def _largest_steps(means: NDArray[np.float64]) -> NDArray[np.float64]:  # [N, R] -> [N], nan where there is no climb
+    first, last, steps = means[:, 0], means[:, -1], np.diff(means).max(1)
+    return np.divide(steps, last - first, out=np.full(len(means), np.nan), where=_above(last, first))
 
 
 def _outcomes(correct: NDArray, k: int) -> NDArray[np.int64]:  # [K, N] -> [2^K], how often each joint outcome occurs

@@ -10,12 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from w2sweep.report import climb
 from w2sweep.report.cells import Failed, Skipped, Sweep, Unreadable, read_sweep
 from w2sweep.report.summary import Row, cell_records, medians, records, summarize, write_csv
 from w2sweep.values import ConfigError
 
 DESCRIPTION = """Writes a sweep's report: DIR/report/index.html (one page, readable offline), figures as PNG and SVG,
-summary.csv (over seeds) and cells.csv (cell by cell)."""
+summary.csv (over seeds), cells.csv (cell by cell) and, of three rungs or more, climb.csv (rung by rung)."""
 EXIT_CODES = "Exit code: 0; 1 if cells have failed; 2 if DIR is no sweep or no cell of it has finished."
 
 
@@ -44,7 +45,8 @@ class Report:
 
 
 def report(sweep: Path) -> Report:
-    """Writes `report/` into a sweep's folder: cells.csv, summary.csv, figures (PNG, SVG) and index.html.
+    """Writes `report/` into a sweep's folder: cells.csv, summary.csv, figures (PNG, SVG) and index.html; climb.csv too
+    where there are three rungs to climb.
 
     Raises ConfigError where the folder is no sweep, or no cell of it has finished.
     """
@@ -56,13 +58,16 @@ def report(sweep: Path) -> Report:
     rows = [*medians(rows), *rows]
     folder = sweep / "report"
     folder.mkdir(exist_ok=True)
-    for stale in (*folder.glob("*.png"), *folder.glob("*.svg")):
+    for stale in (*folder.glob("*.png"), *folder.glob("*.svg"), *folder.glob("climb.csv")):
         stale.unlink()
     write_csv(folder / "cells.csv", cell_records(cells))
     write_csv(folder / "summary.csv", records(rows))
+    climbed = climb.climbs(cells)
+    if climbed:
+        write_csv(folder / "climb.csv", climb.records(climbed))
     drawings = draw(rows, cells.ladders, folder)
     page = folder / "index.html"
-    page.write_text(render(cells, rows, drawings), encoding="utf-8")
+    page.write_text(render(cells, rows, climbed, drawings), encoding="utf-8")
     return Report(cells, rows, [d.png for d in drawings], page)
 
 

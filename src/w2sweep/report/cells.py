@@ -86,6 +86,8 @@ class Result(Place):
     n_test: int
     marks: dict[str, float] = pydantic.Field(default_factory=dict)
     """Further marks of the student."""
+    stages: dict[str, str] = pydantic.Field(default_factory=dict)
+    """Role -> the stage that made its answers."""
     correct: np.ndarray
     """[3, n_test]: whether weak, student and ceiling answer each test example rightly."""
 

@@ -10,21 +10,27 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from w2sweep.report.cells import Sweep
+from w2sweep.report.climb import Climb
 from w2sweep.report.summary import Row
-from w2sweep.report.table import LEGEND, columns
+from w2sweep.report.table import LEGEND, climb_tables, columns
 
 if TYPE_CHECKING:
     from w2sweep.report.figures import Drawing
 
 
-def render(sweep: Sweep, rows: Sequence[Row], drawings: Sequence[Drawing]) -> str:
+def render(sweep: Sweep, rows: Sequence[Row], climbs: Sequence[Climb], drawings: Sequence[Drawing]) -> str:
     """The page's HTML."""
     pages = Environment(
         loader=PackageLoader("w2sweep.report", "."), autoescape=True, undefined=StrictUndefined,
         trim_blocks=True, lstrip_blocks=True,
     )  # fmt: skip
     return pages.get_template("page.html").render(
-        sweep=sweep, rows=rows, columns=columns(rows), legend=LEGEND, figures=[(d, inline(d)) for d in drawings]
+        sweep=sweep,
+        rows=rows,
+        columns=columns(rows),
+        legend=LEGEND,
+        climbs=climb_tables(climbs, rows),
+        figures=[(d, inline(d)) for d in drawings],
     )
 
 

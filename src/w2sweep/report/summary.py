@@ -121,7 +121,8 @@ def variants_by_task(rows: Iterable[Row]) -> dict[str, set[str]]:
 
 def cell_records(sweep: Sweep) -> list[dict[str, Any]]:
     """A record a cell, skipped and failed ones included, for `cells.csv`."""
-    finished = [_flat(r, without=("rungs", "correct")) | _sizes(r) | {"status": "finished"} for r in sweep.results]
+    facts = ("rungs", "correct", "stages")  # which are no numbers
+    finished = [_flat(r, without=facts) | _sizes(r) | {"status": "finished"} for r in sweep.results]
     skipped = [_flat(s, without=("skipped",)) | {"status": "skipped", "reason": s.skipped} for s in sweep.skipped]
     failed = [_flat(f, without=("traceback",)) | {"status": "failed"} for f in sweep.failures]
     return finished + skipped + failed

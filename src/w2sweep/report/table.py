@@ -6,6 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from w2sweep.metrics import Estimate
+from w2sweep.report.climb import Climb
 from w2sweep.report.summary import Row, short_variants
 
 if TYPE_CHECKING:
@@ -103,6 +105,18 @@ def columns(rows: Sequence[Row]) -> list[Column]:
     return chosen
 
 
+def climb_tables(climbs: Sequence[Climb], rows: Sequence[Row]) -> list[tuple[list[str], list[list[str]]]]:
+    """Headings and lines: a table for the climbs over the same rungs."""
+    short = short_variants(rows)
+    tables: dict[tuple[str, ...], list[list[str]]] = {}
+    for climb in climbs:
+        names = tuple(rung.rung for rung in climb.rungs)
+        title = ", ".join(filter(None, (climb.task, short[climb.task, climb.variant])))
+        reached = [_percent(rung.accuracy, rung.accuracy_se) for rung in climb.rungs]
+        tables.setdefault(names, []).append([title, *reached, _largest_step(climb.largest_step)])
+    return [(["task", *names, "largest step"], lines) for names, lines in tables.items()]
+
+
 def terminal_table(rows: Sequence[Row], console: Console) -> Table:
     """For `rich` to print, in as many columns as the console has room for; if need be, with numbers on two lines."""
     shown = [c for c in columns(rows) if c is not RIGHT_WRONG]
@@ -136,6 +150,12 @@ def _pgr(row: Row) -> str:
     if row.pgr_low is None and row.pgr_undefined_resamples:
         return f"{row.pgr:z.2f} [{row.pgr_undefined_resamples:.0%} no gap]"
     return f"{row.pgr:z.2f}{_interval(row, 'pgr', '{:z.2f}'.format)}"
+
+
+def _largest_step(share: Estimate) -> str:
+    if share.value is None:
+        return "–"
+    return f"{share.value:.2f}" + ("" if share.low is None else f" [{share.low:.2f}, {share.high:.2f}]")
 
 
 def _interval(row: Row, name: str, form: Callable[[float], str]) -> str:

@@ -1,0 +1,90 @@
+"""What each rung reaches with the ground truth, and how the climb from the weakest to the strongest is spread."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from w2sweep.metrics import Estimate, largest_step, standard_error
+from w2sweep.report.cells import Result, Sweep
+
+
+@dataclass(frozen=True)
+class Reached:
+    """A rung's accuracy over seeds."""
+
+    rung: str
+    accuracy: float
+    accuracy_se: float | None
+    accuracy_sd: float | None
+    accuracy_lowest: float
+
+
+@dataclass(frozen=True)
+class Climb:
+    """Of one task, on the seeds that all of its rungs have."""
+
+    task: str
+    ladder: str
+    variant: str
+    seeds: int
+    rungs: Sequence[Reached]
+    """Weakest first."""
+    largest_step: Estimate
+    """Its share of the way from the first rung to the last."""
+
+
+def climbs(sweep: Sweep) -> list[Climb]:
+    """One for each task, ladder and variant with three rungs or more, in the sweep's order.
+
+    A rung is what it reaches as a supervisor, finetuned on the ground truth of the supervisor's half; where it is none,
+    what it reaches as a ceiling, on the student's half.
+    """
+    groups: dict[tuple[str, str, str], list[Result]] = defaultdict(list)
+    for result in sweep.results:
+        groups[result.task, result.ladder, result.variant].append(result)
+    found = (_climb(*of, results, list(sweep.ladders[of[1]])) for of, results in groups.items())
+    return [climb for climb in found if climb]
+
+
+def records(climbs: Sequence[Climb]) -> list[dict[str, Any]]:
+    """A record a rung, for `climb.csv`; the largest step is that of the whole climb."""
+    return [record for climb in climbs for record in _records(climb)]
+
+
+def _climb(task: str, ladder: str, variant: str, results: Sequence[Result], order: Sequence[str]) -> Climb | None:
+    reached = _reached(results)
+    rungs = [rung for rung in order if rung in reached]
+    seeds = sorted(set.intersection(*(set(reached[rung]) for rung in rungs))) if rungs else []
+    if len(rungs) < 3 or not seeds:
+        return None
+    accuracies = np.array([[reached[rung][seed] for rung in rungs] for seed in seeds])  # [S, R]
+    over_seeds = [_over_seeds(rung, of) for rung, of in zip(rungs, accuracies.T.tolist(), strict=True)]
+    return Climb(task, ladder, variant, len(seeds), over_seeds, largest_step(accuracies))
+
+
+def _reached(results: Sequence[Result]) -> Mapping[str, dict[int, float]]:
+    """Rung -> seed -> accuracy."""
+    reached: dict[str, dict[int, float]] = defaultdict(dict)
+    for r in results:
+        reached[r.strong].setdefault(r.seed, r.ceiling_accuracy)
+    for r in results:
+        if r.stages.get("supervisor", "").startswith("Finetune/"):  # and its labels are not simulated
+            reached[r.weak][r.seed] = r.weak_accuracy
+    return reached
+
+
+def _over_seeds(rung: str, accuracies: Sequence[float]) -> Reached:
+    sd = float(np.std(accuracies, ddof=1)) if len(accuracies) > 1 else None
+    return Reached(rung, float(np.mean(accuracies)), standard_error(accuracies), sd, min(accuracies))
+
+
+def _records(climb: Climb) -> Iterator[dict[str, Any]]:
+    place = {"task": climb.task, "ladder": climb.ladder, "variant": climb.variant, "seeds": climb.seeds}
+    largest = climb.largest_step
+    step = {"largest_step": largest.value, "largest_step_low": largest.low, "largest_step_high": largest.high}
+    yield from (place | asdict(rung) | step for rung in climb.rungs)
