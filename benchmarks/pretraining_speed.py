@@ -15,6 +15,9 @@ On one of two cores of an Intel Xeon with bf16 instructions but no AMX, nothing 
     base                  16,353     46%               9,867     53%        0.60
     256x3                  4,877     56%               3,017     67%        0.62
 
+The widest two had four heads then; with eight, base reads 5 % fewer tokens. On an AMD EPYC with AVX2 only (fp32 matmuls
+at 76 GFLOP/s) the rungs read, in thousands a second and fp32, 23, 22, 18, 16, 15, 13, 8 and 2.7.
+
 On an AMD EPYC (matmuls at 101 and 218 GFLOP/s) the widest, 128x2 and 256x3, were 1.42 and 1.62 times as fast in bf16.
 On another day such cores did bf16 matmuls at 524 GFLOP/s, and read 30,109 tokens a second for base in bf16.
 Where a CPU has to emulate bf16 (ONEDNN_MAX_CPU_ISA=AVX2), it is eleven times slower than fp32, so it is not used there.
