@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import sys
 from collections.abc import Iterator
 from typing import Annotated, ClassVar
 
@@ -91,9 +93,15 @@ class MateInOne(Task):
 
     def judge(self, example: Example, completion: str) -> dict[str, float]:
         """`legality`: whether the move can be made, whatever its mark says."""
-        turn = Turn.of(read(example.views[0]))
-        legal = (text.split(" > ")[1].split()[:2] for text in notation(turn, np.arange(len(turn.steps))))
-        return {"legality": float(completion.split()[:2] in legal)}
+        return {"legality": float(" ".join(completion.split()[:2]) in legal(example.views[0]))}
+
+
+@functools.lru_cache(maxsize=2**16)  # a sweep's cells judge moves in the same few thousand positions of each seed
+def legal(prompt: str) -> tuple[str, ...]:
+    """The moves that can be made, as "Qd5 d8"."""
+    turn = Turn.of(read(prompt))
+    moves = (text.split(" > ")[1].split()[:2] for text in notation(turn, np.arange(len(turn.steps))))
+    return tuple(sys.intern(" ".join(move)) for move in moves)  # tens of positions have each in common
 
 
 def puzzling(turn: Turn) -> Bools:  # [N]
