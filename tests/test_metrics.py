@@ -185,7 +185,7 @@ def test_a_difference_needs_the_same_seeds_and_examples():
 
 
 def test_the_largest_step_is_a_share_of_the_whole_climb():
-    assert metrics.largest_step([[0.5, 0.6, 0.9]]) == metrics.Estimate(pytest.approx(0.75))
+    assert metrics.largest_step([[0.5, 0.6, 0.9]]).value == pytest.approx(0.75)
     assert metrics.largest_step([[0.5, 0.7, 0.6]]).value == pytest.approx(2.0)  # the last falls back
     assert metrics.largest_step([[0.5, 0.6, 0.9], [0.7, 0.8, 0.7]]).value == pytest.approx(0.5)  # of .6, .7, .8
     assert metrics.largest_step([[0.5, 0.9, 0.5]]).undefined == "the last rung is not above the first"
