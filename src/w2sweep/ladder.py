@@ -107,7 +107,7 @@ class Homegrown(Backbone):
     pretrain_batch: Count = 16
     """Sequences a pretraining step."""
     pretrain_warmup: Count = 50
-    """Steps over which the learning rate grows, or a tenth of all steps where those are fewer."""
+    """Steps over which the learning rate grows, but never more than a tenth of all steps."""
     precision: Literal["32-true", "bf16-mixed"] = "32-true"
     """Of pretraining. bf16 pays from a width of 48 on, and is left alone by CPUs that are not faster with it."""
 

@@ -101,7 +101,7 @@ def legal(prompt: str) -> tuple[str, ...]:
     """The moves that can be made, as "Qd5 d8"."""
     turn = Turn.of(read(prompt))
     moves = (text.split(" > ")[1].split()[:2] for text in notation(turn, np.arange(len(turn.steps))))
-    return tuple(sys.intern(" ".join(move)) for move in moves)  # tens of positions have each in common
+    return tuple(sys.intern(" ".join(move)) for move in moves)  # the same move is possible in many positions
 
 
 def puzzling(turn: Turn) -> Bools:  # [N]
