@@ -19,7 +19,7 @@ import pytest
 from rich.console import Console
 from safetensors.numpy import save_file
 
-from w2sweep.report import Report, main, report
+from w2sweep.report import Report, figures, main, page, report
 from w2sweep.report.summary import overrides
 from w2sweep.report.table import terminal_table
 
@@ -216,6 +216,40 @@ def test_supervisors_with_simulated_errors_and_two_rungs_are_no_climb(tmp_path: 
         file.unlink()
     report(sweep)
     assert not (folder / "climb.csv").exists()
+
+
+def test_a_report_that_fails_leaves_the_last_one_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    sweep = fake_sweep(tmp_path / "s", tasks={"sentiment": "nlp"}, methods=["naive"])
+    folder = report(sweep).page.parent
+    before = {file: file.read_bytes() for file in folder.iterdir()}
+    next(sweep.glob("*strong=small*/cell.json")).unlink()  # so that the next report says something else
+    with monkeypatch.context() as m:
+        m.setattr(page, "render", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            report(sweep)
+    assert {file: file.read_bytes() for file in folder.iterdir()} == before
+    assert not list(sweep.glob(".report*"))
+    report(sweep)
+    assert (folder / "cells.csv").read_bytes() != before[folder / "cells.csv"]
+
+
+def test_two_reports_of_one_sweep_at_once_do_not_trip_over_each_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    sweep = fake_sweep(tmp_path / "s", tasks={"sentiment": "nlp"}, methods=["naive"])
+    report(sweep)
+    draw = figures.draw
+
+    def meanwhile(*given: Any) -> Any:
+        drawings = draw(*given)
+        monkeypatch.setattr(figures, "draw", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            report(sweep)  # another process is as far as here
+        return drawings
+
+    monkeypatch.setattr(figures, "draw", meanwhile)
+    made = report(sweep)
+    assert made.page.exists()
+    assert made.figures
+    assert all(file.exists() and file.with_suffix(".svg").exists() for file in made.figures)
 
 
 def test_rows_are_in_the_order_of_the_sweep_and_of_the_ladder(made: Report):

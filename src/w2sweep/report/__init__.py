@@ -8,6 +8,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from w2sweep.report import climb
@@ -46,7 +47,7 @@ class Report:
 
 def report(sweep: Path) -> Report:
     """Writes `report/` into a sweep's folder: cells.csv, summary.csv, figures (PNG, SVG) and index.html; climb.csv too
-    where there are three rungs to climb.
+    where there are three rungs to climb. Each file appears whole, and those of an earlier report go.
 
     Raises ConfigError where the folder is no sweep, or no cell of it has finished.
     """
@@ -56,19 +57,30 @@ def report(sweep: Path) -> Report:
     cells = read_sweep(sweep)
     rows = summarize(cells)
     rows = [*medians(rows), *rows]
-    folder = sweep / "report"
-    folder.mkdir(exist_ok=True)
-    for stale in (*folder.glob("*.png"), *folder.glob("*.svg"), *folder.glob("climb.csv")):
-        stale.unlink()
-    write_csv(folder / "cells.csv", cell_records(cells))
-    write_csv(folder / "summary.csv", records(rows))
     climbed = climb.climbs(cells)
-    if climbed:
-        write_csv(folder / "climb.csv", climb.records(climbed))
-    drawings = draw(rows, cells.ladders, folder)
-    page = folder / "index.html"
-    page.write_text(render(cells, rows, climbed, drawings), encoding="utf-8")
-    return Report(cells, rows, [d.png for d in drawings], page)
+    folder = sweep / "report"
+    with TemporaryDirectory(prefix=".report.", dir=sweep) as made:
+        new = Path(made)
+        write_csv(new / "cells.csv", cell_records(cells))
+        write_csv(new / "summary.csv", records(rows))
+        if climbed:
+            write_csv(new / "climb.csv", climb.records(climbed))
+        drawings = draw(rows, cells.ladders, new)
+        (new / "index.html").write_text(render(cells, rows, climbed, drawings), encoding="utf-8")
+        _replace(folder, new)
+    return Report(cells, rows, [folder / d.png.name for d in drawings], folder / "index.html")
+
+
+def _replace(folder: Path, new: Path) -> None:
+    """Puts a whole report in the place of the last one, file by file: a reader never meets half of one, and another
+    process that reports the same sweep does not meet this one."""
+    folder.mkdir(exist_ok=True)
+    files = {file.name: file for file in new.iterdir()}
+    for old in (*folder.glob("*.png"), *folder.glob("*.svg"), folder / "climb.csv"):
+        if old.name not in files:
+            old.unlink(missing_ok=True)
+    for name, file in files.items():
+        file.replace(folder / name)
 
 
 def show(made: Report) -> None:
