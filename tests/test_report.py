@@ -420,7 +420,7 @@ def test_many_tasks_are_wrapped_and_their_median_is_shown(tmp_path: Path):
     first, *others = made.rows
     assert first["task"] == "median across NLP tasks"
     assert first["student_accuracy"] == sorted(r["student_accuracy"] for r in others)[3]
-    assert [f.name for f in made.figures] == ["accuracy-naive.png", "pgr-from-nano.png"]
+    assert [f.name for f in made.figures] == ["accuracy.png", "pgr.png"]
     turned = report(fake_sweep(tmp_path / "t", tasks=tasks, variants=NOISE, ladder=TWO_RUNGS, seeds=1))
     assert [f.name for f in turned.figures] == ["knob-accuracy.png", "knob-pgr.png", "knob-agreement.png"]
 

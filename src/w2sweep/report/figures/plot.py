@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +20,7 @@ from w2sweep.report.cells import Rung
 from w2sweep.report.summary import MANY, Row, short_variants
 
 WRAP = 4
-"""Panels in a line, with many tasks."""
+"""Panels in a line at most, where tasks wrap."""
 PANEL = (3.1, 2.3)
 """Width and height in inches."""
 COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")  # Okabe and Ito: for all eyes
@@ -102,12 +103,14 @@ class Plot:
     def draw(self, folder: Path) -> Iterator[Drawing]:
         """One figure; with many tasks, where panels wrap, one a line."""
         columns, lines = distinct(map(self.column, self.rows)), self.lines
-        if len(columns) <= MANY:
+        if len(columns) <= (MANY if len(lines) > 1 else WRAP):
             yield self.figure(folder, self.name, self.title, [[(c, n) for c in columns] for n in lines])
             return
+        across = math.ceil(len(columns) / math.ceil(len(columns) / WRAP))  # five are three and two, not four and one
         for line in lines:
-            grid = [[(c, line) for c in columns[i : i + WRAP]] for i in range(0, len(columns), WRAP)]
-            yield self.figure(folder, f"{self.name}-{slug(line)}", f"{self.title}: {line}", grid)
+            grid = [[(c, line) for c in columns[i : i + across]] for i in range(0, len(columns), across)]
+            name, title = (f"{self.name}-{slug(line)}", f"{self.title}: {line}") if lines[1:] else (self.name, self.title)
+            yield self.figure(folder, name, title, grid)
 
     def figure(self, folder: Path, name: str, title: str, grid: Sequence[Sequence[tuple[str, str]]]) -> Drawing:
         """`grid`: lines of (column, line) panels."""
