@@ -101,7 +101,7 @@ class Plot:
         return to_hex(colormaps["viridis"](0.1 + 0.75 * i / max(1, n - 1)))
 
     def draw(self, folder: Path) -> Iterator[Drawing]:
-        """One figure; with many tasks, where panels wrap, one a line."""
+        """One figure; with so many tasks that panels wrap, one a line."""
         columns, lines = distinct(map(self.column, self.rows)), self.lines
         if len(columns) <= (MANY if len(lines) > 1 else WRAP):
             yield self.figure(folder, self.name, self.title, [[(c, n) for c in columns] for n in lines])
@@ -109,8 +109,10 @@ class Plot:
         across = math.ceil(len(columns) / math.ceil(len(columns) / WRAP))  # five are three and two, not four and one
         for line in lines:
             grid = [[(c, line) for c in columns[i : i + across]] for i in range(0, len(columns), across)]
-            name, title = (f"{self.name}-{slug(line)}", f"{self.title}: {line}") if lines[1:] else (self.name, self.title)
-            yield self.figure(folder, name, title, grid)
+            if len(lines) == 1:
+                yield self.figure(folder, self.name, self.title, grid)
+            else:
+                yield self.figure(folder, f"{self.name}-{slug(line)}", f"{self.title}: {line}", grid)
 
     def figure(self, folder: Path, name: str, title: str, grid: Sequence[Sequence[tuple[str, str]]]) -> Drawing:
         """`grid`: lines of (column, line) panels."""
