@@ -26,7 +26,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from w2sweep.store import Store
+from w2sweep.engine.store import Store
 
 
 @dataclass
@@ -58,7 +58,9 @@ class Storm:
                     due = time.monotonic() + chance.expovariate(1 / self.every_s)
                 for i in [i for i, worker in running.items() if worker.poll() is not None]:
                     if code := running.pop(i).returncode:
-                        raise RuntimeError(f"worker {i} failed with exit code {code}: see {self.root / f'{i}.log'}")
+                        raise RuntimeError(
+                            f"worker {i} failed with exit code {code}: see {self.root / f'{i}.log'}"
+                        )
         finally:
             for worker in running.values():
                 worker.kill()
@@ -66,7 +68,10 @@ class Storm:
 
     def start(self, i: int) -> subprocess.Popen[bytes]:
         """Worker `i`, in a process group of its own."""
-        command = [a.format(store=self.root / "store", folder=self.root / f"worker{i}") for a in self.command]
+        command = [
+            a.format(store=self.root / "store", folder=self.root / f"worker{i}")
+            for a in self.command
+        ]
         self.root.mkdir(parents=True, exist_ok=True)
         with (self.root / f"{i}.log").open("ab") as said:
             return subprocess.Popen(command, stdout=said, stderr=said, start_new_session=True)
@@ -96,7 +101,11 @@ class Account:
     def of(cls, root: Path, killed: list[int]) -> Account:
         """Of the store at `root`, where the processes `killed` were."""
         lines = Store(root, mode="read-only").journal()
-        starts = {(line["stage"], line["lease"]): line["pid"] for line in lines if line["event"] == "start"}
+        starts = {
+            (line["stage"], line["lease"]): line["pid"]
+            for line in lines
+            if line["event"] == "start"
+        }
         made = {(name, record["lease"]) for name, record in records(root).items()}
         futile = {execution: pid for execution, pid in starts.items() if execution not in made}
         unexplained = [f"{name} by {pid}" for (name, _), pid in futile.items() if pid not in killed]
@@ -132,7 +141,11 @@ def differences(expected: Path, found: Path) -> list[str]:
 def contents(result: Path) -> dict[str, bytes]:
     """The files of a result but for its record, and for a checkpoint whose owner was killed before it removed it."""
     files = {str(f.relative_to(result)): f for f in result.rglob("*") if f.is_file()}
-    return {n: f.read_bytes() for n, f in files.items() if n != "stage.json" and not n.startswith("checkpoint")}
+    return {
+        n: f.read_bytes()
+        for n, f in files.items()
+        if n != "stage.json" and not n.startswith("checkpoint")
+    }
 
 
 def leftovers(root: Path) -> list[Path]:
@@ -142,7 +155,9 @@ def leftovers(root: Path) -> list[Path]:
 
 def main() -> int:
     """The command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("root", type=Path, help="a folder for both runs; emptied first")
     parser.add_argument("--workers", type=int, default=4)
     parser.add_argument("--kills", type=int, default=20)
@@ -158,9 +173,14 @@ def main() -> int:
         started = time.monotonic()
         run.run(workers)
         account = Account.of(run.root / "store", run.killed)
-        print(f"{name}: {workers} workers, {len(run.killed)} kills, {time.monotonic() - started:.0f} s: {account}")
+        print(
+            f"{name}: {workers} workers, {len(run.killed)} kills, {time.monotonic() - started:.0f} s: {account}"
+        )
     wrong = [*account.unexplained, *differences(calm.root / "store", storm.root / "store")]
-    print("\n".join(wrong) or f"{account.distinct} results, each identical to the undisturbed run's; nothing left over")
+    print(
+        "\n".join(wrong)
+        or f"{account.distinct} results, each identical to the undisturbed run's; nothing left over"
+    )
     return 1 if wrong or len(storm.killed) < given.kills else 0
 
 

@@ -41,9 +41,9 @@ import numpy as np
 import torch
 from training_speed import network, settle, speed
 
-from w2sweep.batches import pretraining_batches
-from w2sweep.ladder import Homegrown
-from w2sweep.losses import CrossEntropy
+from w2sweep.experiment.ladder import HomegrownRung
+from w2sweep.experiment.losses import CrossEntropy
+from w2sweep.learning.batches import pretraining_batches
 
 VOCABULARY, CONTEXT = 2600, 48
 RUNGS = {"nano": (12, 1, 2, 8), "micro": (20, 1, 2, 8), "tiny": (24, 2, 2, 8), "mini": (32, 2, 2, 8),
@@ -59,13 +59,21 @@ def pretraining(rung: str, precision: str, tokens: int) -> float:
     steps = max(4, tokens // (batch * CONTEXT))
     stream = np.random.default_rng(0).integers(3, VOCABULARY, 100_000)
     net = network((shape[0], shape[1], shape[2]), None, VOCABULARY, CONTEXT)
-    return speed(net, partial(pretraining_batches, stream, CONTEXT, batch, 0, steps), steps, CrossEntropy(), precision)
+    return speed(
+        net,
+        partial(pretraining_batches, stream, CONTEXT, batch, 0, steps),
+        steps,
+        CrossEntropy(),
+        precision,
+    )
 
 
 def matmul_flops(rung: str) -> float:
     """Of training, a token: forward and backward."""
     width, depth, heads, _ = RUNGS[rung]
-    size = Homegrown(lr=1e-3, width=width, depth=depth, heads=heads, tokens=0, pretrain_lr=1e-3).size
+    size = HomegrownRung(
+        lr=1e-3, width=width, depth=depth, heads=heads, tokens=0, pretrain_lr=1e-3
+    ).size
     return 6 * (size + VOCABULARY * width) + 12 * depth * width * CONTEXT
 
 
@@ -80,7 +88,9 @@ def matmul_rate(n: int, dtype: torch.dtype, seconds: float = 0.05) -> float:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--tokens", type=int, default=12_000, help="a measurement")
     asked = parser.parse_args()
@@ -95,9 +105,16 @@ def main() -> None:
                 rates[rung, precision].append(pretraining(rung, precision, asked.tokens))
     peak = {p: max(statistics.median(matmul[p, n][1:]) for n in MATMUL_SIZES) for p in PRECISIONS}
     print(f"matmul: {', '.join(f'{p} {rate / 1e9:.0f} GFLOP/s' for p, rate in peak.items())}")
-    print(f"{'':8}" + "".join(f"{p + ' tokens/s':>20}{'share':>8}" for p in PRECISIONS) + f"{'bf16/fp32':>12}")
+    print(
+        f"{'':8}"
+        + "".join(f"{p + ' tokens/s':>20}{'share':>8}" for p in PRECISIONS)
+        + f"{'bf16/fp32':>12}"
+    )
     for rung in RUNGS:
-        line, seen = f"{rung:8}", {p: rates[rung, p][1:] for p in PRECISIONS}  # the first round warms up
+        line, seen = (
+            f"{rung:8}",
+            {p: rates[rung, p][1:] for p in PRECISIONS},
+        )  # the first round warms up
         for p in PRECISIONS:
             rate = statistics.median(seen[p])
             line += f"{rate:>20,.0f}{rate * matmul_flops(rung) / peak[p]:>8.0%}"

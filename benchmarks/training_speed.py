@@ -30,15 +30,17 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from w2sweep import learner
-from w2sweep.batches import Labelled, finetuning_batches, pretraining_batches
-from w2sweep.ladder import Homegrown, Tokenizer
-from w2sweep.learner import Course, fit
-from w2sweep.losses import ConfidenceLoss, CrossEntropy, Loss
-from w2sweep.model import Batch, Net, Ragged, homegrown, parameter_groups, train_tokenizer
-from w2sweep.recipe import Recipe
-from w2sweep.runtime import Runtime
-from w2sweep.tasks import Choice
+from w2sweep.engine.runtime import Runtime
+from w2sweep.experiment.ladder import HomegrownRung, Tokenizer
+from w2sweep.experiment.losses import ConfidenceLoss, CrossEntropy, Loss
+from w2sweep.experiment.recipe import Recipe
+from w2sweep.learning import learner
+from w2sweep.learning.batches import Batch, Labelled, finetuning_batches, pretraining_batches
+from w2sweep.learning.learner import Course, fit
+from w2sweep.learning.model import Net, homegrown
+from w2sweep.learning.tokens import Ragged, train_tokenizer
+from w2sweep.learning.tuned import parameter_groups
+from w2sweep.tasks.heads import Choice
 
 VOCABULARY, CONTEXT = 4096, 128
 LAB, HOMEGROWN = (64, 2, 4), (96, 3, 4)
@@ -46,13 +48,24 @@ LAB, HOMEGROWN = (64, 2, 4), (96, 3, 4)
 
 
 def finetuning(
-    shape: tuple[int, int, int] = HOMEGROWN, pool: int = 8, parts: int = 1, loss: Loss | None = None, steps: int = 12
+    shape: tuple[int, int, int] = HOMEGROWN,
+    pool: int = 8,
+    parts: int = 1,
+    loss: Loss | None = None,
+    steps: int = 12,
 ) -> float:
     """Batches of 32 texts, each cut into about so many parts, drawn from pools of so many batches."""
     rng = np.random.default_rng(0)
-    lengths = rng.lognormal(2.8, 0.7, 32 * steps).clip(4, CONTEXT).astype(int)  # about those of short reviews
+    lengths = (
+        rng.lognormal(2.8, 0.7, 32 * steps).clip(4, CONTEXT).astype(int)
+    )  # about those of short reviews
     texts = Ragged.of([rng.integers(3, VOCABULARY, n).tolist() for n in lengths])
-    data = Labelled(texts, 1, torch.rand(len(lengths), 1) * torch.tensor([[1.0, -1.0]]) + torch.tensor([[0.0, 1.0]]), 0)
+    data = Labelled(
+        texts,
+        1,
+        torch.rand(len(lengths), 1) * torch.tensor([[1.0, -1.0]]) + torch.tensor([[0.0, 1.0]]),
+        0,
+    )
     recipe = Recipe(epochs=1, batch_size=32, length_pool=pool)
     budget = 10**9 if parts == 1 else int(lengths.mean() * 32 / parts)
     batches = partial(finetuning_batches, data, recipe, 0, budget)
@@ -60,25 +73,38 @@ def finetuning(
 
 
 class TorchCrossEntropy(Loss):
-    def __call__(self, logits: torch.Tensor, targets: torch.Tensor, progress: float) -> torch.Tensor:
+    def __call__(
+        self, logits: torch.Tensor, targets: torch.Tensor, progress: float
+    ) -> torch.Tensor:
         return torch.nn.functional.cross_entropy(logits, targets)
 
 
 def pretraining(
-    shape: tuple[int, int, int] = HOMEGROWN, attention: str = "eager", loss: Loss | None = None, steps: int = 5
+    shape: tuple[int, int, int] = HOMEGROWN,
+    attention: str = "eager",
+    loss: Loss | None = None,
+    steps: int = 5,
 ) -> float:
     """Windows of a stream of tokens, sixteen a step."""
     stream = np.random.default_rng(0).integers(3, VOCABULARY, 100_000)
     net = network(shape, None)
     net.lm.set_attn_implementation(attention)
-    return speed(net, partial(pretraining_batches, stream, CONTEXT, 16, 0, steps), steps, loss or CrossEntropy())
+    return speed(
+        net,
+        partial(pretraining_batches, stream, CONTEXT, 16, 0, steps),
+        steps,
+        loss or CrossEntropy(),
+    )
 
 
 def network(
-    shape: tuple[int, int, int], head: Choice | None, vocabulary: int = VOCABULARY, context: int = CONTEXT
+    shape: tuple[int, int, int],
+    head: Choice | None,
+    vocabulary: int = VOCABULARY,
+    context: int = CONTEXT,
 ) -> Net:
     width, depth, heads = shape
-    rung = Homegrown(lr=1e-3, width=width, depth=depth, heads=heads, tokens=0, pretrain_lr=1e-3)
+    rung = HomegrownRung(lr=1e-3, width=width, depth=depth, heads=heads, tokens=0, pretrain_lr=1e-3)
     net = homegrown(rung, _tokenizer(vocabulary), context, seed=0)
     return Net(net.lm, net.tokenizer, head) if head else net
 
@@ -86,12 +112,18 @@ def network(
 @functools.cache
 def _tokenizer(vocabulary: int) -> Path:
     folder = Path(tempfile.mkdtemp())
-    train_tokenizer(Tokenizer("word"), [" ".join(f"w{i}" for i in range(vocabulary))]).save_pretrained(folder)
+    train_tokenizer(
+        Tokenizer("word"), [" ".join(f"w{i}" for i in range(vocabulary))]
+    ).save_pretrained(folder)
     return folder
 
 
 def speed(
-    net: Net, batches: Callable[[int], Iterator[list[Batch]]], steps: int, loss: Loss, precision: str = "32-true"
+    net: Net,
+    batches: Callable[[int], Iterator[list[Batch]]],
+    steps: int,
+    loss: Loss,
+    precision: str = "32-true",
 ) -> float:
     """Real tokens a second, from the first batch to the last step."""
     tokens, started, seconds = 0, 0.0, 0.0
@@ -109,8 +141,16 @@ def speed(
         return {}
 
     groups = parameter_groups(net, 1e-3)
-    course = Course(steps, counted, loss, groups, lambda _: 1.0, stop, evaluations=1, precision=precision)
-    fit(net, course, Path("unused"), Runtime(accelerator="cpu", checkpoint_seconds=1e9), lambda _: None)
+    course = Course(
+        steps, counted, loss, groups, lambda _: 1.0, stop, evaluations=1, precision=precision
+    )
+    fit(
+        net,
+        course,
+        Path("unused"),
+        Runtime(accelerator="cpu", checkpoint_seconds=1e9),
+        lambda _: None,
+    )
     return tokens / seconds
 
 
@@ -135,7 +175,10 @@ VARIANTS: dict[str, list[tuple[str, bool, Callable[[], float]]]] = {
         ("whole batches", True, partial(finetuning, loss=CONFIDENCE)),
         ("micro-batches, about 4", True, partial(finetuning, loss=CONFIDENCE, parts=4)),
     ],
-    "freed memory, pretraining": [("given back to the kernel", False, pretraining), ("kept", True, pretraining)],
+    "freed memory, pretraining": [
+        ("given back to the kernel", False, pretraining),
+        ("kept", True, pretraining),
+    ],
     "attention, pretraining in the lab": [
         ("sdpa", True, partial(pretraining, LAB, "sdpa")),
         ("eager", True, partial(pretraining, LAB, "eager")),
@@ -149,7 +192,9 @@ VARIANTS: dict[str, list[tuple[str, bool, Callable[[], float]]]] = {
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--rounds", type=int, default=4)
     rounds = parser.parse_args().rounds
     spawn = get_context("spawn")
@@ -161,7 +206,9 @@ def main() -> None:
                 seen.setdefault((group, name), []).append(workers[keep].submit(measure).result())
     print(f"{'':34}{'':28}{'tokens/s':>10}{'ratio':>8}")
     for group, variants in VARIANTS.items():
-        medians = [statistics.median(seen[group, name][1:]) for name, *_ in variants]  # the first round warms up
+        medians = [
+            statistics.median(seen[group, name][1:]) for name, *_ in variants
+        ]  # the first round warms up
         for (name, *_), rate in zip(variants, medians, strict=True):
             print(f"{group:34}{name:28}{rate:>10,.0f}{rate / medians[0]:>8.2f}")
             group = ""

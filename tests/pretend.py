@@ -1,6 +1,8 @@
-"""A task whose stages pretend to train, so that sweeps can be tested in milliseconds, in any process, without torch.
+"""A task whose stages pretend to train, so that sweeps can be tested in milliseconds, in any
+process, without torch.
 
-Importing this module replaces what stages do: a launcher's workers import it when they build the task.
+A launcher's workers import this module when they build the task; from then on the stages of this
+task, and of no other, pretend.
 """
 
 from __future__ import annotations
@@ -8,17 +10,19 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Iterator
-from pathlib import Path
-from typing import ClassVar
+from collections.abc import Callable, Iterator
+from typing import Any, ClassVar
 
 import numpy as np
 
-from w2sweep.predictions import Predictions
-from w2sweep.stages import Finetune, Pretrain, Text
-from w2sweep.store import Store
-from w2sweep.tasks import Choice, Completion, Corpus, Example, Head, Task
-from w2sweep.values import value
+from w2sweep.engine.stage import Job, Stage
+from w2sweep.experiment.ladder import SmallLlama
+from w2sweep.experiment.predictions import Predictions
+from w2sweep.experiment.stages import Adapt, Finetune, Text
+from w2sweep.tasks.example import Example
+from w2sweep.tasks.heads import Choice, Completion, Head
+from w2sweep.tasks.task import Corpus, Task
+from w2sweep.values import named, value
 
 SIMULATED = 0.7
 """What a student takes the accuracy of a simulated supervisor for."""
@@ -35,8 +39,8 @@ class Pretend(Task):
     """The larger its backbone, the better a model; a student is half-way between its supervisor and its ceiling."""
 
     family: ClassVar = "nlp"
-    name: str = "pretend"
-    head: Head = Choice()
+    name: str = named(default="pretend")
+    head: Head = named(default=Choice())
     failing: str = ""
     """The role of the stages that raise an error."""
     deadly: str = ""
@@ -58,8 +62,8 @@ class PretendCompletions(Pretend):
     """The same, generating."""
 
     family: ClassVar = "chess"
-    name: str = "pretend_completions"
-    head: Head = Completion()
+    name: str = named(default="pretend_completions")
+    head: Head = named(default=Completion())
 
     def examples(self) -> Iterator[Example]:
         for i in range(400):
@@ -71,39 +75,60 @@ class PretendCompletions(Pretend):
 
 def accuracy(stage: Finetune) -> float:
     """What a stage pretends to reach."""
-    own = min(0.99, 0.6 + stage.backbone.size / 1e6)
+    assert isinstance(stage.backbone, SmallLlama)
+    own = min(0.99, 0.6 + stage.backbone.parameters / 1e6)
     if stage.labels is None:
         return own
-    return (own + (accuracy(stage.labels) if isinstance(stage.labels, Finetune) else SIMULATED)) / 2
+    supervisor = accuracy(stage.labels) if isinstance(stage.labels, Finetune) else SIMULATED
+    return (own + supervisor) / 2
 
 
-def finetune(stage: Finetune, out: Path, store: Store) -> None:
+def finetune(stage: Finetune, job: Job) -> None:
     task = stage.splits.task
     assert isinstance(task, Pretend)
+    store = job.out.parents[1]
     if task.failing == stage.role:
         raise ValueError(f"{stage.role}s fail\nhere")
-    if task.deadly == stage.role and not (store.root / "died").exists():
-        (store.root / "died").touch()
+    if task.deadly == stage.role and not (store / "died").exists():
+        (store / "died").touch()
         os.kill(os.getpid(), signal.SIGKILL)
-    with (store.root / "executed").open("a") as log:
+    with (store / "executed").open("a") as log:
         log.write(f"{stage.key}\n")
     if task.lasting == stage.role:
         time.sleep(300)
-    splits, rng = store.get(stage.splits), np.random.default_rng(int(stage.key, 16))
-    answers = {name: pretended(examples, accuracy(stage), rng) for name, examples in splits.items()}
-    Predictions(answers).save(out)
+    splits, rng = job.get(stage.splits), np.random.default_rng(int(stage.key, 16))
+    reached = accuracy(stage)
+    Predictions({n: pretended(its, reached, rng) for n, its in splits.items()}).save(job.out)
 
 
-def pretended(examples: list[Example], accuracy: float, rng: np.random.Generator) -> np.ndarray | list[str]:
+def pretended(
+    examples: list[Example], accuracy: float, rng: np.random.Generator
+) -> np.ndarray | list[str]:
     wrong = rng.random(len(examples)) > accuracy
     if isinstance(examples[0].label, str):
-        return ["maybe" if w else str(e.label).strip() for w, e in zip(wrong, examples, strict=True)]
+        truth = [str(e.label).strip() for e in examples]
+        return ["maybe" if w else t for w, t in zip(wrong, truth, strict=True)]
     labels = np.array([e.label for e in examples], dtype=int) ^ wrong
     return np.eye(2, dtype=np.float32)[labels]
 
 
-def nothing(stage: object, out: Path, store: Store) -> None:
+def nothing(stage: Stage, job: Job) -> None:
     """Leaves the folder empty."""
 
 
-Finetune.run, Pretrain.run, Text.run = finetune, nothing, nothing  # type: ignore[method-assign]
+def pretending(
+    run: Callable[[Any, Job], None],
+    pretends: Callable[[Any], bool],
+    pretended: Callable[[Any, Job], None],
+) -> Callable[[Any, Job], None]:
+    """`run`, but for the stages that pretend."""
+    return lambda stage, job: (pretended if pretends(stage) else run)(stage, job)
+
+
+def _pretends(stage: Finetune) -> bool:
+    return isinstance(stage.splits.task, Pretend)
+
+
+Finetune.run = pretending(Finetune.run, _pretends, finetune)
+Adapt.run = pretending(Adapt.run, lambda s: isinstance(s.text.corpus, Nothing), nothing)
+Text.run = pretending(Text.run, lambda s: isinstance(s.corpus, Nothing), nothing)

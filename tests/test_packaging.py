@@ -19,7 +19,9 @@ from packaging.utils import canonicalize_name
 REPOSITORY = Path(__file__).parents[1]
 PROJECT = tomllib.loads((REPOSITORY / "pyproject.toml").read_text("utf-8"))["project"]
 DECLARED = [Requirement(line) for line in PROJECT["dependencies"]]
-EXTRAS = [Requirement(line) for lines in PROJECT["optional-dependencies"].values() for line in lines]
+EXTRAS = [
+    Requirement(line) for lines in PROJECT["optional-dependencies"].values() for line in lines
+]
 NAMED_IN_CONF_ONLY = {"hydra-joblib-launcher", "hydra-submitit-launcher"}
 
 
@@ -36,30 +38,50 @@ def imported() -> Iterator[str]:
 def distributions_imported() -> set[str]:
     providers = importlib.metadata.packages_distributions()
     third_party = set(imported()) - sys.stdlib_module_names - {"w2sweep"}
-    return {canonicalize_name(name) for module in third_party for name in providers.get(module, [module])}
+    return {
+        canonicalize_name(name)
+        for module in third_party
+        for name in providers.get(module, [module])
+    }
 
 
 def pins() -> dict[str, str]:
-    lines = (line.split("#")[0].strip() for line in (REPOSITORY / "constraints.txt").read_text("utf-8").splitlines())
-    return {canonicalize_name(name): version for name, version in (line.split("==") for line in lines if line)}
+    lines = (
+        line.split("#")[0].strip()
+        for line in (REPOSITORY / "constraints.txt").read_text("utf-8").splitlines()
+    )
+    return {
+        canonicalize_name(name): version
+        for name, version in (line.split("==") for line in lines if line)
+    }
 
 
 def test_the_dependencies_are_what_is_imported():
-    assert {canonicalize_name(r.name) for r in DECLARED} == distributions_imported() | NAMED_IN_CONF_ONLY
+    assert {
+        canonicalize_name(r.name) for r in DECLARED
+    } == distributions_imported() | NAMED_IN_CONF_ONLY
 
 
 def test_every_dependency_has_an_exact_pin_within_its_range():
-    outside = [str(r) for r in DECLARED + EXTRAS if not r.specifier.contains(pins()[canonicalize_name(r.name)])]
+    outside = [
+        str(r)
+        for r in DECLARED + EXTRAS
+        if not r.specifier.contains(pins()[canonicalize_name(r.name)])
+    ]
     assert outside == []
 
 
 def test_the_pins_agree_with_each_other():
     """Every installed distribution that is pinned can live with the pins of all it needs."""
-    for name in pins().keys() & {canonicalize_name(d.name) for d in importlib.metadata.distributions()}:
+    for name in pins().keys() & {
+        canonicalize_name(d.name) for d in importlib.metadata.distributions()
+    }:
         for requirement in map(Requirement, importlib.metadata.requires(name) or []):
             pin = pins().get(canonicalize_name(requirement.name))
             if pin and (requirement.marker is None or requirement.marker.evaluate({"extra": ""})):
-                assert requirement.specifier.contains(pin), f"{name} needs {requirement}, pinned is {pin}"
+                assert requirement.specifier.contains(pin), (
+                    f"{name} needs {requirement}, pinned is {pin}"
+                )
 
 
 def test_every_command_is_a_function():
@@ -88,13 +110,24 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize("folder", ["conf", "sweeps"])
 def test_the_wheel_has_every_config(installed: Path, folder: str):
-    here = {p.relative_to(REPOSITORY) for p in (REPOSITORY / folder).rglob("*.yaml") if "local" not in p.parts}
+    here = {
+        p.relative_to(REPOSITORY)
+        for p in (REPOSITORY / folder).rglob("*.yaml")
+        if "local" not in p.parts
+    }
     assert here
-    assert {p.relative_to(installed / "w2sweep") for p in (installed / "w2sweep" / folder).rglob("*.yaml")} == here
+    assert {
+        p.relative_to(installed / "w2sweep")
+        for p in (installed / "w2sweep" / folder).rglob("*.yaml")
+    } == here
 
 
-@pytest.mark.parametrize(("arguments", "answer"), [("--help", "quickstart"), ("-cn quickstart", "cells planned")])
-def test_the_installed_wheel_answers_anywhere(installed: Path, tmp_path: Path, arguments: str, answer: str):
+@pytest.mark.parametrize(
+    ("arguments", "answer"), [("--help", "quickstart"), ("-cn quickstart", "cells planned")]
+)
+def test_the_installed_wheel_answers_anywhere(
+    installed: Path, tmp_path: Path, arguments: str, answer: str
+):
     script = f"""
 import sys
 from w2sweep import cli
@@ -105,7 +138,13 @@ sys.argv = ["w2sweep", *{arguments.split()}]
 cli.main()
 """
     environment = {**os.environ, "PYTHONPATH": str(installed)}
-    done = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, env=environment, capture_output=True, text=True)
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+    )
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith(str(installed))
     assert answer in done.stdout

@@ -23,12 +23,18 @@ def blocks(text: str) -> list[tuple[str, str]]:
 
 def lines(program: str) -> list[str]:
     """Each distinct command line of `program` in a block of a document; comments and continuations resolved."""
-    whole = [content.replace("\\\n", " ") for d in DOCUMENTS for _, content in blocks(d.read_text("utf-8"))]
+    whole = [
+        content.replace("\\\n", " ")
+        for d in DOCUMENTS
+        for _, content in blocks(d.read_text("utf-8"))
+    ]
     found = [line.split(" #")[0].strip() for content in whole for line in content.splitlines()]
     return sorted({line for line in found if re.match(rf"(\.venv/bin/)?{program}\b(?!-)", line)})
 
 
-def python(script: str, *arguments: str, folder: Path = REPOSITORY) -> subprocess.CompletedProcess[str]:
+def python(
+    script: str, *arguments: str, folder: Path = REPOSITORY
+) -> subprocess.CompletedProcess[str]:
     env = {**os.environ, "PYTHONPATH": os.pathsep.join([str(folder), *sys.path])}
     return subprocess.run(
         [sys.executable, "-c", script, *arguments], cwd=folder, env=env, capture_output=True, text=True, timeout=60
@@ -59,7 +65,7 @@ def test_every_command_is_a_possible_sweep(line: str, tmp_path: Path):
 
 @pytest.mark.parametrize("line", lines("w2sweep-data"))
 def test_every_look_at_data_is_of_a_task(line: str):
-    from w2sweep.data import composed
+    from w2sweep.interface.data_command import composed
 
     words = shlex.split(line)[1:]
     for name in (word for word in words if "=" not in word and not word.startswith("-")):
@@ -78,7 +84,9 @@ def test_the_example_of_a_loss_works_from_any_folder(tmp_path: Path):
     done = python(PLAN, *shlex.split(line)[2:], folder=tmp_path)
     assert done.stdout == "1 cells\n", done.stderr
     script = "import torch, smoothing; print(float(smoothing.Smoothed(0.0)(torch.zeros(2, 2), torch.eye(2), 1.0)))"
-    assert float(python(script, folder=tmp_path).stdout) == pytest.approx(0.6931, abs=1e-4)  # ln 2, a coin's surprise
+    assert float(python(script, folder=tmp_path).stdout) == pytest.approx(
+        0.6931, abs=1e-4
+    )  # ln 2, a coin's surprise
 
 
 @pytest.mark.parametrize("line", lines("make"))
@@ -94,5 +102,11 @@ def test_every_link_leads_to_a_file(document: Path):
 
 
 def test_every_task_loss_and_ladder_is_in_the_readme():
-    names = [f.stem for group in ("task", "ladder", "method") for f in (REPOSITORY / "conf" / group).glob("*.yaml")]
-    assert [name for name in names if f"`{name}`" not in README and f"*{name}*" not in README] == ["scratch"]
+    names = [
+        f.stem
+        for group in ("task", "ladder", "method")
+        for f in (REPOSITORY / "conf" / group).glob("*.yaml")
+    ]
+    assert [name for name in names if f"`{name}`" not in README and f"*{name}*" not in README] == [
+        "scratch"
+    ]

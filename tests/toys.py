@@ -1,31 +1,42 @@
-"""Toy tasks in code, one a head: small enough to train in a second, with text a word-level model can learn."""
+"""Toy tasks in code, one a head: small enough to train in a second, with text that a word-level
+model can learn."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
-from w2sweep.ladder import Homegrown, Ladder, Tokenizer
-from w2sweep.losses import CrossEntropy
-from w2sweep.methods import Naive
-from w2sweep.recipe import Recipe
-from w2sweep.runtime import How, Runtime
-from w2sweep.setting import Cell, Setting
-from w2sweep.stages import Sizes
-from w2sweep.store import Store
-from w2sweep.tasks import Choice, Completion, Corpus, Example, Head, Reward, Task
-from w2sweep.tuning import Full
-from w2sweep.values import value
+from w2sweep.engine.job import Circumstances, StoreJob
+from w2sweep.engine.runtime import Runtime
+from w2sweep.engine.stage import Stage
+from w2sweep.engine.store import Store
+from w2sweep.experiment.cell import Cell
+from w2sweep.experiment.ladder import HomegrownRung, Ladder, Tokenizer
+from w2sweep.experiment.losses import CrossEntropy
+from w2sweep.experiment.methods import Naive
+from w2sweep.experiment.recipe import Recipe
+from w2sweep.experiment.setting import Setting
+from w2sweep.experiment.splits import Sizes
+from w2sweep.experiment.supervision import Weak
+from w2sweep.experiment.tuning import Full
+from w2sweep.results.cell import Place
+from w2sweep.tasks.example import Example
+from w2sweep.tasks.heads import Choice, Completion, Head, Reward
+from w2sweep.tasks.task import Corpus, Task
+from w2sweep.values import named, value
 
 GOOD, BAD = ("sun", "rose", "honey", "song"), ("mud", "rust", "thorn", "noise")
 
 
 def sentence(rng: np.random.Generator, label: int) -> str:
-    filler = " ".join(rng.choice(["the", "a", "one", "that", "this", "old", "new"], rng.integers(1, 9)))
+    filler = " ".join(
+        rng.choice(["the", "a", "one", "that", "this", "old", "new"], rng.integers(1, 9))
+    )
     return f"{filler} {rng.choice(GOOD if label else BAD)}"
 
 
@@ -45,8 +56,8 @@ class Toy(Task):
     """Whether the noun is a good thing."""
 
     family: ClassVar = "nlp"
-    name: str = "toy"
-    head: Head = Choice(init="zero")
+    name: str = named(default="toy")
+    head: Head = named(default=Choice(init="zero"))
 
     def examples(self) -> Iterator[Example]:
         rng = np.random.default_rng(1)
@@ -66,8 +77,8 @@ class ToyPairs(Toy):
     """Which of two sentences names the good thing."""
 
     family: ClassVar = "reward"
-    name: str = "toy_pairs"
-    head: Head = Reward(init="zero")
+    name: str = named(default="toy_pairs")
+    head: Head = named(default=Reward(init="zero"))
 
     def example(self, rng: np.random.Generator, i: int, label: int) -> Example:
         return made((sentence(rng, 1 - label), sentence(rng, label)), label, i)
@@ -78,28 +89,39 @@ class ToyCompletions(Toy):
     """Say whether it was fine or poor."""
 
     family: ClassVar = "chess"
-    name: str = "toy_completions"
-    head: Head = Completion(max_new_tokens=3)
+    name: str = named(default="toy_completions")
+    head: Head = named(default=Completion(max_new_tokens=3))
 
     def example(self, rng: np.random.Generator, i: int, label: int) -> Example:
         return made((sentence(rng, label) + " is",), " fine" if label else " poor", i)
 
 
 def made(views: tuple[str, ...], label: int | str, i: int) -> Example:
-    return Example(hashlib.sha256(f"{i} {views}".encode()).hexdigest()[:16], f"group {i // 4}", views, label)
+    return Example(
+        hashlib.sha256(f"{i} {views}".encode()).hexdigest()[:16], f"group {i // 4}", views, label
+    )
 
 
-def rung(width: int, tokens: int = 40_000) -> Homegrown:
-    return Homegrown(lr=3e-3, width=width, depth=1, heads=2, tokens=tokens, pretrain_lr=1e-2, pretrain_batch=8)
+def rung(width: int, tokens: int = 40_000) -> HomegrownRung:
+    return HomegrownRung(
+        lr=3e-3, width=width, depth=1, heads=2, tokens=tokens, pretrain_lr=1e-2, pretrain_batch=8
+    )
 
 
 def setting(task: Task | None = None, **changes: object) -> Setting:
-    ladder = Ladder("toys", {"s": rung(8), "m": rung(12), "l": rung(24)}, Tokenizer("word", context=24))
-    sizes = Sizes(supervisor=96, student=96, validation=32, test=64)
-    recipe = Recipe(epochs=2, batch_size=16, head_lr=5.0, max_tokens=32, evaluations=2)
-    defaults = {"task": task or Toy(), "ladder": ladder, "weak": "s", "strong": "l", "sizes": sizes, "tuning": Full(),
-                "recipe": recipe, "seed": 0}  # fmt: skip
-    return Setting(**{**defaults, **changes})  # type: ignore[arg-type]
+    rungs = {"s": rung(8), "m": rung(12), "l": rung(24)}
+    defaults: dict[str, Any] = {
+        "task": task or Toy(),
+        "ladder": Ladder("toys", rungs, Tokenizer("word", context=24)),
+        "weak": "s",
+        "strong": "l",
+        "sizes": Sizes(supervisor=96, student=96, validation=32, test=64),
+        "tuning": Full(),
+        "recipe": Recipe(epochs=2, batch_size=16, head_lr=5.0, max_tokens=32, evaluations=2),
+        "seed": 0,
+        "supervision": Weak(),
+    }
+    return Setting(**{**defaults, **changes})
 
 
 def cell(task: Task | None = None, **changes: object) -> Cell:
@@ -107,4 +129,26 @@ def cell(task: Task | None = None, **changes: object) -> Cell:
 
 
 def store(root: Path, **runtime: object) -> Store:
-    return Store(root, how=How(Runtime(accelerator="cpu", **runtime)))  # type: ignore[arg-type]
+    return Store(root, Circumstances(Runtime(accelerator="cpu", **runtime)))  # type: ignore[arg-type]
+
+
+def place(**changes: object) -> Place:
+    """Where a toy cell lies, for what writes it down."""
+    fields = {"task": "toy", "family": "nlp", "ladder": "toys", "weak": "s", "strong": "l"}
+    defaults: dict[str, Any] = {**fields, "method": "naive", "seed": 0}
+    return Place(**{**defaults, **changes})
+
+
+@contextmanager
+def job(
+    folder: Path,
+    stage: Stage | None = None,
+    results: Mapping[Stage, Any] | None = None,
+    runtime: Runtime | None = None,
+) -> Iterator[StoreJob]:
+    """A job that writes to a folder of its own and reads these results."""
+    folder.mkdir(parents=True, exist_ok=True)
+    circumstances = Circumstances(runtime or Runtime(accelerator="cpu"))
+    of = stage or setting().splits
+    with StoreJob(of, folder, circumstances, (results or {}).__getitem__) as made:
+        yield made

@@ -19,16 +19,20 @@ class Grid(Sweeper):
     def __init__(self, params: Mapping[str, str] | None = None):
         self.params = dict(params or {})
 
-    def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
+    def setup(
+        self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig
+    ) -> None:
         """Called by Hydra before `sweep`."""
         from hydra.core.plugins import Plugins
 
         self.loader, self.config = hydra_context.config_loader, config
-        self.launcher = Plugins.instance().instantiate_launcher(hydra_context, task_function, config)
+        self.launcher = Plugins.instance().instantiate_launcher(
+            hydra_context, task_function, config
+        )
 
     def sweep(self, arguments: list[str]) -> None:
         """Called by Hydra with the overrides of the command line, which replace those of the file."""
-        from w2sweep.cli import sweep
+        from w2sweep.interface.command import sweep
 
         assert self.config is not None
         assert self.launcher is not None

@@ -1,6 +1,6 @@
 """`python -m w2sweep` is `w2sweep`."""
 
-from w2sweep.cli import main
+from w2sweep.interface.command import main
 
 if __name__ == "__main__":
     main()

@@ -3,32 +3,51 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Annotated, TypeVar, dataclass_transform
+import functools
+from typing import Annotated, Any, TypeVar, dataclass_transform
 
 import pydantic
 
 C = TypeVar("C")
 
 Count = Annotated[int, pydantic.Field(gt=0)]
+Natural = Annotated[int, pydantic.Field(ge=0)]
 Rate = Annotated[float, pydantic.Field(gt=0)]
 Fraction = Annotated[float, pydantic.Field(ge=0, le=1)]
 
-_STRICT = pydantic.ConfigDict(extra="forbid", strict=True, allow_inf_nan=False, arbitrary_types_allowed=True)
+_STRICT = pydantic.ConfigDict(
+    extra="forbid", strict=True, allow_inf_nan=False, arbitrary_types_allowed=True
+)
 
 
 class ConfigError(Exception):
-    """What the user asked for cannot be done. One line: what was found, what was expected, what to do."""
+    """What the user asked for cannot be done.
+
+    The message is one line: what was found, what was expected, what to do.
+    """
 
 
 class Impossible(ConfigError):
     """Two choices that are fine by themselves make no sense together."""
 
 
-@dataclass_transform(frozen_default=True, field_specifiers=(dataclasses.field, pydantic.Field))
+def named(**options: Any) -> Any:
+    """A field that only says what a value is called, or who reads it: `==` leaves it out.
+
+    Two values that differ in nothing else are equal, and so they have the same identity
+    (see `w2sweep.engine.stage.identity`). Takes the options of `dataclasses.field`.
+    """
+    return dataclasses.field(compare=False, **options)
+
+
+@dataclass_transform(
+    frozen_default=True, field_specifiers=(dataclasses.field, pydantic.Field, named)
+)
 def value(cls: type[C]) -> type[C]:
     """Makes `cls` a frozen dataclass that refuses unknown fields and wrong types.
 
-    An int given for a float becomes a float, so that `1` and `1.0` are the same value and have the same identity;
-    nothing else is cast: "1" is no int and 1 is no bool.
+    An int given for a float becomes a float, so that `1` and `1.0` are the same value and have the
+    same identity. Nothing else is cast: "1" is no int, and 1 is no bool.
     """
-    return pydantic.dataclasses.dataclass(cls, frozen=True, config=_STRICT)  # type: ignore[return-value]
+    make = functools.partial(pydantic.dataclasses.dataclass, frozen=True, config=_STRICT)
+    return make(cls)  # type: ignore[return-value]

@@ -12,13 +12,15 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from w2sweep.report import climb
-from w2sweep.report.cells import Failed, Skipped, Sweep, Unreadable, read_sweep
-from w2sweep.report.summary import Row, cell_records, medians, records, summarize, write_csv
+from w2sweep.report.summary import SummaryRow, cell_records, medians, records, summarize, write_csv
+from w2sweep.results.sweep_folder import Failed, Skipped, Sweep, Unreadable, read_sweep
 from w2sweep.values import ConfigError
 
 DESCRIPTION = """Writes a sweep's report: DIR/report/index.html (one page, readable offline), figures as PNG and SVG,
 summary.csv (over seeds), cells.csv (cell by cell) and, of three rungs or more, climb.csv (rung by rung)."""
-EXIT_CODES = "Exit code: 0; 1 if cells have failed; 2 if DIR is no sweep or no cell of it has finished."
+EXIT_CODES = (
+    "Exit code: 0; 1 if cells have failed; 2 if DIR is no sweep or no cell of it has finished."
+)
 
 
 @dataclass(frozen=True)
@@ -26,7 +28,7 @@ class Report:
     """What a report says and where it lies."""
 
     sweep: Sweep
-    summary: Sequence[Row]
+    summary: Sequence[SummaryRow]
     figures: Sequence[Path]
     """PNG files; an SVG of the same name lies beside each."""
     page: Path
@@ -51,7 +53,7 @@ def report(sweep: Path) -> Report:
 
     Raises ConfigError where the folder is no sweep, or no cell of it has finished.
     """
-    from w2sweep.report.figures import draw  # matplotlib
+    from w2sweep.report.figures import draw
     from w2sweep.report.page import render
 
     cells = read_sweep(sweep)
@@ -100,7 +102,9 @@ def show(made: Report) -> None:
 def main(argv: Sequence[str] | None = None) -> int:
     """The command: returns 0, 1 where cells have failed, or 2 where there is nothing to report."""
     parser = argparse.ArgumentParser("w2sweep-report", description=DESCRIPTION, epilog=EXIT_CODES)
-    parser.add_argument("sweep", type=Path, metavar="DIR", help="the sweep's folder, outputs/sweeps/<name>")
+    parser.add_argument(
+        "sweep", type=Path, metavar="DIR", help="the sweep's folder, outputs/sweeps/<name>"
+    )
     try:
         made = report(parser.parse_args(argv).sweep)
     except ConfigError as error:
@@ -119,5 +123,9 @@ def _notes(made: Report) -> list[str]:
     reasons = list(dict.fromkeys(s.skipped for s in made.skipped))
     more = ", ..." if len(reasons) > 1 else ""
     skipped = [f"skipped  {len(made.skipped)} cells: {reasons[0]}{more}"] if made.skipped else []
-    pending = [f"missing  {len(made.sweep.pending)} cells have no result yet"] if made.sweep.pending else []
+    pending = (
+        [f"missing  {len(made.sweep.pending)} cells have no result yet"]
+        if made.sweep.pending
+        else []
+    )
     return [*failed, *skipped, *pending, f"report   {made.page}"]

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from w2sweep.metrics import Estimate, largest_step, standard_error
-from w2sweep.report.cells import Result, Sweep
+from w2sweep.results.metrics import Estimate, largest_step, standard_error
+from w2sweep.results.sweep_folder import Result, Sweep
 
 
 @dataclass(frozen=True)
@@ -56,14 +56,18 @@ def records(climbs: Sequence[Climb]) -> list[dict[str, Any]]:
     return [record for climb in climbs for record in _records(climb)]
 
 
-def _climb(task: str, ladder: str, variant: str, results: Sequence[Result], order: Sequence[str]) -> Climb | None:
+def _climb(
+    task: str, ladder: str, variant: str, results: Sequence[Result], order: Sequence[str]
+) -> Climb | None:
     reached = _reached(results)
     rungs = [rung for rung in order if rung in reached]
     seeds = sorted(set.intersection(*(set(reached[rung]) for rung in rungs))) if rungs else []
     if len(rungs) < 3 or not seeds:
         return None
     accuracies = np.array([[reached[rung][seed] for rung in rungs] for seed in seeds])  # [S, R]
-    over_seeds = [_over_seeds(rung, of) for rung, of in zip(rungs, accuracies.T.tolist(), strict=True)]
+    over_seeds = [
+        _over_seeds(rung, of) for rung, of in zip(rungs, accuracies.T.tolist(), strict=True)
+    ]
     return Climb(task, ladder, variant, len(seeds), over_seeds, largest_step(accuracies))
 
 
@@ -73,18 +77,31 @@ def _reached(results: Sequence[Result]) -> Mapping[str, dict[int, float]]:
     for r in results:
         reached[r.strong].setdefault(r.seed, r.ceiling_accuracy)
     for r in results:
-        if r.stages.get("supervisor", "").startswith("Finetune/"):  # and its labels are not simulated
+        if r.stages.get("supervisor", "").startswith(
+            "Finetune/"
+        ):  # and its labels are not simulated
             reached[r.weak][r.seed] = r.weak_accuracy
     return reached
 
 
 def _over_seeds(rung: str, accuracies: Sequence[float]) -> Reached:
     sd = float(np.std(accuracies, ddof=1)) if len(accuracies) > 1 else None
-    return Reached(rung, float(np.mean(accuracies)), standard_error(accuracies), sd, min(accuracies))
+    return Reached(
+        rung, float(np.mean(accuracies)), standard_error(accuracies), sd, min(accuracies)
+    )
 
 
 def _records(climb: Climb) -> Iterator[dict[str, Any]]:
-    place = {"task": climb.task, "ladder": climb.ladder, "variant": climb.variant, "seeds": climb.seeds}
+    place = {
+        "task": climb.task,
+        "ladder": climb.ladder,
+        "variant": climb.variant,
+        "seeds": climb.seeds,
+    }
     largest = climb.largest_step
-    step = {"largest_step": largest.value, "largest_step_low": largest.low, "largest_step_high": largest.high}
+    step = {
+        "largest_step": largest.value,
+        "largest_step_low": largest.low,
+        "largest_step_high": largest.high,
+    }
     yield from (place | asdict(rung) | step for rung in climb.rungs)

@@ -9,16 +9,18 @@ from typing import TYPE_CHECKING
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from w2sweep.report.cells import Sweep
 from w2sweep.report.climb import Climb
-from w2sweep.report.summary import Row
+from w2sweep.report.summary import SummaryRow
 from w2sweep.report.table import LEGEND, climb_tables, columns
+from w2sweep.results.sweep_folder import Sweep
 
 if TYPE_CHECKING:
     from w2sweep.report.figures import Drawing
 
 
-def render(sweep: Sweep, rows: Sequence[Row], climbs: Sequence[Climb], drawings: Sequence[Drawing]) -> str:
+def render(
+    sweep: Sweep, rows: Sequence[SummaryRow], climbs: Sequence[Climb], drawings: Sequence[Drawing]
+) -> str:
     """The page's HTML."""
     pages = Environment(
         loader=PackageLoader("w2sweep.report", "."), autoescape=True, undefined=StrictUndefined,

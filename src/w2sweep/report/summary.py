@@ -11,8 +11,8 @@ from pathlib import Path
 from statistics import fmean, median
 from typing import Any
 
-from w2sweep import metrics
-from w2sweep.report.cells import Group, Result, Sweep
+from w2sweep.results import metrics
+from w2sweep.results.sweep_folder import Group, Result, Sweep
 
 BASELINE = "naive"
 """The method that others are compared with, where the sweep has it."""
@@ -22,7 +22,7 @@ MEDIAN = "median across NLP tasks"
 
 
 @dataclass(frozen=True)
-class Row:
+class SummaryRow:
     """A group of cells over its seeds. Accuracies are means; `_se` are standard errors over seeds, of PGR over
     resamples; `_low` and `_high` bound 95 % bootstrap intervals."""
 
@@ -71,33 +71,38 @@ class Row:
         return Group(self.task, self.ladder, self.weak, self.strong, self.method, self.variant)
 
 
-def summarize(sweep: Sweep) -> list[Row]:
+def summarize(sweep: Sweep) -> list[SummaryRow]:
     """A row a group, in the sweep's order, rungs from weak to strong."""
     groups: dict[Group, dict[int, Result]] = {}
     for result in sweep.results:
         groups.setdefault(result.group, {})[result.seed] = result
     order = _order(sweep)
-    return [_row(g, groups[g], groups.get(g._replace(method=BASELINE), {})) for g in sorted(groups, key=order)]
+    return [
+        _row(g, groups[g], groups.get(g._replace(method=BASELINE), {}))
+        for g in sorted(groups, key=order)
+    ]
 
 
-def medians(rows: Sequence[Row]) -> list[Row]:
+def medians(rows: Sequence[SummaryRow]) -> list[SummaryRow]:
     """The median across NLP tasks, as in the paper's figures; nothing unless there are many tasks."""
     nlp = [r for r in rows if r.family == "nlp"]
     if len({r.task for r in nlp}) <= MANY:
         return []
-    groups: dict[Group, list[Row]] = {}
+    groups: dict[Group, list[SummaryRow]] = {}
     for row in nlp:
         groups.setdefault(row.group._replace(task=MEDIAN), []).append(row)
     return [_median(group) for group in groups.values()]
 
 
-def short_variants(rows: Iterable[Row]) -> dict[tuple[str, str], str]:
+def short_variants(rows: Iterable[SummaryRow]) -> dict[tuple[str, str], str]:
     """What to call each (task, variant): the overrides that the others of the task do not have."""
     names: dict[tuple[str, str], str] = {}
     for task, variants in variants_by_task(rows).items():
         given = {variant: _separate(variant) for variant in variants}
         common = set.intersection(*map(set, given.values()))
-        names |= {(task, v): ",".join(o for o in parts if o not in common) for v, parts in given.items()}
+        names |= {
+            (task, v): ",".join(o for o in parts if o not in common) for v, parts in given.items()
+        }
     return names
 
 
@@ -111,7 +116,7 @@ def _separate(variant: str) -> list[str]:
     return re.split(r",(?=~|[+\w.@/-]+=)", variant) if variant else []
 
 
-def variants_by_task(rows: Iterable[Row]) -> dict[str, set[str]]:
+def variants_by_task(rows: Iterable[SummaryRow]) -> dict[str, set[str]]:
     """The variants that each task was run with."""
     found: dict[str, set[str]] = defaultdict(set)
     for row in rows:
@@ -123,12 +128,15 @@ def cell_records(sweep: Sweep) -> list[dict[str, Any]]:
     """A record a cell, skipped and failed ones included, for `cells.csv`."""
     facts = ("rungs", "correct", "stages")  # which are no numbers
     finished = [_flat(r, without=facts) | _sizes(r) | {"status": "finished"} for r in sweep.results]
-    skipped = [_flat(s, without=("skipped",)) | {"status": "skipped", "reason": s.skipped} for s in sweep.skipped]
+    skipped = [
+        _flat(s, without=("skipped",)) | {"status": "skipped", "reason": s.skipped}
+        for s in sweep.skipped
+    ]
     failed = [_flat(f, without=("traceback",)) | {"status": "failed"} for f in sweep.failures]
     return finished + skipped + failed
 
 
-def records(rows: Iterable[Row]) -> list[dict[str, Any]]:
+def records(rows: Iterable[SummaryRow]) -> list[dict[str, Any]]:
     """A record a row, for `summary.csv`: a mark `legality` becomes `mark_legality`."""
     return [_flat(row) for row in rows]
 
@@ -142,12 +150,12 @@ def write_csv(path: Path, records: Sequence[Mapping[str, Any]]) -> None:
         writer.writerows(records)
 
 
-def _row(group: Group, cells: Mapping[int, Result], naive: Mapping[int, Result]) -> Row:
+def _row(group: Group, cells: Mapping[int, Result], naive: Mapping[int, Result]) -> SummaryRow:
     results = list(cells.values())
     pgr = metrics.pgr_over_seeds([r.correct for r in results])
     first = results[0]
     weak, strong = first.rungs[group.weak], first.rungs[group.strong]
-    return Row(
+    return SummaryRow(
         **group._asdict(), family=first.family, seeds=len(results), n_test=min(r.n_test for r in results),
         weak_size=weak.size, strong_size=strong.size, weak_compute=weak.compute, strong_compute=strong.compute,
         **_mean_and_error(results, "weak_accuracy"), **_mean_and_error(results, "student_accuracy"),
@@ -172,18 +180,28 @@ def _over_naive(cells: Mapping[int, Result], naive: Mapping[int, Result]) -> dic
     return {"over_naive": gain.value, "over_naive_low": gain.low, "over_naive_high": gain.high}
 
 
-def _median(rows: Sequence[Row]) -> Row:
+def _median(rows: Sequence[SummaryRow]) -> SummaryRow:
     """Without errors or intervals: those of single tasks say nothing of the median across them."""
     numbers: dict[str, Any] = {
         f.name: _middle([getattr(r, f.name) for r in rows])
-        for f in fields(Row)
-        if f.name.endswith(("accuracy", "pgr", "agreement", "weak_right", "weak_wrong", "over_naive"))
+        for f in fields(SummaryRow)
+        if f.name.endswith(
+            ("accuracy", "pgr", "agreement", "weak_right", "weak_wrong", "over_naive")
+        )
     }
-    blanks: dict[str, Any] = {f.name: None for f in fields(Row) if f.name.endswith(("_se", "_low", "_high"))}
+    blanks: dict[str, Any] = {
+        f.name: None for f in fields(SummaryRow) if f.name.endswith(("_se", "_low", "_high"))
+    }
     without = sum(r.pgr is None for r in rows)
     reason = f"undefined on {without} of {len(rows)} tasks" if without else None
     return replace(
-        rows[0], task=MEDIAN, marks={}, seeds=min(r.seeds for r in rows), **numbers, **blanks, pgr_undefined=reason
+        rows[0],
+        task=MEDIAN,
+        marks={},
+        seeds=min(r.seeds for r in rows),
+        **numbers,
+        **blanks,
+        pgr_undefined=reason,
     )
 
 
@@ -200,7 +218,9 @@ def _mean_and_error(results: Sequence[Result], name: str) -> dict[str, Any]:
 
 def _order(sweep: Sweep) -> Callable[[Group], tuple[int, ...]]:
     """Tasks, ladders, methods and variants as the sweep names them first; rungs as on their ladder."""
-    position = {(ladder, rung): i for ladder, rungs in sweep.ladders.items() for i, rung in enumerate(rungs)}
+    position = {
+        (ladder, rung): i for ladder, rungs in sweep.ladders.items() for i, rung in enumerate(rungs)
+    }
     first: dict[tuple[str, str], int] = {}
     for r in sweep.results:
         for axis in zip(Group._fields, r.group, strict=True):
@@ -221,7 +241,11 @@ def _order(sweep: Sweep) -> Callable[[Group], tuple[int, ...]]:
 
 def _sizes(r: Result) -> dict[str, float]:
     rungs = {"weak": r.rungs[r.weak], "strong": r.rungs[r.strong]}
-    return {f"{role}_{what}": getattr(rung, what) for what in ("size", "compute") for role, rung in rungs.items()}
+    return {
+        f"{role}_{what}": getattr(rung, what)
+        for what in ("size", "compute")
+        for role, rung in rungs.items()
+    }
 
 
 def _flat(record: Any, without: Sequence[str] = ()) -> dict[str, Any]:

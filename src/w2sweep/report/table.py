@@ -6,9 +6,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from w2sweep.metrics import Estimate
 from w2sweep.report.climb import Climb
-from w2sweep.report.summary import Row, short_variants
+from w2sweep.report.summary import SummaryRow, short_variants
+from w2sweep.results.metrics import Estimate
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -20,8 +20,8 @@ class Column:
     """What a row shows under a heading."""
 
     title: str
-    text: Callable[[Row], str]
-    value: Callable[[Row], Any]
+    text: Callable[[SummaryRow], str]
+    value: Callable[[SummaryRow], Any]
     """What the column is sorted by."""
     help: str = ""
 
@@ -76,7 +76,11 @@ RIGHT_WRONG = Column(
 )
 OVER_NAIVE = Column(
     "over naive",
-    lambda r: "" if r.over_naive is None else f"{_points(r.over_naive)}{_interval(r, 'over_naive', _points)}",
+    lambda r: (
+        ""
+        if r.over_naive is None
+        else f"{_points(r.over_naive)}{_interval(r, 'over_naive', _points)}"
+    ),
     lambda r: r.over_naive,
     "the student's accuracy minus the naive student's, in points [95 % paired bootstrap interval]",
 )
@@ -90,7 +94,7 @@ LEGEND = """\
 undefined: ceiling <= weak; no gap: in so many of the resamples ceiling <= weak, and over 5 % there is no interval."""
 
 
-def columns(rows: Sequence[Row]) -> list[Column]:
+def columns(rows: Sequence[SummaryRow]) -> list[Column]:
     """Those with something to tell: ladders and variants only where there are several."""
     chosen = [Column("task", lambda r: r.task, lambda r: r.task)]
     if len({r.ladder for r in rows}) > 1:
@@ -105,7 +109,9 @@ def columns(rows: Sequence[Row]) -> list[Column]:
     return chosen
 
 
-def climb_tables(climbs: Sequence[Climb], rows: Sequence[Row]) -> list[tuple[list[str], list[list[str]]]]:
+def climb_tables(
+    climbs: Sequence[Climb], rows: Sequence[SummaryRow]
+) -> list[tuple[list[str], list[list[str]]]]:
     """Headings and lines: a table for the climbs over the same rungs."""
     short = short_variants(rows)
     tables: dict[tuple[str, ...], list[list[str]]] = {}
@@ -117,33 +123,49 @@ def climb_tables(climbs: Sequence[Climb], rows: Sequence[Row]) -> list[tuple[lis
     return [(["task", *names, "largest step"], lines) for names, lines in tables.items()]
 
 
-def terminal_table(rows: Sequence[Row], console: Console) -> Table:
+def terminal_table(rows: Sequence[SummaryRow], console: Console) -> Table:
     """For `rich` to print, in as many columns as the console has room for; if need be, with numbers on two lines."""
     shown = [c for c in columns(rows) if c is not RIGHT_WRONG]
-    unbounded = console.options.update(max_width=10_000)  # or `rich` measures no more than the console's width
+    unbounded = console.options.update(
+        max_width=10_000
+    )  # or `rich` measures no more than the console's width
     table = _table(rows, shown)
-    while console.measure(table, options=unbounded).maximum > console.width and shown[-1].title in DISPENSABLE:
+    while (
+        console.measure(table, options=unbounded).maximum > console.width
+        and shown[-1].title in DISPENSABLE
+    ):
         shown.pop()
         table = _table(rows, shown)
     return table
 
 
-def _table(rows: Sequence[Row], shown: Sequence[Column]) -> Table:
+def _table(rows: Sequence[SummaryRow], shown: Sequence[Column]) -> Table:
     from rich import box
     from rich.table import Table
     from rich.text import Text  # names are text, not markup
 
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True, caption=LEGEND, caption_justify="left")
+    table = Table(
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
+        collapse_padding=True,
+        caption=LEGEND,
+        caption_justify="left",
+    )
     for column in shown:
         short = not column.numeric and max(len(column.text(row)) for row in rows) <= SHORT
-        table.add_column(column.title, justify="right" if column.numeric else "left", overflow="fold", no_wrap=short)
+        table.add_column(
+            column.title,
+            justify="right" if column.numeric else "left",
+            overflow="fold",
+            no_wrap=short,
+        )
     for row, following in zip(rows, [*rows[1:], None], strict=True):
         last_of_task = following is not None and following.task != row.task
         table.add_row(*(Text(column.text(row)) for column in shown), end_section=last_of_task)
     return table
 
 
-def _pgr(row: Row) -> str:
+def _pgr(row: SummaryRow) -> str:
     """A value with its interval, or why there is none."""
     if row.pgr is None:
         return "undefined"
@@ -155,10 +177,12 @@ def _pgr(row: Row) -> str:
 def _largest_step(share: Estimate) -> str:
     if share.value is None:
         return "–"
-    return f"{share.value:.2f}" + ("" if share.low is None else f" [{share.low:.2f}, {share.high:.2f}]")
+    return f"{share.value:.2f}" + (
+        "" if share.low is None else f" [{share.low:.2f}, {share.high:.2f}]"
+    )
 
 
-def _interval(row: Row, name: str, form: Callable[[float], str]) -> str:
+def _interval(row: SummaryRow, name: str, form: Callable[[float], str]) -> str:
     low, high = getattr(row, f"{name}_low"), getattr(row, f"{name}_high")
     return "" if low is None else f" [{form(low)}, {form(high)}]"
 

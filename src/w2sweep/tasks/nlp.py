@@ -9,10 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import ClassVar
 
-from w2sweep.tasks import Choice, Corpus, Example, Family, Skipped, Task, TaskTexts, located, normalized
+from w2sweep.building import located
+from w2sweep.tasks.example import Example, Skipped, normalized
+from w2sweep.tasks.heads import Choice
 from w2sweep.tasks.rows import Row, of_two_classes, read, some
 from w2sweep.tasks.source import Source
-from w2sweep.values import value
+from w2sweep.tasks.task import Corpus, Family, Task, TaskTexts
+from w2sweep.values import named, value
 
 Points = Iterator[Example | Skipped]
 Formatter = Callable[[Row], Points]
@@ -24,11 +27,11 @@ class Classification(Task):
 
     family: ClassVar[Family] = "nlp"
 
-    name: str
+    name: str = named()
     source: Source
     format: str
     """The formatter, as `package.module.function`."""
-    head: Choice = Choice()
+    head: Choice = named(default=Choice())
 
     def __post_init__(self) -> None:
         located(self.format)
@@ -50,7 +53,9 @@ def plain(text: str, label: int | None, group: str | Sequence[str] = ()) -> Poin
     yield Skipped("unlabelled") if label is None else Example.of(text, label=label, group=group)
 
 
-def choices(question: str, answers: Sequence[str], right: int | None, group: str | Sequence[str]) -> Points:
+def choices(
+    question: str, answers: Sequence[str], right: int | None, group: str | Sequence[str]
+) -> Points:
     """A multiple-choice question as a point for each of its answers, which all look alike but for the answer."""
     for n, answer in enumerate(answers):
         yield from rated(question, answer, None if right is None else int(n == right), group)
@@ -61,7 +66,9 @@ def rated(question: str, answer: str, label: int | None, group: str | Sequence[s
     if label is None:
         yield Skipped("unlabelled")
     else:
-        yield Example.of(f"{question}\nAnswer: {answer}", label=label, group=group, question=question)
+        yield Example.of(
+            f"{question}\nAnswer: {answer}", label=label, group=group, question=question
+        )
 
 
 def whole(row: Row, column: str, below: int = 2, first: int = 0) -> int | None:
@@ -73,14 +80,19 @@ def whole(row: Row, column: str, below: int = 2, first: int = 0) -> int | None:
     named = {"False": 0, "True": 1, "no": 0, "yes": 1}
     label = named.get(text, int(text) if text.isdecimal() else -1) - first
     if not 0 <= label < below:
-        raise row.wrong(column, f"found {text!r:.40}, expected a whole number from {first} to {first + below - 1}")
+        raise row.wrong(
+            column,
+            f"found {text!r:.40}, expected a whole number from {first} to {first + below - 1}",
+        )
     return label
 
 
 def lettered(row: Row) -> tuple[list[str], int | None]:
     """The texts of `choices` and the position of the one that `answerKey` names, by a letter or a digit."""
     named = row.records("choices")
-    texts, letters = ([row.sound("choices", choice.get(key)) for choice in named] for key in ("text", "label"))
+    texts, letters = (
+        [row.sound("choices", choice.get(key)) for choice in named] for key in ("text", "label")
+    )
     key = row["answerKey"]
     if key and key not in letters:
         raise row.wrong("answerKey", f"found {key!r:.40}, expected one of {', '.join(letters)}")
@@ -105,7 +117,12 @@ def cosmos_qa(row: Row) -> Points:
         if answer.casefold().startswith("none of the above"):
             yield Skipped('"None of the above" as an answer')
         else:
-            yield from rated(question, answer, None if right is None else int(n == right), group=row.text("context"))
+            yield from rated(
+                question,
+                answer,
+                None if right is None else int(n == right),
+                group=row.text("context"),
+            )
 
 
 def dream(row: Row) -> Points:
@@ -121,7 +138,9 @@ def ethics_justice(row: Row) -> Points:
     """ETHICS, justice: is the reason reasonable? Scenarios come in sets with the same claim or the same reason."""
     claim, _, reason = row.text("scenario").partition(" because ")
     group = (claim, reason) if reason else claim
-    return plain(f"{row.text('scenario')}\nQuestion: Is this reasonable?", whole(row, "label"), group)
+    return plain(
+        f"{row.text('scenario')}\nQuestion: Is this reasonable?", whole(row, "label"), group
+    )
 
 
 def ethics_deontology(row: Row) -> Points:
@@ -142,7 +161,9 @@ def ethics_utilitarianism(row: Row) -> Points:
 
     Pairs that share a scenario, or how it begins, stay together: they are the same event with different endings.
     """
-    columns = ("activity", "baseline") if "activity" in row else ("baseline", "less_pleasant")  # the mirrors differ
+    columns = (
+        ("activity", "baseline") if "activity" in row else ("baseline", "less_pleasant")
+    )  # the mirrors differ
     better, worse = map(row.text, columns)
     group = (better, worse, " ".join(better.split()[:5]), " ".join(worse.split()[:5]))
     for first, second, label in ((better, worse, 1), (worse, better, 0)):
@@ -197,7 +218,9 @@ def paws(row: Row) -> Points:
     """PAWS: do the sentences mean the same? Pairs made of the same words in another order stay together."""
     first, second = row.text("sentence1"), row.text("sentence2")
     group = [" ".join(sorted(set(sentence.casefold().split()))) for sentence in (first, second)]
-    return plain(f"1: {first}\n2: {second}\nQuestion: Do these mean the same?", whole(row, "label"), group)
+    return plain(
+        f"1: {first}\n2: {second}\nQuestion: Do these mean the same?", whole(row, "label"), group
+    )
 
 
 def quail(row: Row) -> Points:
@@ -210,7 +233,12 @@ def quail(row: Row) -> Points:
 
 def piqa(row: Row) -> Points:
     """PIQA: is this the way to reach the goal?"""
-    return choices(row.text("goal"), [row.text("sol1"), row.text("sol2")], whole(row, "label"), group=row.text("goal"))
+    return choices(
+        row.text("goal"),
+        [row.text("sol1"), row.text("sol2")],
+        whole(row, "label"),
+        group=row.text("goal"),
+    )
 
 
 def quartz(row: Row) -> Points:
@@ -221,7 +249,12 @@ def quartz(row: Row) -> Points:
 
 def sciq(row: Row) -> Points:
     """SciQ, without its supporting passage. Questions with the same passage stay together."""
-    answers = [row.text("correct_answer"), row.text("distractor1"), row.text("distractor2"), row.text("distractor3")]
+    answers = [
+        row.text("correct_answer"),
+        row.text("distractor1"),
+        row.text("distractor2"),
+        row.text("distractor3"),
+    ]
     support = row.get("support") or ""
     group = (row.text("question"), support) if support.strip() else row.text("question")
     return choices(f"Question: {row.text('question')}", answers, 0, group)
@@ -231,7 +264,9 @@ def social_i_qa(row: Row) -> Points:
     """Social IQa: questions about a situation. Answers are counted from 1."""
     question = f"{row.text('context')}\nQuestion: {row.text('question')}"
     answers = [row.text("answerA"), row.text("answerB"), row.text("answerC")]
-    return choices(question, answers, whole(row, "label", below=3, first=1), group=row.text("context"))
+    return choices(
+        question, answers, whole(row, "label", below=3, first=1), group=row.text("context")
+    )
 
 
 def multirc(row: Row) -> Points:
@@ -274,7 +309,11 @@ def arc(row: Row) -> Points:
 
 def commonsense_qa(row: Row) -> Points:
     """CommonsenseQA. Questions are made of a concept each, several of one."""
-    return choices(row.text("question"), *lettered(row), group=(row.text("question"), row.text("question_concept")))
+    return choices(
+        row.text("question"),
+        *lettered(row),
+        group=(row.text("question"), row.text("question_concept")),
+    )
 
 
 def winogrande(row: Row) -> Points:
@@ -285,4 +324,6 @@ def winogrande(row: Row) -> Points:
         if right is None:
             yield Skipped("unlabelled")
         else:
-            yield Example.of(text, label=int(n == right), group=group, question=row.text("sentence"))
+            yield Example.of(
+                text, label=int(n == right), group=group, question=row.text("sentence")
+            )

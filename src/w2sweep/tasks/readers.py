@@ -32,15 +32,23 @@ def parquet_rows(path: Path, label: str, limit: int | None = None) -> Iterator[R
         raise ConfigError(f"{path} is no whole parquet file ({reason}): get it again") from None
 
 
-def numbered_rows(batches: Iterable[Any], n_rows: int, label: str, limit: int | None) -> Iterator[Row]:
+def numbered_rows(
+    batches: Iterable[Any], n_rows: int, label: str, limit: int | None
+) -> Iterator[Row]:
     """The rows of Arrow tables, numbered from 1; of more than `limit`, as many as that, evenly spread."""
     kept = min(limit or n_rows, n_rows)
     start = 0
     for batch in batches:
         # row n is kept where n * kept / n_rows passes a whole number
-        wanted = [i for i in range(len(batch)) if (start + i + 1) * kept // n_rows > (start + i) * kept // n_rows]
+        wanted = [
+            i
+            for i in range(len(batch))
+            if (start + i + 1) * kept // n_rows > (start + i) * kept // n_rows
+        ]
         try:
-            rows = batch.to_pylist() if len(wanted) == len(batch) else batch.take(wanted).to_pylist()
+            rows = (
+                batch.to_pylist() if len(wanted) == len(batch) else batch.take(wanted).to_pylist()
+            )
         except UnicodeDecodeError:
             raise _undecodable(batch, label, start) from None
         yield from (Row(row, label, start + i + 1) for i, row in zip(wanted, rows, strict=True))
@@ -59,13 +67,17 @@ def _undecodable(batch: Any, label: str, start: int) -> ConfigError:
 
 
 def _csv_rows(path: Path, label: str) -> Iterator[Row]:
-    csv.field_size_limit(sys.maxsize)  # what is too long for a task is said by the task, with row and column
+    csv.field_size_limit(
+        sys.maxsize
+    )  # what is too long for a task is said by the task, with row and column
     with open_text(path) as file:
         reader = csv.DictReader(file, restkey="", strict=True)
         try:
             for number, values in enumerate(reader, 1):
                 if "" in values or None in values.values():
-                    raise ConfigError(f"{label}, row {number}: not as many fields as the header has columns")
+                    raise ConfigError(
+                        f"{label}, row {number}: not as many fields as the header has columns"
+                    )
                 yield Row(values, label, number)
         except csv.Error as error:
             raise ConfigError(f"{label}, line {reader.line_num}: {error}") from None
@@ -79,7 +91,9 @@ def _json_rows(path: Path, label: str) -> Iterator[Row]:
             except ValueError as error:
                 raise ConfigError(f"{label}, row {number}: no JSON ({error})") from None
             if not isinstance(values, dict):
-                raise ConfigError(f"{label}, row {number}: expected an object with columns, found {line.strip()[:40]}")
+                raise ConfigError(
+                    f"{label}, row {number}: expected an object with columns, found {line.strip()[:40]}"
+                )
             yield Row(values, label, number)
 
 
@@ -96,7 +110,9 @@ def open_text(path: Path) -> Iterator[IO[str]]:
         with _opened(path) as file:
             yield io.TextIOWrapper(file, encoding="utf-8-sig", errors="surrogateescape", newline="")
     except (EOFError, OSError, zlib.error) as error:
-        raise ConfigError(f"{path} is no whole {path.suffix} file ({error}): get it again") from None
+        raise ConfigError(
+            f"{path} is no whole {path.suffix} file ({error}): get it again"
+        ) from None
 
 
 def _opened(path: Path) -> Any:
@@ -113,7 +129,11 @@ class _Unzstd(io.RawIOBase):
         from zstandard import ZstdDecompressor, ZstdError
 
         self._file, self._read, self._inflated = file, b"", b""
-        self._frame, self._new_frame, self._broken = None, lambda: ZstdDecompressor().decompressobj(), ZstdError
+        self._frame, self._new_frame, self._broken = (
+            None,
+            lambda: ZstdDecompressor().decompressobj(),
+            ZstdError,
+        )
 
     def readable(self) -> bool:
         return True

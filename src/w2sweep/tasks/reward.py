@@ -6,10 +6,13 @@ from collections.abc import Callable, Iterator
 from itertools import takewhile
 from typing import ClassVar
 
-from w2sweep.tasks import Corpus, Example, Family, Reward, Skipped, Task, TaskTexts, digest, located
+from w2sweep.building import located
+from w2sweep.tasks.example import Example, Skipped, digest
+from w2sweep.tasks.heads import Reward
 from w2sweep.tasks.rows import Row, read, some
 from w2sweep.tasks.source import Source
-from w2sweep.values import value
+from w2sweep.tasks.task import Corpus, Family, Task, TaskTexts
+from w2sweep.values import named, value
 
 
 @value
@@ -40,13 +43,13 @@ class Preferences(Task):
 
     family: ClassVar[Family] = "reward"
 
-    name: str
+    name: str = named()
     source: Source
     format: str
     """The formatter, as `package.module.function`."""
     order_seed: int = 0
     """Decides which response of each pair is the first view."""
-    head: Reward = Reward()
+    head: Reward = named(default=Reward())
 
     def __post_init__(self) -> None:
         located(self.format)
@@ -55,7 +58,9 @@ class Preferences(Task):
         """All pairs with different responses."""
         format: Formatter = located(self.format)
         pairs = read(self.source.rows(), format)
-        examples = (pair if isinstance(pair, Skipped) else pair.example(self.order_seed) for pair in pairs)
+        examples = (
+            pair if isinstance(pair, Skipped) else pair.example(self.order_seed) for pair in pairs
+        )
         return some(examples, self.source.label)
 
     @property
@@ -67,13 +72,21 @@ class Preferences(Task):
 def hh_rlhf(row: Row) -> Iterator[Pair | Skipped]:
     """Anthropic hh-rlhf: two dialogues that part at some answer of the assistant; all before it is the prompt."""
     turn = "\n\nAssistant:"
-    chosen, rejected = row.text("chosen").strip().split(turn), row.text("rejected").strip().split(turn)
-    shared = sum(1 for _ in takewhile(lambda turns: turns[0] == turns[1], zip(chosen, rejected, strict=False)))
+    chosen, rejected = (
+        row.text("chosen").strip().split(turn),
+        row.text("rejected").strip().split(turn),
+    )
+    shared = sum(
+        1
+        for _ in takewhile(lambda turns: turns[0] == turns[1], zip(chosen, rejected, strict=False))
+    )
     if not shared:
         yield Skipped("the dialogues share no prompt")
     else:
         prompt = turn.join([*chosen[:shared], ""])
-        yield Pair(prompt, turn.join(chosen[shared:]), turn.join(rejected[shared:]), group=chosen[0])
+        yield Pair(
+            prompt, turn.join(chosen[shared:]), turn.join(rejected[shared:]), group=chosen[0]
+        )
 
 
 def shp(row: Row) -> Iterator[Pair | Skipped]:
@@ -85,7 +98,9 @@ def shp(row: Row) -> Iterator[Pair | Skipped]:
         yield Skipped("tie")
     else:
         chosen, rejected = (first, second) if row["labels"] else (second, first)
-        yield Pair(f"{row.text('history')}\n\nAnswer: ", chosen, rejected, group=row.text("post_id"))
+        yield Pair(
+            f"{row.text('history')}\n\nAnswer: ", chosen, rejected, group=row.text("post_id")
+        )
 
 
 def ultrafeedback(row: Row) -> Iterator[Pair | Skipped]:
@@ -100,12 +115,17 @@ def ultrafeedback(row: Row) -> Iterator[Pair | Skipped]:
 def _last(row: Row, column: str) -> str:
     """The last message of a conversation; some copies of the dataset have the message alone."""
     found = row[column]
-    return row.sound(column, found if isinstance(found, str) else row.records(column)[-1].get("content"))
+    return row.sound(
+        column, found if isinstance(found, str) else row.records(column)[-1].get("content")
+    )
 
 
 def summaries(row: Row) -> Iterator[Pair | Skipped]:
     """OpenAI's comparisons of two summaries of a post or an article. `choice` is the position of the better one."""
-    info, texts = row["info"], [row.sound("summaries", s.get("text")).strip() for s in row.records("summaries")]
+    info, texts = (
+        row["info"],
+        [row.sound("summaries", s.get("text")).strip() for s in row.records("summaries")],
+    )
     if row["choice"] not in (0, 1):
         raise row.wrong("choice", f"found {row['choice']!r:.40}, expected 0 or 1")
     text = info.get("post") or info.get("article") or ""

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, TypeVar
 
-from w2sweep.tasks import Example, Skipped
+from w2sweep.tasks.example import Example, Skipped
 from w2sweep.values import ConfigError
 
 LONGEST = 200_000
@@ -27,7 +27,9 @@ class Row(dict[str, Any]):
         self.file, self.number = file, number
 
     def __missing__(self, column: str) -> Any:
-        raise ConfigError(f"{self.file} has no column '{column}'; its columns are {', '.join(self)}")
+        raise ConfigError(
+            f"{self.file} has no column '{column}'; its columns are {', '.join(self)}"
+        )
 
     def text(self, column: str) -> str:
         """A text that is really there. Raises ConfigError where it is not."""
@@ -44,7 +46,10 @@ class Row(dict[str, Any]):
         """A list of records, which the hub stores as that or as a record of lists."""
         found = self[column]
         if isinstance(found, dict) and all(isinstance(values, list) for values in found.values()):
-            found = [dict(zip(found, values, strict=True)) for values in zip(*found.values(), strict=True)]
+            found = [
+                dict(zip(found, values, strict=True))
+                for values in zip(*found.values(), strict=True)
+            ]
         if not isinstance(found, list) or not all(isinstance(record, dict) for record in found):
             raise self.wrong(column, f"expected a list of records, found {found!r:.40}")
         return found
@@ -56,7 +61,9 @@ class Row(dict[str, Any]):
         if not text.strip():
             raise EmptyText(f"{self.place(column)}: empty text")
         if len(text) > LONGEST:
-            raise self.wrong(column, f"{len(text):,} characters, more than {LONGEST:,}: is this one example?")
+            raise self.wrong(
+                column, f"{len(text):,} characters, more than {LONGEST:,}: is this one example?"
+            )
         if not text.isascii() and any("\ud800" <= c <= "\udfff" for c in text):
             raise self.wrong(column, "invalid UTF-8")
         return text
@@ -93,11 +100,15 @@ def some(examples: Iterable[Example | Skipped], where: str) -> Iterator[Example 
             found = True
         yield example
     if not found:
-        why = "; ".join(f"{n:,} {reason}" for reason, n in reasons.most_common()) or "it has no rows"
+        why = (
+            "; ".join(f"{n:,} {reason}" for reason, n in reasons.most_common()) or "it has no rows"
+        )
         raise ConfigError(f"{where}: nothing in it can be used: {why}")
 
 
-def of_two_classes(examples: Iterable[Example | Skipped], where: str) -> Iterator[Example | Skipped]:
+def of_two_classes(
+    examples: Iterable[Example | Skipped], where: str
+) -> Iterator[Example | Skipped]:
     """The same. Raises ConfigError, when all were seen, where they have but one label."""
     labels: set[int | str] = set()
     for example in examples:
@@ -105,4 +116,6 @@ def of_two_classes(examples: Iterable[Example | Skipped], where: str) -> Iterato
             labels.add(example.label)
         yield example
     if len(labels) == 1:
-        raise ConfigError(f"{where}: all labels are of class {labels.pop()}, but two classes are needed: check them")
+        raise ConfigError(
+            f"{where}: all labels are of class {labels.pop()}, but two classes are needed: check them"
+        )

@@ -43,7 +43,7 @@ class Source(ABC):
 
 
 @value
-class Hub(Source):
+class HubDataset(Source):
     """A dataset of the Hugging Face hub; from `root`, where one is given, instead of the network."""
 
     dataset: str
@@ -69,7 +69,11 @@ class Hub(Source):
 
     def identity(self) -> Any:
         fields = (self.dataset, self.config, self.splits, self.revision)
-        files = {split: checksum(file) for split, file in self.files().items()} if self.root is not None else None
+        files = (
+            {split: checksum(file) for split, file in self.files().items()}
+            if self.root is not None
+            else None
+        )
         return {"hub": fields if files is None else files, "limit": self.limit}
 
     def where(self) -> str:
@@ -78,7 +82,9 @@ class Hub(Source):
             files = self.files()
             folder = next(iter(files.values())).parent.relative_to(self.root)
             absent = ", ".join(split for split in self.splits if split not in files)
-            return f"{folder} ({', '.join(files)}{f'; no {absent}' if absent else ''}) of {self.root}"
+            return (
+                f"{folder} ({', '.join(files)}{f'; no {absent}' if absent else ''}) of {self.root}"
+            )
         from huggingface_hub import HfApi
 
         try:
@@ -171,9 +177,13 @@ class File(Source):
     """None: as the name says."""
 
     def rows(self) -> Iterator[Row]:
-        format = self.format or next((s[1:] for s in Path(self.path).suffixes if s[1:] in READERS), "")
+        format = self.format or next(
+            (s[1:] for s in Path(self.path).suffixes if s[1:] in READERS), ""
+        )
         if format not in READERS:
-            raise ConfigError(f"{self.path} is of no known kind: expected a name with .{', .'.join(READERS)}")
+            raise ConfigError(
+                f"{self.path} is of no known kind: expected a name with .{', .'.join(READERS)}"
+            )
         checksum(self.path)
         yield from READERS[format](Path(self.path), self.path)
 
@@ -197,7 +207,7 @@ Rows = Annotated[Source, BeforeValidator(_given)]
 """A source; the path of a file will do."""
 
 
-def _mirrored(root: Path, source: Hub) -> dict[str, Path]:
+def _mirrored(root: Path, source: HubDataset) -> dict[str, Path]:
     """Split -> file, by the `mirror.json` of the folder; empty where the dataset or its config is not listed."""
     wanted = {name.casefold() for name in (source.dataset, *source.aliases)}
     for hub_id, entry in _mirror(root / "mirror.json").items():
@@ -206,7 +216,11 @@ def _mirrored(root: Path, source: Hub) -> dict[str, Path]:
             only = next(iter(configs)) if len(configs) == 1 else None
             config = source.config or entry.get("default_config") or only
             named = [c for name, c in configs.items() if config in (name, c.get("hub_config"))]
-            return {split: root / d["file"] for split, d in named[0]["splits"].items()} if named else {}
+            return (
+                {split: root / d["file"] for split, d in named[0]["splits"].items()}
+                if named
+                else {}
+            )
     return {}
 
 
@@ -216,10 +230,12 @@ def _mirror(path: Path) -> dict[str, Any]:
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
-        raise ConfigError(f"{path} is no JSON ({error}): mend it, or remove it to go by names of folders") from None
+        raise ConfigError(
+            f"{path} is no JSON ({error}): mend it, or remove it to go by names of folders"
+        ) from None
 
 
-def _laid_out(root: Path, source: Hub) -> dict[str, Path]:
+def _laid_out(root: Path, source: HubDataset) -> dict[str, Path]:
     """Split -> file, by the names of the folders. With no config asked for, the only one may have any name."""
     for name in (source.dataset, *source.aliases):
         configs = [source.config or "default", "default"]

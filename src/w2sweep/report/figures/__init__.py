@@ -7,23 +7,25 @@ from pathlib import Path
 
 import matplotlib as mpl
 
-from w2sweep.report.cells import Rung
 from w2sweep.report.figures.grid import HeatMap
 from w2sweep.report.figures.knob import Knob, turned
 from w2sweep.report.figures.plot import COLORS, FAINT, INK, STYLE, Drawing, Plot
 from w2sweep.report.figures.scaling import Accuracy, Recovery
-from w2sweep.report.summary import Row
+from w2sweep.report.summary import SummaryRow
+from w2sweep.results.sweep_folder import RungFacts
 
 __all__ = ["FAINT", "INK", "STYLE", "Drawing", "draw"]
 
 
-def draw(rows: Sequence[Row], ladders: Mapping[str, Mapping[str, Rung]], folder: Path) -> list[Drawing]:
+def draw(
+    rows: Sequence[SummaryRow], ladders: Mapping[str, Mapping[str, RungFacts]], folder: Path
+) -> list[Drawing]:
     """Draws all figures that the rows are enough for. `ladders`: name -> rungs, weakest first."""
     with mpl.rc_context(STYLE):
         return [drawing for plot in plots(rows, ladders) for drawing in plot.draw(folder)]
 
 
-def plots(rows: Sequence[Row], ladders: Mapping[str, Mapping[str, Rung]]) -> list[Plot]:
+def plots(rows: Sequence[SummaryRow], ladders: Mapping[str, Mapping[str, RungFacts]]) -> list[Plot]:
     """What is turned has a figure of its own, the first.
 
     To the figures over size each value of an override is another method: there they stay only where students differ in

@@ -9,14 +9,16 @@ from typing import Literal
 
 from matplotlib.axes import Axes
 
-from w2sweep.report.cells import Rung
 from w2sweep.report.figures.plot import PANEL
+from w2sweep.results.sweep_folder import RungFacts
 
 CROWDED = 0.08
 """Numbers nearer than this share of the axis are spread evenly instead."""
 
 
-def compute_axis(ax: Axes, ladder: Mapping[str, Rung], shown: Sequence[str]) -> dict[str, float]:
+def compute_axis(
+    ax: Axes, ladder: Mapping[str, RungFacts], shown: Sequence[str]
+) -> dict[str, float]:
     """Where each rung lies: log of the pretraining compute over the largest's, or 1, 2, ... where one has none."""
     compute = {name: rung.compute for name, rung in ladder.items()}
     if min(compute.values()) > 0:
@@ -106,5 +108,8 @@ def crowded(ax: Axes, x: Sequence[float], names: Sequence[str]) -> bool:
     """Whether the names would touch each other if they were written side by side."""
     width, letter = 72 * 0.85 * PANEL[0], 5.2  # of the panel, and of a letter on average, in points
     shares = (ax.transScale + ax.transLimits).transform([(at, 1.0) for at in x])[:, 0]
-    ends = [(width * at, letter * len(name) / 2 + 2) for at, name in sorted(zip(shares, names, strict=True))]
+    ends = [
+        (width * at, letter * len(name) / 2 + 2)
+        for at, name in sorted(zip(shares, names, strict=True))
+    ]
     return any(a + half_a > b - half_b for (a, half_a), (b, half_b) in pairwise(ends))

@@ -12,7 +12,7 @@ from matplotlib.colors import Normalize
 from matplotlib.patches import Rectangle
 
 from w2sweep.report.figures.plot import INK, Drawing, Plot, sample
-from w2sweep.report.summary import Row
+from w2sweep.report.summary import SummaryRow
 
 
 class HeatMap(Plot):
@@ -24,7 +24,7 @@ class HeatMap(Plot):
     xlabel = "student"
     sharey = "all"
 
-    def line(self, row: Row) -> str:
+    def line(self, row: SummaryRow) -> str:
         return self.method(row)
 
     def draw(self, folder: Path) -> Iterator[Drawing]:
@@ -32,11 +32,13 @@ class HeatMap(Plot):
         if len({r.weak for r in self.rows}) > 1 and len({r.strong for r in self.rows}) > 1:
             yield from super().draw(folder)
 
-    def panel(self, ax: Axes, rows: Sequence[Row], line: str) -> None:
+    def panel(self, ax: Axes, rows: Sequence[SummaryRow], line: str) -> None:
         weak, strong = self.rungs(rows[0], "weak"), self.rungs(rows[0], "strong")
         for r in rows:
             self.tile(ax, strong.index(r.strong), weak.index(r.weak), r.pgr)
-        ax.set(xlim=(-0.5, len(strong) - 0.5), ylim=(len(weak) - 0.5, -0.5))  # the weakest supervisor on top
+        ax.set(
+            xlim=(-0.5, len(strong) - 0.5), ylim=(len(weak) - 0.5, -0.5)
+        )  # the weakest supervisor on top
         ax.set_xticks(range(len(strong)), strong)
         ax.set_yticks(range(len(weak)), weak)
         ax.grid(visible=False)

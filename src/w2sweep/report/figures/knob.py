@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
-from w2sweep.report.cells import Rung
 from w2sweep.report.figures.axis import compute_axis, numbers, value_axis
 from w2sweep.report.figures.pgr import ByMethod
 from w2sweep.report.figures.plot import FAINT, INK, distinct, errorbar, errors, sample
-from w2sweep.report.summary import Row, overrides, short_variants
+from w2sweep.report.summary import SummaryRow, overrides, short_variants
+from w2sweep.results.sweep_folder import RungFacts
 
 YLABEL = {
     "accuracy": "test accuracy (%)", "PGR": "PGR",
@@ -28,7 +28,7 @@ class Turned:
     """What a sweep turns besides task, rungs, method and seed; or the supervisor's rung, with all else the same."""
 
     name: str
-    value: Callable[[Row], str]
+    value: Callable[[SummaryRow], str]
     axis: Callable[[Axes], Mapping[str, float]]
     """Sets up the x axis; where each value lies on it."""
     ordered: bool
@@ -37,7 +37,9 @@ class Turned:
     """Whether columns are to be told apart by their rungs."""
 
 
-def turned(rows: Sequence[Row], ladders: Mapping[str, Mapping[str, Rung]]) -> Turned | None:
+def turned(
+    rows: Sequence[SummaryRow], ladders: Mapping[str, Mapping[str, RungFacts]]
+) -> Turned | None:
     """The one override whose values differ, or the supervisor where three or more teach one student."""
     short = short_variants(rows)
     found = [overrides(short[r.task, r.variant]) for r in rows]
@@ -63,7 +65,12 @@ class Knob(ByMethod):
     sharey = "row"
     lines_are_named = False
 
-    def __init__(self, rows: Sequence[Row], ladders: Mapping[str, Mapping[str, Rung]], knob: Turned):
+    def __init__(
+        self,
+        rows: Sequence[SummaryRow],
+        ladders: Mapping[str, Mapping[str, RungFacts]],
+        knob: Turned,
+    ):
         super().__init__(rows, ladders)
         self.knob, self.joined = knob, knob.ordered
         self.xlabel, self.title = knob.name, f"Against {knob.name}"
@@ -75,17 +82,17 @@ class Knob(ByMethod):
     def ylabel_of(self, line: str) -> str:
         return YLABEL[line]
 
-    def rows_of(self, column: str, line: str) -> list[Row]:
+    def rows_of(self, column: str, line: str) -> list[SummaryRow]:
         return [r for r in self.rows if self.column(r) == column]
 
-    def method(self, row: Row) -> str:
+    def method(self, row: SummaryRow) -> str:
         return row.method
 
-    def column(self, row: Row) -> str:
+    def column(self, row: SummaryRow) -> str:
         pair = f", {row.weak} to {row.strong}" if self.knob.pairs else ""
         return super().column(row) + pair
 
-    def panel(self, ax: Axes, rows: Sequence[Row], line: str) -> None:
+    def panel(self, ax: Axes, rows: Sequence[SummaryRow], line: str) -> None:
         x = self.knob.axis(ax)
         if line == "accuracy":
             self.accuracies(ax, rows, x)
@@ -94,8 +101,10 @@ class Knob(ByMethod):
         else:
             self.agreements(ax, rows, x)
 
-    def accuracies(self, ax: Axes, rows: Sequence[Row], x: Mapping[str, float]) -> None:
-        shared = {self.knob.value(r): r for r in sorted(rows, key=lambda r: r.seeds)}  # by all methods
+    def accuracies(self, ax: Axes, rows: Sequence[SummaryRow], x: Mapping[str, float]) -> None:
+        shared = {
+            self.knob.value(r): r for r in sorted(rows, key=lambda r: r.seeds)
+        }  # by all methods
         ceilings = [(v, r.ceiling_accuracy, r.ceiling_accuracy_se) for v, r in shared.items()]
         supervisors = [(v, r.weak_accuracy, r.weak_accuracy_se) for v, r in shared.items()]
         errorbar(ax, x, ceilings, color=INK, ls=self.ls("--"), marker="_", ms=8)
@@ -103,14 +112,20 @@ class Knob(ByMethod):
         for method in self.methods:
             self.students(ax, rows, x, method, "student_accuracy")
 
-    def agreements(self, ax: Axes, rows: Sequence[Row], x: Mapping[str, float]) -> None:
+    def agreements(self, ax: Axes, rows: Sequence[SummaryRow], x: Mapping[str, float]) -> None:
         ax.set_ylim(-5, 105)
         for method in self.methods:
             self.students(ax, rows, x, method, "agreement_weak_right", alpha=PALE)
             self.students(ax, rows, x, method, "agreement_weak_wrong")
 
     def students(
-        self, ax: Axes, rows: Sequence[Row], x: Mapping[str, float], method: str, measure: str, **style
+        self,
+        ax: Axes,
+        rows: Sequence[SummaryRow],
+        x: Mapping[str, float],
+        method: str,
+        measure: str,
+        **style,
     ) -> None:
         """One measure of a method's students, in percent."""
         points = [
@@ -128,7 +143,14 @@ class Knob(ByMethod):
 
     def legend(self) -> list[Line2D]:
         supervisor = Line2D(
-            [], [], color=FAINT, marker="o", mfc="white", ms=6, ls=self.ls("-"), label="supervisor itself"
+            [],
+            [],
+            color=FAINT,
+            marker="o",
+            mfc="white",
+            ms=6,
+            ls=self.ls("-"),
+            label="supervisor itself",
         )
         ceiling = Line2D([], [], color=INK, ls=self.ls("--"), marker="_", ms=8, label="ceiling")
         return [*super().legend(), ceiling, supervisor]

@@ -10,7 +10,7 @@ from matplotlib.ticker import MultipleLocator
 
 from w2sweep.report.figures.axis import shifted
 from w2sweep.report.figures.plot import COLORS, FAINT, MARKERS, Plot, few_seeds
-from w2sweep.report.summary import Row
+from w2sweep.report.summary import SummaryRow
 
 VIEW = (-0.6, 1.6)
 """PGR outside is drawn as an arrow at the edge, with its value: a small gap makes any PGR."""
@@ -21,11 +21,11 @@ class ByMethod(Plot):
 
     joined: bool = True
     """Whether a line joins a method's points: not where x has no order."""
-    says_pgr = (
-        "(student - weak) / (ceiling - weak), from accuracies averaged over seeds: 1 is the ceiling, 0 the supervisor"
-    )
+    says_pgr = "(student - weak) / (ceiling - weak), from accuracies averaged over seeds: 1 is the ceiling, 0 the supervisor"
 
-    def recovered(self, ax: Axes, rows: Sequence[Row], x: Callable[[Row], float]) -> None:
+    def recovered(
+        self, ax: Axes, rows: Sequence[SummaryRow], x: Callable[[SummaryRow], float]
+    ) -> None:
         """Draws the PGR of `rows`, in an axis that is set up."""
         for level in (0, 1):
             ax.axhline(level, color=FAINT, lw=0.8, zorder=1)
@@ -35,15 +35,29 @@ class ByMethod(Plot):
             mine = [(self.beside(ax, x(r), method), r) for r in rows if self.method(r) == method]
             self.curve(ax, mine, method)
 
-    def curve(self, ax: Axes, points: Sequence[tuple[float, Row]], method: str) -> None:
+    def curve(self, ax: Axes, points: Sequence[tuple[float, SummaryRow]], method: str) -> None:
         color, marker = self.look(method)
         low, high = self.view
         inside = [(at, r.pgr, r) for at, r in points if r.pgr is not None and low <= r.pgr <= high]
         if self.joined:
-            ax.plot([at for at, _, _ in inside], [pgr for _, pgr, _ in inside], color=color, alpha=0.8)
+            ax.plot(
+                [at for at, _, _ in inside], [pgr for _, pgr, _ in inside], color=color, alpha=0.8
+            )
         for at, pgr, r in inside:
-            bounds = None if r.pgr_low is None or r.pgr_high is None else [[pgr - r.pgr_low], [r.pgr_high - pgr]]
-            ax.errorbar(at, pgr, bounds, color=color, marker=marker, mfc="white" if unbounded(r) else color, lw=1.1)
+            bounds = (
+                None
+                if r.pgr_low is None or r.pgr_high is None
+                else [[pgr - r.pgr_low], [r.pgr_high - pgr]]
+            )
+            ax.errorbar(
+                at,
+                pgr,
+                bounds,
+                color=color,
+                marker=marker,
+                mfc="white" if unbounded(r) else color,
+                lw=1.1,
+            )
         for at, r in points:
             if r.pgr is None or not low <= r.pgr <= high:
                 self.outside(ax, at, r.pgr, method)
@@ -56,7 +70,9 @@ class ByMethod(Plot):
         ax.plot(x, y, marker="x" if pgr is None else "^" if pgr > 0 else "v", **style)
         if pgr is not None:
             middle = shifted(ax, ax.get_xlim()[0], 0.5)
-            side, offset = ("left", 5) if x < middle else ("right", -5)  # towards the middle of the panel
+            side, offset = (
+                ("left", 5) if x < middle else ("right", -5)
+            )  # towards the middle of the panel
             ax.annotate(
                 f"{pgr:.1f}", (x, y), (offset, 0), style["transform"], "offset points",
                 color=style["color"], ha=side, va="center", fontsize=7,
@@ -64,11 +80,17 @@ class ByMethod(Plot):
 
     def legend(self) -> list[Line2D]:
         ls = "-" if self.joined else ""
-        lines = [Line2D([], [], color=c, marker=m, ls=ls, label=n) for n in self.methods for c, m in [self.look(n)]]
+        lines = [
+            Line2D([], [], color=c, marker=m, ls=ls, label=n)
+            for n in self.methods
+            for c, m in [self.look(n)]
+        ]
         if any(r.pgr is None for r in self.rows):
             lines.append(Line2D([], [], color=FAINT, marker="x", ls="", label="undefined"))
         if any(map(unbounded, self.rows)):
-            lines.append(Line2D([], [], color=FAINT, marker="o", mfc="white", ls="", label="no interval"))
+            lines.append(
+                Line2D([], [], color=FAINT, marker="o", mfc="white", ls="", label="no interval")
+            )
         return lines
 
     @property
@@ -94,6 +116,6 @@ class ByMethod(Plot):
         return shifted(ax, x, 0.018 * (self.methods.index(method) - (len(self.methods) - 1) / 2))
 
 
-def unbounded(row: Row) -> bool:
+def unbounded(row: SummaryRow) -> bool:
     """Whether the gap is too small for an interval."""
     return row.pgr is not None and row.pgr_low is None and row.pgr_undefined_resamples > 0

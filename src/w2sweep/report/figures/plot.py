@@ -16,14 +16,22 @@ from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from w2sweep.report.cells import Rung
-from w2sweep.report.summary import MANY, Row, short_variants
+from w2sweep.report.summary import MANY, SummaryRow, short_variants
+from w2sweep.results.sweep_folder import RungFacts
 
 WRAP = 4
 """Panels in a line at most, where tasks wrap."""
 PANEL = (3.1, 2.3)
 """Width and height in inches."""
-COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")  # Okabe and Ito: for all eyes
+COLORS = (
+    "#0072b2",
+    "#d55e00",
+    "#009e73",
+    "#cc79a7",
+    "#e69f00",
+    "#56b4e9",
+    "#000000",
+)  # Okabe and Ito: for all eyes
 MARKERS = "osD^vPX"
 INK, FAINT = "#333333", "#8c8c8c"
 STYLE: dict[Any, Any] = {
@@ -59,18 +67,18 @@ class Plot:
     lines_are_named: ClassVar[bool] = True
     """Whether each line of panels says at its end what it is."""
 
-    def __init__(self, rows: Sequence[Row], ladders: Mapping[str, Mapping[str, Rung]]):
+    def __init__(self, rows: Sequence[SummaryRow], ladders: Mapping[str, Mapping[str, RungFacts]]):
         self.rows, self.ladders = rows, ladders
         self.several_ladders = len({r.ladder for r in rows}) > 1
         self.variants = short_variants(rows)
         self.supervisors = distinct(r.weak for r in sorted(rows, key=lambda r: r.weak_compute))
         self.methods = distinct(self.method(r) for r in rows)
 
-    def line(self, row: Row) -> str:
+    def line(self, row: SummaryRow) -> str:
         """The line of panels that a row belongs to."""
         raise NotImplementedError
 
-    def panel(self, ax: Axes, rows: Sequence[Row], line: str) -> None:
+    def panel(self, ax: Axes, rows: Sequence[SummaryRow], line: str) -> None:
         """Draws the rows of one column and one line."""
         raise NotImplementedError
 
@@ -84,7 +92,7 @@ class Plot:
     def caption(self) -> str:
         raise NotImplementedError
 
-    def method(self, row: Row) -> str:
+    def method(self, row: SummaryRow) -> str:
         variant = self.variants[row.task, row.variant]
         return f"{row.method} ({variant})" if variant else row.method
 
@@ -92,7 +100,7 @@ class Plot:
     def lines(self) -> list[str]:
         return distinct(map(self.line, self.rows))
 
-    def column(self, row: Row) -> str:
+    def column(self, row: SummaryRow) -> str:
         several = len({r.ladder for r in self.rows if r.task == row.task}) > 1
         return f"{row.task} · {row.ladder}" if several else row.task
 
@@ -104,17 +112,27 @@ class Plot:
         """One figure; with so many tasks that panels wrap, one a line."""
         columns, lines = distinct(map(self.column, self.rows)), self.lines
         if len(columns) <= (MANY if len(lines) > 1 else WRAP):
-            yield self.figure(folder, self.name, self.title, [[(c, n) for c in columns] for n in lines])
+            yield self.figure(
+                folder, self.name, self.title, [[(c, n) for c in columns] for n in lines]
+            )
             return
-        across = math.ceil(len(columns) / math.ceil(len(columns) / WRAP))  # five are three and two, not four and one
+        across = math.ceil(
+            len(columns) / math.ceil(len(columns) / WRAP)
+        )  # five are three and two, not four and one
         for line in lines:
-            grid = [[(c, line) for c in columns[i : i + across]] for i in range(0, len(columns), across)]
+            grid = [
+                [(c, line) for c in columns[i : i + across]] for i in range(0, len(columns), across)
+            ]
             if len(lines) == 1:
                 yield self.figure(folder, self.name, self.title, grid)
             else:
-                yield self.figure(folder, f"{self.name}-{slug(line)}", f"{self.title}: {line}", grid)
+                yield self.figure(
+                    folder, f"{self.name}-{slug(line)}", f"{self.title}: {line}", grid
+                )
 
-    def figure(self, folder: Path, name: str, title: str, grid: Sequence[Sequence[tuple[str, str]]]) -> Drawing:
+    def figure(
+        self, folder: Path, name: str, title: str, grid: Sequence[Sequence[tuple[str, str]]]
+    ) -> Drawing:
         """`grid`: lines of (column, line) panels."""
         wrapped = len(grid) > 1 and grid[0][0][1] == grid[1][0][1]
         height, width = PANEL[1] * len(grid) + 0.8, max(4.6, PANEL[0] * len(grid[0]) + 0.5)
@@ -122,7 +140,11 @@ class Plot:
         share = "all" if wrapped and self.sharey == "row" else self.sharey
         share = "none" if self.several_ladders or (wrapped and self.sharey == "col") else share
         axes = fig.subplots(len(grid), len(grid[0]), squeeze=False, sharey=share)
-        rows = {(i, j): self.rows_of(*panel) for i, line in enumerate(grid) for j, panel in enumerate(line)}
+        rows = {
+            (i, j): self.rows_of(*panel)
+            for i, line in enumerate(grid)
+            for j, panel in enumerate(line)
+        }
         filled = [at for at, found in rows.items() if found]
         for (i, j), ax in np.ndenumerate(axes):
             if (i, j) not in filled:
@@ -132,49 +154,65 @@ class Plot:
             lowest = i == max(y for y, x in filled if x == j)
             leftmost = j == min(x for y, x in filled if y == i)
             ax.tick_params(
-                labelbottom=lowest or self.several_ladders, labelleft=leftmost or share not in ("row", "all")
+                labelbottom=lowest or self.several_ladders,
+                labelleft=leftmost or share not in ("row", "all"),
             )
         self.label(axes, grid, wrapped)
         fig.supxlabel(self.xlabel, fontsize=9)
         if handles := self.legend():
             widest = max(len(str(h.get_label())) for h in handles) * 0.075 + 0.6  # inches
             fig.legend(
-                handles=handles, loc="outside upper center", ncols=max(1, min(len(handles), int(width / widest)))
+                handles=handles,
+                loc="outside upper center",
+                ncols=max(1, min(len(handles), int(width / widest))),
             )
         return self.save(fig, folder / name, title)
 
-    def label(self, axes: np.ndarray, grid: Sequence[Sequence[tuple[str, str]]], wrapped: bool) -> None:
+    def label(
+        self, axes: np.ndarray, grid: Sequence[Sequence[tuple[str, str]]], wrapped: bool
+    ) -> None:
         """Columns above, lines at the right; where panels wrap, a column's name above each."""
         for i, line in enumerate(grid):
             axes[i, 0].set_ylabel(self.ylabel_of(line[0][1]))
             if len(grid) > 1 and self.lines_are_named and not wrapped:
                 axes[i, -1].annotate(
-                    line[-1][1], (1.03, 0.5), xycoords="axes fraction", rotation=270, va="center", fontsize=10
+                    line[-1][1],
+                    (1.03, 0.5),
+                    xycoords="axes fraction",
+                    rotation=270,
+                    va="center",
+                    fontsize=10,
                 )
             for j, (column, _) in enumerate(line):
                 axes[i, j].set_title(column if i == 0 or wrapped else "")
 
-    def rows_of(self, column: str, line: str) -> list[Row]:
+    def rows_of(self, column: str, line: str) -> list[SummaryRow]:
         return [r for r in self.rows if (self.column(r), self.line(r)) == (column, line)]
 
-    def rungs(self, row: Row, *roles: Literal["weak", "strong"]) -> list[str]:
+    def rungs(self, row: SummaryRow, *roles: Literal["weak", "strong"]) -> list[str]:
         """The rungs that play one of the roles anywhere on the row's ladder, weakest first."""
         peers = [r for r in self.rows if r.ladder == row.ladder]
         return [
-            name for name in self.ladders[row.ladder] if any(name == getattr(r, role) for r in peers for role in roles)
+            name
+            for name in self.ladders[row.ladder]
+            if any(name == getattr(r, role) for r in peers for role in roles)
         ]
 
     def save(self, fig: Figure, path: Path, title: str) -> Drawing:
         """The same bytes for the same rows."""
         png, svg = path.with_suffix(".png"), path.with_suffix(".svg")
         fig.savefig(png, dpi=160, metadata={"Software": None})
-        fig.set_layout_engine("none")  # it is laid out by now; doing so again takes half of the time
+        fig.set_layout_engine(
+            "none"
+        )  # it is laid out by now; doing so again takes half of the time
         with mpl.rc_context({"svg.hashsalt": path.name}):
             fig.savefig(svg, metadata={"Date": None, "Title": title})
         return Drawing(title, self.caption, png, svg, fig.get_figwidth())
 
 
-def errorbar(ax: Axes, x: Mapping[str, float], points: Iterable[tuple[str, float, float | None]], **style) -> None:
+def errorbar(
+    ax: Axes, x: Mapping[str, float], points: Iterable[tuple[str, float, float | None]], **style
+) -> None:
     """(rung, accuracy, standard error) in any order; accuracies are drawn in percent."""
     rungs, accuracies, errors = zip(*sorted(points, key=lambda p: x[p[0]]), strict=True)
     bars = None if None in errors else [100 * e for e in errors]
@@ -189,18 +227,18 @@ def blank(ax: Axes, text: str) -> None:
     ax.text(0.5, 0.5, text, transform=ax.transAxes, ha="center", va="center", color=FAINT)
 
 
-def sample(rows: Sequence[Row]) -> str:
+def sample(rows: Sequence[SummaryRow]) -> str:
     """How many seeds and test examples stand behind each point."""
     return f"{span([r.seeds for r in rows], 'seed')}, {span([r.n_test for r in rows], 'test example')} each"
 
 
-def errors(rows: Sequence[Row]) -> str:
+def errors(rows: Sequence[SummaryRow]) -> str:
     """What the error bars of accuracies are."""
     several = any(r.seeds > 1 for r in rows)
     return "Error bars: ± one standard error over seeds" if several else "One seed: no error bars"
 
 
-def few_seeds(rows: Sequence[Row]) -> str:
+def few_seeds(rows: Sequence[SummaryRow]) -> str:
     """What is wrong with intervals over so few seeds."""
     fewest = min(r.seeds for r in rows)
     if fewest == 1:

@@ -10,7 +10,7 @@ from matplotlib.lines import Line2D
 from w2sweep.report.figures.axis import compute_axis
 from w2sweep.report.figures.pgr import ByMethod
 from w2sweep.report.figures.plot import FAINT, INK, Plot, distinct, errorbar, errors, sample
-from w2sweep.report.summary import Row
+from w2sweep.report.summary import SummaryRow
 
 
 class Accuracy(Plot):
@@ -21,10 +21,10 @@ class Accuracy(Plot):
     ylabel = "test accuracy (%)"
     sharey = "col"
 
-    def line(self, row: Row) -> str:
+    def line(self, row: SummaryRow) -> str:
         return self.method(row)
 
-    def panel(self, ax: Axes, rows: Sequence[Row], line: str) -> None:
+    def panel(self, ax: Axes, rows: Sequence[SummaryRow], line: str) -> None:
         x = compute_axis(ax, self.ladders[rows[0].ladder], self.rungs(rows[0], "weak", "strong"))
         ceilings = {r.strong: r for r in sorted(rows, key=lambda r: r.seeds)}.values()
         errorbar(
@@ -43,13 +43,18 @@ class Accuracy(Plot):
             students = [(r.strong, r.student_accuracy, r.student_accuracy_se) for r in mine]
             errorbar(ax, x, [supervisor, *students], color=color)
             errorbar(ax, x, students, color=color, marker="o", ls="")
-            errorbar(ax, x, [supervisor], color=color, marker="o", ls="", mfc="white", ms=6, zorder=3)
+            errorbar(
+                ax, x, [supervisor], color=color, marker="o", ls="", mfc="white", ms=6, zorder=3
+            )
 
     def legend(self) -> list[Line2D]:
         lines = [
-            Line2D([], [], color=self.supervisor_color(w), marker="o", label=f"from {w}") for w in self.supervisors
+            Line2D([], [], color=self.supervisor_color(w), marker="o", label=f"from {w}")
+            for w in self.supervisors
         ]
-        own = Line2D([], [], color=FAINT, marker="o", mfc="white", ms=6, ls="", label="supervisor itself")
+        own = Line2D(
+            [], [], color=FAINT, marker="o", mfc="white", ms=6, ls="", label="supervisor itself"
+        )
         return [*lines, own, Line2D([], [], color=INK, ls="--", marker="_", ms=8, label="ceiling")]
 
     @property
@@ -69,10 +74,10 @@ class Recovery(ByMethod):
     ylabel = "PGR"
     sharey = "all"
 
-    def line(self, row: Row) -> str:
+    def line(self, row: SummaryRow) -> str:
         return f"from {row.weak}"
 
-    def panel(self, ax: Axes, rows: Sequence[Row], line: str) -> None:
+    def panel(self, ax: Axes, rows: Sequence[SummaryRow], line: str) -> None:
         x = compute_axis(ax, self.ladders[rows[0].ladder], self.rungs(rows[0], "strong"))
         self.recovered(ax, rows, lambda r: x[r.strong])
 

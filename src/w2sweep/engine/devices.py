@@ -1,0 +1,54 @@
+"""What this machine computes with: which device, and whether in bf16."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from w2sweep.values import ConfigError
+
+Accelerator = Literal["auto", "cpu", "gpu"]
+Device = Literal["cpu", "cuda"]
+
+
+def device(accelerator: Accelerator) -> Device:
+    """Where stages compute. Raises ConfigError where a GPU is asked for and there is none."""
+    if accelerator == "cpu":
+        return "cpu"
+    import torch
+
+    if torch.cuda.is_available():
+        return "cuda"
+    if accelerator == "gpu":
+        raise ConfigError(
+            f"runtime.accelerator=gpu, but torch {torch.__version__} sees none here: "
+            "say auto or cpu"
+        )
+    return "cpu"
+
+
+def gains_from_bf16(on: Device) -> bool:
+    """Whether matmuls are faster in bf16 than in fp32, by what the processor says it can do."""
+    if on == "cpu":
+        return cpu_gains_from_bf16(_cpu_description())
+    import torch
+
+    return torch.cuda.is_bf16_supported(including_emulation=False)
+
+
+def cpu_gains_from_bf16(description: str) -> bool:
+    """The same of a CPU, from its /proc/cpuinfo.
+
+    The instructions alone do not make it fast: matmuls in bf16 were seen at 2.2 times the rate of
+    those in fp32 on an AMD with AVX512-BF16, at 0.5 on an Intel that has it without AMX, and at
+    0.02 where bf16 is emulated.
+    """
+    words = set(description.split())
+    return "amx_bf16" in words or {"AuthenticAMD", "avx512_bf16"} <= words
+
+
+def _cpu_description() -> str:
+    try:
+        return Path("/proc/cpuinfo").read_text()
+    except OSError:  # not Linux
+        return ""

@@ -1,0 +1,109 @@
+"""Jobs: what a store hands to the stage that it runs."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any, TypeVar
+
+from w2sweep.engine.devices import Device, device, gains_from_bf16
+from w2sweep.engine.progress import Progress
+from w2sweep.engine.runtime import Runtime
+from w2sweep.engine.stage import Stage, identity
+from w2sweep.engine.tracking import Run, Tracking
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Circumstances:
+    """How and for whom stages are run: nothing of it changes a result."""
+
+    runtime: Runtime = field(default_factory=Runtime)
+    tracking: Tracking | None = None
+    """None: no Weights & Biases."""
+    sweep: str = "default"
+    """Groups the tracker's runs."""
+    planned: frozenset[str] = frozenset()
+    """Names of all stages that the sweep needs, by whatever worker."""
+
+
+class StoreJob:
+    """A `Job` (see `w2sweep.engine.stage`) of a store. Use it as a context: it closes its run in
+    the tracker, as failed where the block raises."""
+
+    def __init__(
+        self,
+        stage: Stage[Any],
+        out: Path,
+        circumstances: Circumstances,
+        get: Callable[[Stage[Any]], Any],
+    ):
+        self.stage, self.out, self.runtime = stage, out, circumstances.runtime
+        self.facts: dict[str, Any] = {}
+        self.delivered: dict[Stage[Any], Path] = {}
+        self._circumstances, self._get = circumstances, get
+        self._open = contextlib.ExitStack()
+
+    def __enter__(self) -> StoreJob:
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        self._open.__exit__(*error)
+
+    @cached_property
+    def device(self) -> Device:
+        found = device(self.runtime.accelerator)
+        self.note(device=found)
+        return found
+
+    @cached_property
+    def bf16(self) -> bool:
+        if self.runtime.bf16 == "auto":
+            return gains_from_bf16(self.device)
+        return self.runtime.bf16 == "yes"
+
+    def get(self, stage: Stage[T]) -> T:
+        return self._get(stage)
+
+    def progress(self, steps: int, unit: str = "steps") -> Progress:
+        return Progress(self.out, self.stage.what, steps, unit)
+
+    def log(self, row: Mapping[str, Any]) -> None:
+        values = {_in_a_group(k): v for k, v in row.items() if k not in ("step", "progress")}
+        self._run.log(values, step=row["step"])
+
+    def note(self, **facts: Any) -> None:
+        self.facts.update(facts)
+
+    def wants(self, stage: Stage[Any]) -> bool:
+        return stage.name in self._circumstances.planned
+
+    def deliver(self, stage: Stage[Any]) -> Path:
+        folder = self.out / f".deliver.{stage.key}"
+        folder.mkdir()
+        self.delivered[stage] = folder
+        return folder
+
+    @cached_property
+    def _run(self) -> Run:
+        tracking = self._circumstances.tracking
+        if tracking is None:
+            return Run()
+        return self._open.enter_context(
+            tracking.run(
+                id=self.stage.key,
+                name=self.stage.what,
+                group=self._circumstances.sweep,
+                job_type=self.stage.role,
+                tags=self.stage.tags,
+                config=identity(self.stage),
+            )
+        )
+
+
+def _in_a_group(name: str) -> str:
+    return name if "/" in name else f"train/{name}"

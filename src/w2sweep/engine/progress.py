@@ -1,0 +1,257 @@
+"""How far a sweep is: what each running stage says of itself, and a look at all of them from outside."""
+
+from __future__ import annotations
+
+import logging
+import re
+import sys
+import threading
+import time
+from collections import Counter
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import fmean
+from types import TracebackType
+from typing import Any, TextIO
+
+from w2sweep.engine.files import read_json, write_json
+from w2sweep.engine.leases import in_hand
+
+log = logging.getLogger(__name__)
+
+
+class Progress:
+    """How far one stage is, as `progress.json` in its working directory; written at most once a second.
+
+    Args:
+        out: the directory the stage writes to.
+        what: what it is called in progress lines: `student small <- nano, sentiment`.
+        steps: how many there are; with those that an adopted checkpoint spares.
+        unit: what a step is.
+    """
+
+    def __init__(self, out: Path, what: str, steps: int, unit: str = "steps"):
+        self.out, self.what, self.steps, self.unit = out, what, steps, unit
+        self._started = self._first_time = time.time()
+        self._first_step: int | None = None
+        self._written = 0.0
+
+    def advance(self, step: int) -> None:
+        """`step` of the steps are done.
+
+        Raises:
+            FileNotFoundError: the directory is gone: another worker took over, so there is no use in going on.
+        """
+        now = time.time()
+        if (
+            self._first_step is None
+        ):  # after a resume this is not the first of all: only what we did makes our rate
+            self._first_step, self._first_time = step, now
+        if now - self._written < 1 and step < self.steps:
+            return
+        self._written = now
+        rate = (step - self._first_step) / max(now - self._first_time, 1e-9)
+        said = {
+            "what": self.what,
+            "step": step,
+            "steps": self.steps,
+            "rate": round(rate, 3),
+            "unit": f"{self.unit}/s",
+        }
+        self._write({**said, "started": self._started, "updated": now})
+
+    def _write(self, said: dict[str, Any]) -> None:
+        try:
+            write_json(self.out / "progress.json", said)
+        except FileNotFoundError:
+            raise
+        except (
+            OSError
+        ) as error:  # a full disk will stop the stage soon enough, with a better message
+            log.debug("no progress.json: %s", error)
+
+
+@dataclass
+class _Running:
+    kind: str
+    what: str
+    step: int = 0
+    steps: int = 0
+    rate: float = 0.0
+    unit: str = "steps/s"
+
+    @property
+    def part(self) -> float:
+        return self.step / self.steps if self.steps else 0.0
+
+    def __str__(self) -> str:
+        if not self.steps:
+            return self.what
+        done = f"{self.what}: {self.step}/{self.steps}"
+        if not self.rate:  # nobody knows yet
+            return done
+        return f"{done}, {self.rate:.3g} {self.unit}, {clock((self.steps - self.step) / self.rate)} left"
+
+
+@dataclass
+class _View:
+    """A look at the store, by listing its few folders: what is done of the planned stages, and what runs."""
+
+    root: Path
+    stages: dict[str, str]
+    since: float
+    done: set[str] = field(default_factory=set)
+    running: list[_Running] = field(default_factory=list)
+    seconds: dict[str, list[float]] = field(default_factory=dict)
+    """What finished stages took, by class: a pretraining takes a hundred times as long as a finetuning."""
+
+    @property
+    def left(self) -> float | None:
+        """Seconds until the last stage, with as many workers as are at it now; None before each class that is to come
+        had a stage that finished."""
+        ahead = Counter(name.split("/")[0] for name in self.stages.keys() - self.done)
+        if not ahead or any(kind not in self.seconds for kind in ahead):
+            return None
+        begun = sum(running.part * fmean(self.seconds[running.kind]) for running in self.running)
+        work = sum(n * fmean(self.seconds[kind]) for kind, n in ahead.items())
+        return (work - begun) / max(1, len(self.running))
+
+    def look(self) -> None:
+        self.running = []
+        for kind in sorted({name.split("/")[0] for name in self.stages}):
+            with suppress(FileNotFoundError):  # no stage of this class began yet
+                for entry in (self.root / kind).iterdir():
+                    self._see(kind, entry)
+
+    def _see(self, kind: str, entry: Path) -> None:
+        name = f"{kind}/{entry.name}"
+        if name in self.stages and name not in self.done:
+            if not self.since or entry.stat().st_mtime >= self.since:
+                self.done.add(name)
+                self._time(kind, entry)
+        elif work := re.fullmatch(r"\.(\w+)\.(\d+)", entry.name):
+            what = self.stages.get(f"{kind}/{work[1]}")
+            if what and in_hand(entry.parent, work[1], int(work[2])):
+                self.running.append(_running(entry, kind, what))
+
+    def _time(self, kind: str, stage: Path) -> None:
+        with suppress(OSError, ValueError, KeyError):
+            took = read_json(stage / "stage.json")["seconds"]
+            self.seconds.setdefault(kind, []).append(took)
+
+
+def _running(work: Path, kind: str, what: str) -> _Running:
+    """What a stage says of itself; many have nothing to say, or not yet."""
+    try:
+        said = read_json(work / "progress.json")
+        return _Running(kind, what, said["step"], said["steps"], said["rate"], said["unit"])
+    except (OSError, ValueError, KeyError):
+        return _Running(kind, what)
+
+
+class Watch:
+    """Shows on stderr how far a sweep is, while the context is open; by whatever workers, on whatever machine.
+
+    On a terminal: a live line a running stage and one for the sweep. Elsewhere: a line when stages finished, at most
+    every `every_s` seconds, and a last one. It only looks, and whatever it meets, the sweep goes on.
+
+    Args:
+        stages: what to wait for, `<class>/<key>` -> what it is called.
+        root: the store.
+        since: results older than this do not count (for a sweep that computes everything again).
+    """
+
+    def __init__(
+        self,
+        stages: dict[str, str],
+        root: Path | str,
+        since: float = 0.0,
+        every_s: float = 10.0,
+        stream: TextIO | None = None,
+    ):
+        self._sweep = _View(Path(root), stages, since)
+        self._every_s, self._stream = every_s, stream or sys.stderr
+        self._closed = threading.Event()
+        self._thread = threading.Thread(target=self._show, daemon=True)
+        self._started = time.time()
+        self._before = 0
+
+    def __enter__(self) -> Watch:
+        self._look()
+        self._before = len(self._sweep.done)
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._closed.set()
+        self._thread.join(timeout=5)
+
+    def _show(self) -> None:
+        try:
+            if self._stream.isatty():
+                self._live()
+            else:
+                self._plain()
+        except (
+            Exception
+        ):  # a closed terminal, a file system that is gone: no reason to stop a sweep
+            log.debug("progress is not shown any more", exc_info=True)
+
+    def _live(self) -> None:
+        from rich.console import Console
+        from rich.live import Live
+        from rich.text import Text
+
+        console = Console(
+            file=self._stream
+        )  # above it what is printed scrolls by, unless stdout goes elsewhere
+        with Live(
+            console=console, auto_refresh=False, transient=True, redirect_stdout=sys.stdout.isatty()
+        ) as live:
+            while not self._closed.wait(1.0):
+                self._look()
+                lines = [
+                    f"  {running}" for running in self._sweep.running[: max(console.height - 4, 1)]
+                ]
+                text = "\n".join([*lines, self._line()])
+                live.update(Text(text, no_wrap=True, overflow="ellipsis"), refresh=True)
+        self._last()
+
+    def _plain(self) -> None:
+        told = self._before
+        while not self._closed.wait(self._every_s):
+            self._look()
+            if len(self._sweep.done) > told:
+                told = len(self._sweep.done)
+                print(self._line(), file=self._stream, flush=True)
+        self._last()
+
+    def _last(self) -> None:
+        self._look()
+        print(self._line(), file=self._stream, flush=True)
+
+    def _look(self) -> None:
+        try:
+            self._sweep.look()
+        except OSError as error:  # a result replaced, a worker's directory gone while we looked
+            log.debug("no look at the store: %s", error)
+
+    def _line(self) -> str:
+        sweep = self._sweep
+        line = f"stages {len(sweep.done)}/{len(sweep.stages)} done"
+        if sweep.running:
+            line += f", {len(sweep.running)} running"
+        line += f", {clock(time.time() - self._started)} elapsed"
+        if sweep.left is not None:
+            line += f", about {clock(sweep.left)} left"
+        return line
+
+
+def clock(seconds: float) -> str:
+    """1:05, or 2:03:40."""
+    minutes, s = divmod(round(seconds), 60)
+    hours, m = divmod(minutes, 60)
+    return f"{hours}:{m:02}:{s:02}" if hours else f"{m}:{s:02}"

@@ -1,0 +1,29 @@
+"""How stages are run. Nothing here changes a result, so nothing here is part of an identity."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from w2sweep.engine.devices import Accelerator
+from w2sweep.values import Count, Rate, value
+
+
+@value
+class Runtime:
+    """The machine: its accelerator, and how much fits into its memory."""
+
+    accelerator: Accelerator = "auto"
+    threads: Count = 1
+    """CPU threads of each worker: several workers with one thread each beat one worker with
+    several."""
+    bf16: Literal["auto", "yes", "no"] = "auto"
+    """Whether rungs that ask for bf16 are pretrained in it, or in fp32. `auto`: in bf16 where the
+    GPU or the processor of the machine that starts the sweep gains from it. All workers of a sweep
+    do the same, and `stage.json` says which it was."""
+    micro_tokens: Count = 16384
+    """Tokens (padding included) in one forward pass. A batch with more is split, with the same
+    gradient."""
+    gradient_checkpointing: bool = False
+    """Recompute activations in the backward pass: less memory, about a third more time."""
+    checkpoint_seconds: Rate = 60.0
+    """How much training a killed worker may lose."""

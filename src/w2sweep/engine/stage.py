@@ -1,0 +1,214 @@
+"""Stages: computations as values. What a stage is known by, what it reads, what it is given."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import hashlib
+import json
+import math
+from abc import abstractmethod
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, ClassVar, Generic, Protocol, TypeVar
+
+from w2sweep.engine.devices import Device
+from w2sweep.engine.progress import Progress
+from w2sweep.engine.runtime import Runtime
+
+T = TypeVar("T")
+
+PACKAGE = __name__.partition(".")[0]
+
+
+class Job(Protocol):
+    """What a stage is given while it runs."""
+
+    out: Path
+    """An empty folder to write the result to. It holds the `checkpoint*` of a worker that was
+    interrupted on this very stage, if there was one; checkpoints are no part of the result."""
+    runtime: Runtime
+    device: Device
+    """Where to compute."""
+    bf16: bool
+    """Whether this sweep computes in bf16 where that is faster."""
+
+    def get(self, stage: Stage[T]) -> T:
+        """The result of one of the stage's inputs."""
+        ...
+
+    def progress(self, steps: int, unit: str = "steps") -> Progress:
+        """Tells whoever watches how many of so many steps are done."""
+        ...
+
+    def log(self, row: Mapping[str, Any]) -> None:
+        """Adds a row to the stage's curves in the tracker. `step` says where; `train/` goes before
+        names that are of no other group."""
+        ...
+
+    def note(self, **facts: Any) -> None:
+        """Adds facts about how the result was computed to its record, `stage.json`."""
+        ...
+
+    def wants(self, stage: Stage[Any]) -> bool:
+        """Whether the sweep also needs the result of `stage`, which reads the one that runs."""
+        ...
+
+    def deliver(self, stage: Stage[Any]) -> Path:
+        """A folder to write the result of `stage` to: it is committed together with the own one,
+        so that what two stages have in common is computed once."""
+        ...
+
+
+@dataclasses.dataclass(frozen=True)
+class Stage(Generic[T]):
+    """A computation whose result depends on its fields and on nothing else.
+
+    Fields are plain values, frozen dataclasses, or other stages (its inputs). How a stage is run
+    (devices, workers, logging) never is a field: that comes with the job.
+    """
+
+    version: ClassVar[int] = 1
+    """Raised when a change of the code changes the result."""
+    added: ClassVar[frozenset[str]] = frozenset()
+    """Fields that came later. At their default they are left out of the identity, so that earlier
+    results keep their keys."""
+
+    def run(self, job: Job) -> None:
+        """Writes the result into `job.out`. The results of the inputs are there already."""
+        raise NotImplementedError
+
+    @abstractmethod
+    def read(self, path: Path) -> T:
+        """The result that `run` wrote into the folder `path`."""
+        raise NotImplementedError
+
+    @property
+    def inputs(self) -> list[Stage[Any]]:
+        """The stages that `run` reads."""
+        values = [getattr(self, f.name) for f in dataclasses.fields(self)]
+        return list(_stages_in(values))
+
+    @functools.cached_property
+    def key(self) -> str:
+        """64 bits of a hash of the identity, in hex."""
+        text = json.dumps(identity(self), sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+    @property
+    def name(self) -> str:
+        """Its place in a store."""
+        return f"{public_name(type(self))}/{self.key}"
+
+    @property
+    def what(self) -> str:
+        """What messages and progress lines call it."""
+        return self.name
+
+    @property
+    def role(self) -> str:
+        """What it is in an experiment; the tracker groups runs by it."""
+        return type(self).__name__.lower()
+
+    @property
+    def tags(self) -> list[str]:
+        """What its run can be found by in the tracker."""
+        return []
+
+    def __str__(self) -> str:
+        return self.what
+
+
+def identity(x: Any) -> Any:
+    """What `x` is, as JSON: equal for equal values, on any machine, on any day.
+
+    A dataclass is its public name, its `version` (if that is not 1), and the fields that `==`
+    compares, without those of `added` that are at their default. One with a method `identity()`
+    answers for itself: a local file is its content. A stage inside another value is its name,
+    which stands for all of it.
+
+    Raises:
+        TypeError: for what is not the same tomorrow or elsewhere: a path, a function, a set, nan.
+    """
+    if _is_dataclass(x):
+        return _described(x)
+    if isinstance(x, list | tuple):
+        return [_nested(v) for v in x]
+    if isinstance(x, dict) and all(isinstance(k, str) for k in x):
+        return {k: _nested(v) for k, v in x.items()}
+    if x is None or isinstance(x, str | int) or (isinstance(x, float) and math.isfinite(x)):
+        return x
+    raise TypeError(
+        f"a stage may not hold {x!r:.80}, for a {type(x).__name__} has no stable identity: use "
+        "finite numbers, strings, lists, dicts with string keys, frozen dataclasses, or a "
+        "dataclass with a method identity()"
+    )
+
+
+def public_name(cls: type) -> str:
+    """What identities call a class: its name, unique in this package, so that files may be moved;
+    with its path if it is a class of a user's own."""
+    if cls.__module__.partition(".")[0] == PACKAGE:
+        return cls.__name__
+    return f"{cls.__module__}.{cls.__qualname__}"
+
+
+def closure(
+    stages: tuple[Stage[Any], ...], known: Callable[[Stage[Any]], bool] = lambda stage: False
+) -> list[Stage[Any]]:
+    """These stages and all they read, each once, inputs before their readers.
+
+    Stages that are `known` are left out, and so is what only those read.
+    """
+    found: dict[str, Stage[Any]] = {}
+
+    def visit(stage: Stage[Any]) -> None:
+        if stage.key not in found and not known(stage):
+            for s in stage.inputs:
+                visit(s)
+            found[stage.key] = stage
+
+    for stage in stages:
+        visit(stage)
+    return list(found.values())
+
+
+def _is_dataclass(x: Any) -> bool:
+    return dataclasses.is_dataclass(x) and not isinstance(x, type)
+
+
+def _nested(x: Any) -> Any:
+    return {"stage": x.name} if isinstance(x, Stage) else identity(x)
+
+
+def _described(x: Any) -> dict[str, Any]:
+    kind: dict[str, Any] = {"is": public_name(type(x))}
+    if isinstance(version := getattr(type(x), "version", 1), int) and version != 1:
+        kind["version"] = version
+    if callable(own := getattr(x, "identity", None)):
+        return kind | {"identity": identity(own())}
+    added = getattr(type(x), "added", frozenset())
+    for field in dataclasses.fields(x):
+        held = getattr(x, field.name)
+        if field.compare and not (field.name in added and held == _default(field)):
+            kind[field.name] = _nested(held)
+    return kind
+
+
+def _default(field: dataclasses.Field[Any]) -> Any:
+    source: Any = field
+    if hasattr(field.default, "default_factory"):  # pydantic.Field(default=...)
+        source = field.default
+    return source.default_factory() if callable(source.default_factory) else source.default
+
+
+def _stages_in(x: Any) -> Iterator[Stage[Any]]:
+    if isinstance(x, Stage):
+        yield x
+    elif _is_dataclass(x):
+        yield from _stages_in([getattr(x, f.name) for f in dataclasses.fields(x)])
+    elif isinstance(x, dict):
+        yield from _stages_in(list(x.values()))
+    elif isinstance(x, list | tuple):
+        for v in x:
+            yield from _stages_in(v)

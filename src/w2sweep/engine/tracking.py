@@ -1,0 +1,219 @@
+"""The only module that knows Weights & Biases: one run per trained stage, one summary run per sweep.
+
+Tracking never asks, never fails a stage, and holds a process up by some seconds at most, once: what W&B cannot do is
+said in one line and then left.
+"""
+
+from __future__ import annotations
+
+import functools
+import logging
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from w2sweep.values import value
+
+if TYPE_CHECKING:
+    import wandb
+
+log = logging.getLogger(__name__)
+
+QUIET = {
+    "silent": True,
+    "console": "off",
+    "host": "",
+    "disable_code": True,
+    "disable_git": True,
+    "disable_job_creation": True,
+    "x_disable_machine_info": True,
+    "x_disable_meta": True,
+    "x_disable_stats": True,
+    "x_save_requirements": False,
+    "init_timeout": 10,  # seconds; W&B's own 90 would be waited for by every worker of a cluster without internet
+    "finish_timeout": 60,
+}
+"""W&B gets the metrics and the config of a run, and nothing of the code, the terminal or the machine."""
+
+
+class Run:
+    """An open run, or one that logs nothing."""
+
+    def __init__(self, run: wandb.Run | None = None):
+        self._run = run
+
+    def log(self, values: Mapping[str, Any], step: int | None = None) -> None:
+        """Adds `values` at an optimizer step; a step before the last one is ignored."""
+        if self._run is not None:
+            with self._tolerated("log"):
+                self._run.log(dict(values), step=step)
+
+    def show(
+        self, rows: Sequence[Mapping[str, Any]], figures: Sequence[Path], page: Path | None
+    ) -> None:
+        """Adds a table, PNG figures and an HTML page."""
+        if self._run is not None:
+            with self._tolerated("show the summary"):
+                self._run.log(_media(rows, figures, page))
+
+    def finish(self, exit_code: int = 0) -> None:
+        """Closes the run and waits until what was logged is written, or uploaded."""
+        if self._run is not None:
+            with self._tolerated("finish"):
+                self._run.finish(exit_code)
+
+    @contextmanager
+    def _tolerated(self, what: str) -> Iterator[None]:
+        try:
+            yield
+        except Exception as error:
+            self._run = None
+            _warn(f"W&B could not {what} ({_brief(error)}): the rest of the run is not tracked")
+
+
+@value
+class Tracking:
+    """Where runs go. W&B's own settings (WANDB_MODE, WANDB_API_KEY, `wandb login`, `wandb offline`) are respected."""
+
+    project: str = "w2sweep"
+    entity: str | None = None
+    """The W&B user or team; None: the account's default."""
+    mode: Literal["auto", "online", "offline"] = "auto"
+    """`auto`: online when logged in, else offline. `online` falls back to offline where W&B cannot be reached, and does
+    not overrule WANDB_MODE=offline."""
+    tags: tuple[str, ...] = ()
+    """On every run, beside its own."""
+    dir: str = "outputs"
+    """Where W&B makes its folder `wandb`."""
+
+    @contextmanager
+    def run(
+        self,
+        *,
+        id: str,
+        name: str,
+        group: str,
+        job_type: str,
+        tags: Sequence[str] = (),
+        config: Mapping[str, Any] | None = None,
+    ) -> Iterator[Run]:
+        """An open run, finished whatever happens; marked as failed where the block raises.
+
+        A run opened again with the same `id`, as that of a resumed stage, goes on where it was.
+        """
+        run, exit_code = Run(self._open(id, name, group, job_type, tags, config)), 1
+        try:
+            yield run
+            exit_code = 0
+        finally:
+            run.finish(exit_code)
+
+    def summary(
+        self,
+        *,
+        sweep: str,
+        rows: Sequence[Mapping[str, Any]],
+        figures: Sequence[Path] = (),
+        page: Path | None = None,
+    ) -> None:
+        """The run of a whole sweep: its table, its PNG figures and its HTML page."""
+        run_id = "sweep-" + re.sub(r"[^\w.-]", "-", sweep)[:100]
+        with self.run(id=run_id, name=f"{sweep}: summary", group=sweep, job_type="summary") as run:
+            run.show(rows, figures, page)
+
+    def _open(
+        self,
+        id: str,
+        name: str,
+        group: str,
+        job_type: str,
+        tags: Sequence[str],
+        config: Mapping[str, Any] | None,
+    ) -> wandb.Run | None:
+        labels = [
+            t[:64] for t in dict.fromkeys((*self.tags, *tags)) if t
+        ]  # W&B refuses longer and empty ones
+        modes = _modes(self.mode)
+        while modes:
+            try:
+                return _init(
+                    mode=modes[0], project=self.project, entity=self.entity, dir=self.dir, id=id, name=name[:128],
+                    group=group[:128], job_type=job_type, tags=labels, config=dict(config or {}),
+                )  # fmt: skip
+            except Exception as error:
+                failed = modes.pop(0)
+                then = (
+                    f"offline, in {self.dir}/wandb; `wandb sync` uploads it later"
+                    if modes
+                    else "without tracking"
+                )
+                _warn(f"W&B cannot be used {failed} ({_brief(error)}): going on {then}")
+        return None
+
+
+def tracked(tracking: Tracking | None, **run: Any) -> AbstractContextManager[Run]:
+    """`tracking.run(...)`, or with None a run that logs nothing, for which W&B is not even imported."""
+    return tracking.run(**run) if tracking else nullcontext(Run())
+
+
+@functools.cache
+def _modes(asked: str) -> list[str]:
+    """The modes still worth trying, best first. The process shares the list, so that a failure is waited for once."""
+    try:
+        import wandb
+
+        own = wandb.setup(
+            wandb.Settings(silent=True)
+        ).settings.mode  # WANDB_MODE or `wandb offline`, else online
+        if asked == "offline" or own != "online":
+            return ["offline" if asked == "offline" else own]
+        if wandb.login(prompt=False, verify=False):
+            return ["online", "offline"]
+        if asked == "online":
+            _warn(
+                "W&B tracks offline, for nobody is logged in: say `wandb login`, or tracking.mode=offline"
+            )
+    except Exception as error:
+        _warn(f"W&B cannot be set up ({_brief(error)}): going on offline")
+    return ["offline"]
+
+
+def _init(dir: str, **run: Any) -> wandb.Run:
+    import wandb
+
+    Path(dir).mkdir(
+        parents=True, exist_ok=True
+    )  # W&B takes the system's temporary folder for one that is not there
+    try:
+        return wandb.init(
+            dir=dir, resume="allow", reinit="create_new", settings=wandb.Settings(**QUIET), **run
+        )
+    except Exception:
+        wandb.teardown()  # it would go on holding the run's id, even against the next mode
+        raise
+
+
+def _media(
+    rows: Sequence[Mapping[str, Any]], figures: Sequence[Path], page: Path | None
+) -> dict[str, Any]:
+    import wandb
+
+    columns: list[Any] = list(dict.fromkeys(column for row in rows for column in row))
+    cells: list[Any] = [[row.get(column) for column in columns] for row in rows]
+    media: dict[str, Any] = {
+        "table": wandb.Table(columns=columns, data=cells, allow_mixed_types=True)
+    }
+    media |= {f"figures/{figure.stem}": wandb.Image(str(figure)) for figure in figures}
+    return media if page is None else {**media, "page": wandb.Html(str(page))}
+
+
+def _brief(error: Exception) -> str:
+    text = str(error).strip() or type(error).__name__
+    return text.splitlines()[0][:160]
+
+
+@functools.cache
+def _warn(message: str) -> None:
+    log.warning(message)

@@ -1,0 +1,272 @@
+"""Ladders: ordered families of pretrained models, each size a rung with what depends on size."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from w2sweep.experiment.recipe import Precision
+from w2sweep.tasks.readers import checksum
+from w2sweep.tasks.task import Corpus
+from w2sweep.tasks.text_file import CorpusOrFile
+from w2sweep.values import ConfigError, Count, Natural, Rate, named, value
+
+LOADED = ("config.json", "*.safetensors", "tokenizer*", "vocab*", "merges*")
+"""The files of a local model's folder that are read, and so are its identity."""
+
+
+# --- what stages depend on -----------------------------------------------------------------------
+
+
+@value
+class HubModel:
+    """A language model of the Hugging Face hub, or of a local folder."""
+
+    model: str
+    """Its name on the hub, or the path of a folder written by `save_pretrained`."""
+    revision: str | None = None
+    trust_remote_code: bool = False
+    """Runs code that comes with the model. Off unless you trust its authors."""
+    scratch: bool = False
+    """Random weights in the model's architecture."""
+    rung: str = named(default="")
+    """What its ladder calls it."""
+
+    def identity(self) -> dict[str, object]:
+        """Of a local folder its content, wherever it lies."""
+        fields = asdict(self)
+        del fields["rung"]
+        if (folder := Path(self.model)).is_dir():
+            found = {f for pattern in LOADED for f in folder.glob(pattern)}
+            fields["model"] = {f.name: checksum(f) for f in sorted(found)}
+        return fields
+
+    @property
+    def label(self) -> str:
+        """A short name, for messages."""
+        name = self.rung or self.model.rstrip("/").split("/")[-1]
+        return f"{name} from scratch" if self.scratch else name
+
+
+@value
+class SmallLlama:
+    """The architecture of rungs that are pretrained on the spot: Llama's, in small."""
+
+    width: Count
+    depth: Count
+    heads: Count
+    rung: str = named(default="")
+    """What its ladder calls it."""
+
+    def __post_init__(self) -> None:
+        if self.width % (2 * self.heads):
+            raise ConfigError(
+                f"width {self.width} over {self.heads} heads: "
+                "the width of a head must be an even integer"
+            )
+
+    @property
+    def feedforward(self) -> int:
+        """Width of the gated feed-forward layer: 8/3 of the model's, up to a multiple of 8."""
+        return 8 * -(-8 * self.width // 24)
+
+    @property
+    def parameters(self) -> int:
+        """Without embeddings."""
+        attention = 4 * self.width**2
+        feedforward = 3 * self.width * self.feedforward
+        norms = 2 * self.width
+        return self.depth * (attention + feedforward + norms) + self.width
+
+    @property
+    def label(self) -> str:
+        """A short name, for messages."""
+        return self.rung or f"{self.depth}x{self.width}"
+
+
+Backbone = HubModel | SmallLlama
+
+
+@value
+class Pretraining:
+    """How a language model is trained: what `Adapt` does with a backbone and a text."""
+
+    tokens: Natural
+    """Counted with repetition; 0 leaves the weights as they are."""
+    lr: Rate
+    batch: Count = 16
+    """Sequences a step."""
+    warmup: Count = 50
+    """Steps over which the learning rate grows, but never more than a tenth of all steps."""
+    precision: Precision = "32-true"
+    """bf16 pays from a width of 48 on, where the processor gains from it (`runtime.bf16`)."""
+
+
+@value
+class Tokenizer:
+    """How the text of a homegrown ladder becomes tokens, the same for all its rungs."""
+
+    kind: Literal["word", "bpe"] = "bpe"
+    """`word`: one token a word between blanks (the lab). `bpe`: byte-level byte-pair encoding."""
+    vocabulary: Count = 4096
+    context: Count = 128
+    """Longest sequence in tokens, in pretraining blocks too."""
+
+
+# --- what configurations say ---------------------------------------------------------------------
+
+
+@value
+class Rung(ABC):
+    """One size of a ladder: a backbone, how fast to finetune it, and facts for the axes of figures.
+
+    No stage holds a rung. Pretraining and features hold its backbone alone, finetuning also a
+    learning rate, and facts are in no identity: they can be corrected at no cost.
+    """
+
+    lr: Rate
+    """Peak learning rate of finetuning."""
+
+    @abstractmethod
+    def backbone(self, name: str) -> Backbone:
+        """The model, which messages call `name`."""
+
+    @property
+    @abstractmethod
+    def size(self) -> int:
+        """Parameters; without embeddings where the rung is pretrained here."""
+
+    @property
+    @abstractmethod
+    def tokens_read(self) -> int:
+        """Tokens of pretraining, counted with repetition."""
+
+    @abstractmethod
+    def untrained(self) -> Rung:
+        """The same architecture with random weights: it owes nothing to pretraining."""
+
+    @property
+    def compute(self) -> float:
+        """Pretraining compute in FLOPs, as 6 x parameters x tokens."""
+        return 6.0 * self.size * self.tokens_read
+
+
+@value
+class HubRung(Rung):
+    """A pretrained model of the Hugging Face hub, or of a local folder."""
+
+    model: str
+    """Its name on the hub, or the path of a folder written by `save_pretrained`."""
+    params: Count
+    pretrain_tokens: Natural
+    revision: str | None = None
+    trust_remote_code: bool = False
+    """Runs code that comes with the model. Off unless you trust its authors."""
+    scratch: bool = False
+    """Random weights in the model's architecture."""
+
+    def backbone(self, name: str) -> HubModel:
+        return HubModel(self.model, self.revision, self.trust_remote_code, self.scratch, rung=name)
+
+    @property
+    def size(self) -> int:
+        return self.params
+
+    @property
+    def tokens_read(self) -> int:
+        return 0 if self.scratch else self.pretrain_tokens
+
+    def untrained(self) -> HubRung:
+        return replace(self, scratch=True)
+
+
+@value
+class HomegrownRung(Rung):
+    """A small Llama-shaped model that w2sweep pretrains itself, on the task's corpus."""
+
+    width: Count
+    depth: Count
+    heads: Count
+    tokens: Natural
+    """Pretraining tokens, counted with repetition; 0 leaves the weights random."""
+    pretrain_lr: Rate
+    pretrain_batch: Count = 16
+    """Sequences a pretraining step."""
+    pretrain_warmup: Count = 50
+    """Steps over which the learning rate grows, but never more than a tenth of all steps."""
+    precision: Precision = "32-true"
+    """Of pretraining. bf16 pays from a width of 48 on, where the processor gains from it."""
+
+    def __post_init__(self) -> None:
+        _ = self.backbone("")
+
+    def backbone(self, name: str) -> SmallLlama:
+        return SmallLlama(self.width, self.depth, self.heads, rung=name)
+
+    @property
+    def pretraining(self) -> Pretraining:
+        """How it is pretrained."""
+        return Pretraining(
+            self.tokens, self.pretrain_lr, self.pretrain_batch, self.pretrain_warmup, self.precision
+        )
+
+    @property
+    def size(self) -> int:
+        return self.backbone("").parameters
+
+    @property
+    def tokens_read(self) -> int:
+        return self.tokens
+
+    def untrained(self) -> HomegrownRung:
+        return replace(self, tokens=0)
+
+
+@value
+class Ladder:
+    """Rungs by name, weakest first."""
+
+    name: str
+    rungs: dict[str, Rung]
+    tokenizer: Tokenizer | None = None
+    """Only of ladders with homegrown rungs."""
+    corpus: CorpusOrFile = None
+    """What homegrown rungs read instead of the text of the task."""
+    corpus_tokens: Count | None = None
+    """Length of a corpus that is written on the spot, such as the lab's worlds; None: what the
+    task says."""
+    pretrain_seed: int = 0
+
+    def __post_init__(self) -> None:
+        homegrown = any(isinstance(rung, HomegrownRung) for rung in self.rungs.values())
+        if homegrown and self.tokenizer is None:
+            raise ConfigError(
+                f"ladder {self.name} has homegrown rungs but no tokenizer: "
+                "give it one (ladder.tokenizer)"
+            )
+
+    def position(self, rung: str) -> int:
+        """How many rungs lie below. Raises ConfigError where the ladder has no such rung."""
+        if rung not in self.rungs:
+            there = ", ".join(self.rungs)
+            raise ConfigError(f"no rung '{rung}' on ladder '{self.name}'; it has {there}")
+        return list(self.rungs).index(rung)
+
+    def reads(self, text: Corpus) -> Corpus:
+        """What homegrown rungs are pretrained on for a task with this text."""
+        corpus: Any = self.corpus or text
+        if self.corpus_tokens is None:
+            return corpus
+        if not hasattr(corpus, "tokens"):
+            raise ConfigError(
+                f"ladder {self.name} asks for {self.corpus_tokens} tokens of "
+                f"{type(corpus).__name__}, which has a length of its own: "
+                "set ladder.corpus_tokens=null"
+            )
+        return replace(corpus, tokens=self.corpus_tokens)
+
+    def above(self, weak: str, strong: str) -> list[str]:
+        """The rungs over `weak` up to and including `strong`."""
+        return list(self.rungs)[self.position(weak) + 1 : self.position(strong) + 1]

@@ -1,0 +1,97 @@
+"""Losses: (logits [B, K], targets, progress in 0..1) -> scalar, the mean over the batch.
+
+Targets are class probabilities [B, K], or class indices [B] where the labels are hard (the tokens
+of a completion). A new loss is one class here and one file in conf/loss.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+from w2sweep.values import Fraction, value
+
+if TYPE_CHECKING:  # the command line reads losses long before it needs torch
+    from torch import Tensor
+
+
+class Loss:
+    """What a student minimizes."""
+
+    separable: ClassVar[bool] = True
+    """Whether it is the mean of a loss per example, so that micro-batches may be added up one by
+    one."""
+    binary: ClassVar[bool] = False
+    """Whether it only makes sense with K = 2."""
+
+    def __call__(self, logits: Tensor, targets: Tensor, progress: float) -> Tensor:
+        """The loss of a batch: [B, K], [B, K] or [B], share of the steps done -> scalar."""
+        raise NotImplementedError
+
+    def coefficients(self, progress: float) -> dict[str, float]:
+        """What to log beside the loss."""
+        return {}
+
+
+@value
+class CrossEntropy(Loss):
+    """Cross-entropy with the labels as they come, or hardened to their most likely class."""
+
+    hard: bool = False
+
+    def __call__(self, logits: Tensor, targets: Tensor, progress: float = 1.0) -> Tensor:
+        from torch.nn.functional import cross_entropy
+
+        from w2sweep.learning.cross_entropy import cross_entropy_of_classes
+
+        if self.hard and targets.ndim == 2:
+            targets = targets.argmax(-1)
+        if targets.ndim == 1:
+            return cross_entropy_of_classes(logits, targets)
+        return cross_entropy(logits, targets)
+
+
+@value
+class ConfidenceLoss(Loss):
+    """(1 - a) CE(f, f_w) + a CE(f, 1[f > t]): the student may side with itself.
+
+    f are the student's answers, f_w the weak labels. a grows linearly from 0 to `alpha_max` over
+    the first `warmup` of training. t is set in each batch so that half of it is hardened to each
+    class (`median`), or the share that the weak labels give to class 1 (`prior`). No gradient flows
+    through the hardened labels. Burns et al. 2023, section 4.3.2 and appendix A.4, footnote 7.
+    """
+
+    separable: ClassVar[bool] = False  # the threshold is the whole batch's
+    binary: ClassVar[bool] = True
+
+    alpha_max: Fraction = 0.5
+    warmup: Fraction = 0.2
+    threshold: Literal["median", "prior"] = "median"
+
+    def __call__(self, logits: Tensor, targets: Tensor, progress: float) -> Tensor:
+        from torch.nn.functional import cross_entropy
+
+        a = self.alpha(progress)
+        mixed = (1 - a) * targets + a * self.hardened(logits, targets)
+        return cross_entropy(logits, mixed)
+
+    def alpha(self, progress: float) -> float:
+        """The weight of the student's own labels."""
+        grown = min(1.0, progress / self.warmup) if self.warmup else 1.0
+        return self.alpha_max * grown
+
+    def hardened(self, logits: Tensor, targets: Tensor) -> Tensor:
+        """The student's own labels 1[f > t], one-hot: [B, 2], [B, 2] -> [B, 2].
+
+        The `positives` largest f of the batch are of class 1.
+        """
+        from torch.nn.functional import one_hot
+
+        f = (logits[:, 1] - logits[:, 0]).detach()
+        share = 0.5 if self.threshold == "median" else float(targets[:, 1].mean())
+        positives = int(share * len(f))
+        falling = f.sort(descending=True).values
+        t = falling[positives] if positives < len(f) else f.min() - 1
+        return one_hot((f > t).long(), 2).to(targets.dtype)
+
+    def coefficients(self, progress: float) -> dict[str, float]:
+        return {"alpha": self.alpha(progress)}

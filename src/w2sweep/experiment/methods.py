@@ -1,0 +1,83 @@
+"""Methods: how the strong student is trained from the weak supervisor, as expressions of stages."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+from w2sweep.experiment.losses import Loss
+from w2sweep.experiment.setting import Setting
+from w2sweep.experiment.splits import student_set
+from w2sweep.experiment.stages import Labels
+from w2sweep.values import Impossible, value
+
+
+class Method(ABC):
+    """A value (a frozen dataclass). A new method is one class here and one file in conf/method."""
+
+    name: str
+    """What tables and figures call it."""
+    loss: Loss
+    """What the student minimizes."""
+
+    @abstractmethod
+    def student(self, s: Setting) -> Labels:
+        """The stage whose answers are the student's."""
+
+    def compared(self, s: Setting) -> dict[str, Labels]:
+        """Further models that a cell compares, by the name of their role: tables and figures have
+        supervisor, student and ceiling without being told."""
+        return {}
+
+
+@value
+class Naive(Method):
+    """The strong model finetuned on the weak labels. Burns et al. 2023, section 3.
+
+    With `loss=confidence` it is the paper's confidence method, section 4.3.2.
+    """
+
+    name: str
+    loss: Loss
+
+    def student(self, s: Setting) -> Labels:
+        return s.finetune(s.strong, labels=s.supervisor, loss=self.loss)
+
+
+@value
+class Bootstrap(Method):
+    """Each rung between labels for the next larger one. Burns et al. 2023, section 4.3.1."""
+
+    name: str
+    loss: Loss
+    fresh_per_step: bool = False
+    """A set of examples of its own for each step, as the paper has it with chess, instead of one
+    for all."""
+
+    def student(self, s: Setting) -> Labels:
+        rungs = s.ladder.above(s.weak, s.strong)
+        self._check_sets(s, len(rungs))
+        model = s.supervisor
+        for step, rung in enumerate(rungs):
+            on = student_set(step if self.fresh_per_step else 0)
+            model = s.finetune(rung, on=on, labels=model, loss=self.loss)
+        return model
+
+    def _check_sets(self, s: Setting, steps: int) -> None:
+        if self.fresh_per_step and steps > s.sizes.student_sets:
+            raise Impossible(
+                f"{steps} steps from {s.weak} to {s.strong} on fresh examples need as many sets, "
+                f"but there are {s.sizes.student_sets}: set sizes.student_sets={steps}"
+            )
+
+
+@value
+class Scratch(Method):
+    """The control: naive finetuning of a student that was never pretrained, so that all it knows
+    it was taught."""
+
+    name: str
+    loss: Loss
+
+    def student(self, s: Setting) -> Labels:
+        untrained = s.ladder.rungs[s.strong].untrained()
+        return s.finetune(untrained, labels=s.supervisor, loss=self.loss)

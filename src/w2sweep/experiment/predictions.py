@@ -1,0 +1,64 @@
+"""What a model says of each split, stored whole, so that any metric is a function of it."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from w2sweep.tasks.heads import Answers
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """By split, in the order of its examples: class probabilities [N, K], or completions [N].
+
+    What they mean (which class, whether it is right) is the head's to say.
+    """
+
+    answers: Mapping[str, Answers]
+
+    def save(self, path: Path) -> None:
+        """Writes `predictions.safetensors` and `completions.json` into the folder `path`."""
+        _save(self.answers, path, "predictions.safetensors", "completions.json")
+
+    @staticmethod
+    def load(path: Path) -> Predictions:
+        """What `save` wrote."""
+        return Predictions(_load(path, "predictions.safetensors", "completions.json"))
+
+
+def save_evaluations(evaluations: Mapping[int, Mapping[str, Answers]], path: Path) -> None:
+    """Writes the answers at each evaluation, by optimizer step and split, into a folder:
+    `evaluations.safetensors` and `evaluations.json`."""
+    flat = {f"{step}/{name}": a for step, its in evaluations.items() for name, a in its.items()}
+    _save(flat, path, "evaluations.safetensors", "evaluations.json")
+
+
+def load_evaluations(path: Path) -> dict[int, Predictions]:
+    """What `save_evaluations` wrote, by optimizer step."""
+    found: dict[int, dict[str, Answers]] = defaultdict(dict)
+    for key, answers in _load(path, "evaluations.safetensors", "evaluations.json").items():
+        step, _, name = key.partition("/")
+        found[int(step)][name] = answers
+    return {step: Predictions(found[step]) for step in sorted(found)}
+
+
+def _save(answers: Mapping[str, Answers], path: Path, arrays: str, texts: str) -> None:
+    from safetensors.numpy import save_file
+
+    numeric = {k: np.ascontiguousarray(v) for k, v in answers.items() if not isinstance(v, list)}
+    written = {k: v for k, v in answers.items() if isinstance(v, list)}
+    save_file(numeric, path / arrays)
+    (path / texts).write_text(json.dumps(written, ensure_ascii=False), encoding="utf-8")
+
+
+def _load(path: Path, arrays: str, texts: str) -> dict[str, Answers]:
+    from safetensors.numpy import load_file
+
+    written = json.loads((path / texts).read_text(encoding="utf-8"))
+    return {**load_file(path / arrays), **written}

@@ -1,0 +1,44 @@
+"""How stages train. Everything here changes results, so everything here is in their identity."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from w2sweep.values import Count, Fraction, Rate, value
+
+Momentum = Annotated[float, Field(ge=0, lt=1)]
+Precision = Literal["32-true", "bf16-mixed"]
+
+
+@value
+class Recipe:
+    """Finetuning. The paper (appendix A) states epochs, batch size and early stopping; the rest is
+    ours."""
+
+    epochs: Count
+    batch_size: Count
+    """Examples an optimizer step."""
+    lr_scale: Rate = 1.0
+    """Multiplies the rung's learning rate."""
+    head_lr: Rate = 1.0
+    """Learning rate of a new head, as a multiple of the backbone's."""
+    schedule: Literal["linear", "cosine", "constant"] = "linear"
+    warmup: Fraction = 0.1
+    """Fraction of the steps over which the learning rate grows from 0."""
+    weight_decay: Annotated[float, Field(ge=0)] = 0.0
+    betas: tuple[Momentum, Momentum] = (0.9, 0.98)
+    clip: Rate = 1.0
+    """Largest norm of the gradient."""
+    max_tokens: Count = 512
+    """Longer texts lose their beginning, as do texts longer than what the model was made for."""
+    length_pool: Count = 8
+    """Batches whose examples are sorted by length together, to spare padding; 1: batches are drawn
+    at random."""
+    precision: Precision = "32-true"
+    evaluations: Count = 4
+    """How often validation and test split are predicted while training, the end included."""
+    early_stop: bool = False
+    """Keep the evaluation with the best accuracy against the stage's own labels on the validation
+    split (the paper's way with NLP tasks), instead of the last step."""

@@ -1,0 +1,90 @@
+"""The task's examples in splits: a stage of its own, so that all models see the same."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from w2sweep.engine.files import write_json
+from w2sweep.engine.stage import Job, Stage
+from w2sweep.tasks.example import Example
+from w2sweep.tasks.task import Task
+from w2sweep.values import Count, value
+
+
+@value
+class Sizes:
+    """Examples asked for in each split; the manifest of `Splits` says what was there."""
+
+    supervisor: Count
+    """Labelled by the ground truth, for the supervisor."""
+    student: Count
+    """Labelled by the supervisor, for the student. The ceiling trains on the same examples."""
+    validation: Count
+    test: Count
+    student_sets: Count = 1
+    """Disjoint sets of student examples, for methods that take a fresh one at each step."""
+    max_chars: Count = 10_000
+    """Longer examples are left out, here and on text, so that every model sees the same ones."""
+
+    @property
+    def asked(self) -> dict[str, int]:
+        """Examples by split."""
+        students = {student_set(step): self.student for step in range(self.student_sets)}
+        held_out = {"validation": self.validation, "test": self.test}
+        return {"supervisor": self.supervisor, **students, **held_out}
+
+
+def student_set(step: int) -> str:
+    """The split of the student examples for step 0, 1, ..."""
+    return f"student_{step + 1}" if step else "student"
+
+
+def answered(splits: Iterable[str]) -> list[str]:
+    """The splits that are predicted: all but the supervisor's own, which labels nobody."""
+    return [name for name in splits if name != "supervisor"]
+
+
+@dataclass(frozen=True)
+class Splits(Stage[dict[str, list[Example]]]):
+    """The task's examples in splits that are disjoint by group and balanced.
+
+    Burns et al. 2023, appendix A.1. Make it by `Splits.of`, so that tasks with the same examples
+    share their splits.
+    """
+
+    task: Task
+    sizes: Sizes
+    seed: int
+
+    @staticmethod
+    def of(task: Task, sizes: Sizes, seed: int) -> Splits:
+        """The splits of a task, which depend on no more of it than its examples do."""
+        return Splits(task.for_examples, sizes, seed)
+
+    @property
+    def what(self) -> str:
+        return f"splits of {self.task.name}"
+
+    def run(self, job: Job) -> None:
+        """Writes `<split>.jsonl` and `manifest.json`."""
+        from w2sweep.experiment.splitting import split
+
+        splits, manifest = split(self.task.examples(), self.sizes, self.seed)
+        for name, examples in splits.items():
+            lines = [json.dumps(asdict(e), ensure_ascii=False) + "\n" for e in examples]
+            (job.out / f"{name}.jsonl").write_text("".join(lines), encoding="utf-8")
+        write_json(job.out / "manifest.json", manifest)
+
+    def read(self, path: Path) -> dict[str, list[Example]]:
+        """The examples of each split, in the order of their ids."""
+        return {name: list(_examples(path / f"{name}.jsonl")) for name in self.sizes.asked}
+
+
+def _examples(file: Path) -> Iterator[Example]:
+    with file.open(encoding="utf-8", newline="\n") as lines:
+        for line in lines:
+            fields = json.loads(line)
+            yield Example(**{**fields, "views": tuple(fields["views"])})

@@ -1,0 +1,231 @@
+"""What is computed and what it depends on.
+
+Supervisor, ceiling, student and every bootstrapping step are one type of stage, `Finetune`: its
+field `labels` is the stage whose predictions label its data, most often another `Finetune`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from w2sweep.engine.stage import Job, Stage
+from w2sweep.experiment.ladder import Backbone, HubModel, Pretraining, Tokenizer
+from w2sweep.experiment.losses import Loss
+from w2sweep.experiment.predictions import Predictions, load_evaluations
+from w2sweep.experiment.recipe import Recipe
+from w2sweep.experiment.splits import Splits
+from w2sweep.experiment.tuning import LinearProbe, Tuning
+from w2sweep.tasks.heads import Head
+from w2sweep.tasks.task import Corpus
+
+
+class Model(Stage[Path]):
+    """A stage whose result is a model folder as `save_pretrained` writes it, with its tokenizer."""
+
+    def read(self, path: Path) -> Path:
+        """The folder."""
+        return path
+
+
+@dataclass(frozen=True)
+class OwnTokenizer:
+    """The tokenizer of a model that is there already."""
+
+    model: HubModel | Model
+    context: int
+    """Longest sequence in tokens."""
+
+
+@dataclass(frozen=True)
+class Text(Stage[Path]):
+    """A corpus as one stream of tokens, with the tokenizer that made it."""
+
+    corpus: Corpus
+    tokenizer: Tokenizer | OwnTokenizer
+
+    @property
+    def what(self) -> str:
+        return f"tokens of {type(self.corpus).__name__.lower()}"
+
+    def run(self, job: Job) -> None:
+        """Writes the tokenizer's files, `train.npy` and `heldout.npy` (token ids, [N] each)."""
+        from w2sweep.learning.tokens import tokenize
+
+        tokenize(self, job)
+
+    def read(self, path: Path) -> Path:
+        """The folder."""
+        return path
+
+
+@dataclass(frozen=True)
+class Adapt(Model):
+    """A backbone trained on as a language model. With no tokens to read it is what it was."""
+
+    backbone: Backbone
+    init: Model | None
+    """Where its weights come from. None: of a model of the hub its own, else random ones."""
+    text: Text
+    recipe: Pretraining
+    seed: int
+
+    @property
+    def role(self) -> str:
+        fresh = self.init is None and not isinstance(self.backbone, HubModel)
+        return "pretrain" if fresh else "adapt"
+
+    @property
+    def what(self) -> str:
+        return f"{self.role} {self.backbone.label}"
+
+    @property
+    def tags(self) -> list[str]:
+        return [self.backbone.label]
+
+    def run(self, job: Job) -> None:
+        """Writes the model, its tokenizer, `curves.jsonl`, and `pretrain.json` with its losses."""
+        from w2sweep.learning.pretraining import adapt
+
+        adapt(self, job)
+
+
+@dataclass(frozen=True)
+class Features(Stage[dict[str, NDArray[np.float32]]]):
+    """The frozen backbone's final hidden states at the last token, for linear probes.
+
+    Burns et al. 2023, appendix D.2.
+    """
+
+    backbone: Backbone
+    init: Model | None
+    splits: Splits
+    head: Head
+    """Decides where a probe starts."""
+    max_tokens: int
+    seed: int
+
+    @property
+    def what(self) -> str:
+        return f"features {self.backbone.label}, {self.splits.task.name}"
+
+    def run(self, job: Job) -> None:
+        """Writes `features.safetensors`."""
+        from w2sweep.learning.features import features
+
+        features(self, job)
+
+    def read(self, path: Path) -> dict[str, NDArray[np.float32]]:
+        """Split -> [N, views, width], and `head`: the rows that a probe starts from [rows, width]."""
+        from safetensors.numpy import load_file
+
+        return load_file(path / "features.safetensors")
+
+
+class Labels(Stage[Predictions]):
+    """Predictions of all splits that are `answered`: what a student can learn from."""
+
+    @property
+    def label(self) -> str:
+        """What predicts, in a few letters: in the names of its students."""
+        raise NotImplementedError
+
+    def read(self, path: Path) -> Predictions:
+        return Predictions.load(path)
+
+
+@dataclass(frozen=True)
+class Finetune(Labels):
+    """A backbone finetuned on the split `on`, and what it then predicts of the others."""
+
+    backbone: Backbone
+    init: Model | None
+    """Where its weights come from. None: the hub. From `Weights` it takes the head too, unless it
+    is a linear probe, which always starts with a new one."""
+    splits: Splits
+    on: str
+    labels: Labels | None
+    """The stage whose predictions are the labels; None: the ground truth."""
+    head: Head
+    tuning: Tuning
+    loss: Loss
+    recipe: Recipe
+    lr: float
+    """Peak learning rate."""
+    seed: int
+
+    @property
+    def features(self) -> Features | None:
+        """What a linear probe reads instead of the backbone itself."""
+        if not isinstance(self.tuning, LinearProbe):
+            return None
+        limit = self.recipe.max_tokens
+        return Features(self.backbone, self.init, self.splits, self.head, limit, self.seed)
+
+    @property
+    def inputs(self) -> list[Stage]:
+        if self.features is None:
+            return super().inputs
+        return [s for s in (self.features, self.splits, self.labels) if s is not None]
+
+    @property
+    def role(self) -> str:
+        if self.labels is not None:
+            return "student"
+        return "supervisor" if self.on == "supervisor" else "ceiling"
+
+    @property
+    def label(self) -> str:
+        return self.backbone.label
+
+    @property
+    def what(self) -> str:
+        source = f" <- {self.labels.label}" if self.labels else ""
+        return f"{self.role} {self.label}{source}, {self.splits.task.name}"
+
+    @property
+    def tags(self) -> list[str]:
+        return [self.backbone.label]
+
+    def run(self, job: Job) -> None:
+        """Writes the predictions, those at every evaluation, and `curves.jsonl`."""
+        from w2sweep.learning.finetuning import finetune
+
+        finetune(self, job)
+
+    def evaluations(self, path: Path) -> dict[int, Predictions]:
+        """What was predicted of `validation` and `test` at each evaluation, by optimizer step;
+        `path` is where the store has the result."""
+        return load_evaluations(path)
+
+
+@dataclass(frozen=True)
+class Weights(Model):
+    """The finetuned model itself, which `Finetune` does not keep.
+
+    Its folder is an ordinary Hugging Face model, with adapters merged; beside it, where the model
+    has a head of its own, are `head.safetensors` (`weight` [outputs, width], maybe `bias`
+    [outputs]) and `head.json`. A sweep that needs a model with and without its weights trains it
+    once; weights of a model that was finetuned by an earlier sweep are trained again.
+    """
+
+    of: Finetune
+
+    @property
+    def inputs(self) -> list[Stage]:
+        features = self.of.features
+        backbone = [features.init] if features and features.init else []
+        return [self.of, *self.of.inputs, *backbone]
+
+    @property
+    def what(self) -> str:
+        return f"weights of {self.of.what}"
+
+    def run(self, job: Job) -> None:
+        """Writes the folder, by training `of` again: nobody kept it."""
+        from w2sweep.learning.finetuning import train_again
+
+        train_again(self, job)

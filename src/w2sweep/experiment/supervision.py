@@ -1,0 +1,172 @@
+"""Supervision: who labels the student's examples. The weak rung, with noise if asked for, or the ground truth with
+errors of a known kind: how far a student recovers depends on whether it can learn its supervisor's errors."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from w2sweep.engine.stage import Job
+from w2sweep.experiment.predictions import Predictions
+from w2sweep.experiment.setting import Setting, Supervision
+from w2sweep.experiment.splits import Splits, answered
+from w2sweep.experiment.stages import Finetune, Labels
+from w2sweep.tasks.example import Example, digest, normalized
+from w2sweep.tasks.heads import Answers, Head
+from w2sweep.values import ConfigError, Fraction, Impossible, value
+
+Errors = Literal["random", "words", "rule"]
+
+
+@value
+class Weak(Supervision):
+    """The weak rung, finetuned on its own half of the ground truth. Burns et al. 2023, section 3."""
+
+    noise: Fraction = 0.0
+    """The share of its answers, in each split, that are turned into the other class at random."""
+
+    def labels(self, s: Setting) -> Labels:
+        if not self.noise:
+            return s.weak_model
+        _check_two_classes(s, "noise")
+        return Erring(s.splits, s.task.head, s.weak_model, "random", self.noise, None, s.seed)
+
+
+@value
+class Simulated(Supervision):
+    """The ground truth with as many errors in each split as asked for, of a kind. Burns et al. 2023, appendix E.2."""
+
+    errors: Errors
+    """`random`: each example by itself. `words`: all examples that end in the same word together; where the splits
+    share no words, as in the lab, nothing can be learned from that. `rule`: where `cue` is found, class 1 is said of as
+    many examples of class 0 as the rate asks for: a spurious cue that a student can learn."""
+    rate: Fraction | None
+    """The share of wrong answers; None: the weak rung's own, in each split."""
+    cue: str | None = None
+    """A regular expression, looked for in the text; of two texts, the one that has it is said to be the better."""
+
+    def __post_init__(self) -> None:
+        if self.errors == "rule" and self.cue is None:
+            raise ConfigError("errors=rule needs a cue, such as cue='^it is'")
+        try:
+            re.compile(self.cue or "")
+        except re.error as error:
+            raise ConfigError(
+                f"cue: found '{self.cue}', expected a regular expression ({error})"
+            ) from error
+
+    def labels(self, s: Setting) -> Labels:
+        _check_two_classes(s, "simulated supervision")
+        rate = s.weak_model if self.rate is None else self.rate
+        cue = self.cue if self.errors == "rule" else None
+        return Erring(s.splits, s.task.head, None, self.errors, rate, cue, s.seed)
+
+
+def _check_two_classes(s: Setting, what: str) -> None:
+    classes = s.task.head.classes
+    if classes != 2:
+        found = "completions" if classes is None else f"{classes} classes"
+        raise Impossible(
+            f"{what} errs by saying the other of two classes, but task {s.task.name} has {found}"
+        )
+
+
+@dataclass(frozen=True)
+class Erring(Labels):
+    """Answers of which an exact number is turned into the other of two classes."""
+
+    splits: Splits
+    head: Head
+    base: Finetune | None
+    """Whose answers they are; None: the ground truth."""
+    errors: Errors
+    rate: float | Finetune
+    """The share that is turned; a stage: as many as it has wrong itself."""
+    cue: str | None
+    seed: int
+
+    @property
+    def label(self) -> str:
+        rate = (
+            f"as many as {self.rate.label}" if isinstance(self.rate, Finetune) else f"{self.rate:g}"
+        )
+        return (
+            f"{self.base.label} with noise {rate}"
+            if self.base
+            else f"truth with {self.errors} errors ({rate})"
+        )
+
+    @property
+    def what(self) -> str:
+        return f"supervisor {self.label}, {self.splits.task.name}"
+
+    def run(self, job: Job) -> None:
+        """Writes the answers."""
+        splits = job.get(self.splits)
+        said = job.get(self.base) if self.base else self._truth(splits)
+        own = job.get(self.rate) if isinstance(self.rate, Finetune) else None
+        answers = {}
+        for name, given in said.answers.items():
+            examples = splits[name]
+            n = self._asked(examples, None if own is None else own.answers[name])
+            keys = [self._key(e) for e in examples]
+            turned = mistaken(keys, n, self.seed)
+            self._check(name, len(turned), n, int(turned.sum()))
+            answers[name] = np.where(turned[:, None], np.asarray(given)[:, ::-1], given)
+        Predictions(answers).save(job.out)
+
+    def _truth(self, splits: dict[str, list[Example]]) -> Predictions:
+        return Predictions({name: self.head.labels(splits[name]) for name in answered(splits)})
+
+    def _asked(self, examples: Sequence[Example], own: Answers | None) -> int:
+        """How many answers are to be wrong: as many as those of the model that sets the rate, or
+        the share that is asked for."""
+        if own is not None:
+            return int((~self.head.correct(own, examples)).sum())
+        assert isinstance(self.rate, float)
+        return round(self.rate * len(examples))
+
+    def _key(self, e: Example) -> str | None:
+        """Examples with the same key are wrong together, those with none never."""
+        if self.errors == "words":
+            return last_word(e)
+        if self.errors == "rule":
+            return e.id if suggested(self.cue or "", e.views) == 1 - int(e.label) else None
+        return e.id
+
+    def _check(self, split: str, n: int, asked: int, found: int) -> None:
+        """Raises ConfigError where the rate was not met, up to a percent where words come whole."""
+        if asked - found > (n // 100 if self.errors == "words" else 0):
+            raise ConfigError(
+                f"errors={self.errors} can make {found} of the {n} examples of split '{split}' wrong, but the rate "
+                f"asks for {asked}: lower supervision.rate"
+                + (", or another cue" if self.errors == "rule" else "")
+            )
+
+
+def mistaken(keys: Sequence[str | None], n: int, seed: int) -> NDArray[np.bool_]:  # [N]
+    """Which examples are wrong: `n`, or as many as whole keys make up. Keys come in an order that depends on them and
+    the seed alone, so that at a higher rate the same examples are wrong, and more."""
+    sizes, left, drawn = Counter(k for k in keys if k is not None), n, set()
+    for key in sorted(sizes, key=lambda k: digest(f"{seed} {k}")):
+        if sizes[key] <= left:
+            drawn.add(key)
+            left -= sizes[key]
+    return np.array([k in drawn for k in keys])
+
+
+def last_word(e: Example) -> str:
+    """The word that the text ends with; of two texts, the better one."""
+    return normalized(e.views[int(e.label) % len(e.views)]).split()[-1]
+
+
+def suggested(cue: str, views: Sequence[str]) -> int | None:
+    """The class that a cue speaks for: 1 where it is found; of two texts, the only one that has it."""
+    found = [view for view, text in enumerate(views) if re.search(cue, text)]
+    return None if len(found) != 1 else 1 if len(views) == 1 else found[0]

@@ -1,0 +1,39 @@
+"""What all commands have in common: how they say that something is wrong, and how they exit."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from w2sweep.interface.explaining import mendable, one_line
+
+INTERRUPTED = 130
+WRONG = 2
+
+
+def say(command: str, line: str) -> None:
+    """Tells the user, on stderr."""
+    print(f"{command}: {line}", file=sys.stderr, flush=True)
+
+
+@contextmanager
+def answering(command: str, explain: Callable[[BaseException], str] = one_line) -> Iterator[None]:
+    """Exits with 2 and one line where the configuration is wrong, with 130 where the user
+    interrupts, and quietly where nobody reads what is printed."""
+    try:
+        yield
+        sys.stdout.flush()
+    except KeyboardInterrupt:
+        say(command, "interrupted: run the same command again, which goes on from here")
+        sys.exit(INTERRUPTED)
+    except BrokenPipeError:  # of `| head`, and not to be said again when Python closes the pipe
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(128 + signal.SIGPIPE)
+    except Exception as error:
+        if not mendable(error):
+            raise
+        say(command, explain(error))
+        sys.exit(WRONG)

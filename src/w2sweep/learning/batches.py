@@ -1,0 +1,182 @@
+"""Batches: examples as token ids, put together by length, and cut into micro-batches that fit into memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from w2sweep.experiment.recipe import Recipe
+from w2sweep.learning.tokens import Ragged
+
+Rows = NDArray[np.int64]
+
+
+class Batch(NamedTuple):
+    """Sequences, padded, and what is asked of them."""
+
+    ids: Tensor
+    """Token ids [S, T]; for a probe, the features [S, width]."""
+    mask: Tensor
+    """1 where there is a token, 0 where there is padding [S, T]."""
+    asked: Tensor
+    """Positions whose final hidden state goes to the head, bool [S, T]."""
+    targets: Tensor
+    """[B, K] class probabilities, or [B] class indices: for a completion B runs over its tokens."""
+
+
+class Data(Protocol):
+    """Examples that can be batched by row number."""
+
+    @property
+    def lengths(self) -> NDArray[np.int64]:
+        """Tokens of the longest view of each example [N]."""
+        ...
+
+    @property
+    def views(self) -> int:
+        """Sequences an example."""
+        ...
+
+    def batch(self, rows: Rows) -> Batch:
+        """These examples, in this order."""
+        ...
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """Texts whose last token is asked for class logits: N examples of `views` sequences each."""
+
+    sequences: Ragged
+    views: int
+    targets: Tensor  # [N, K]
+    pad: int
+
+    @property
+    def lengths(self) -> NDArray[np.int64]:
+        return self.sequences.lengths.reshape(-1, self.views).max(-1)
+
+    def batch(self, rows: Rows) -> Batch:
+        sequences = (rows[:, None] * self.views + np.arange(self.views)).ravel()
+        ids, mask = self.sequences.padded(sequences, self.pad)
+        return Batch(ids, mask, last_tokens(mask), self.targets[rows])
+
+
+@dataclass(frozen=True)
+class Completions:
+    """Prompts followed by the completion that is learned, token by token, its end included."""
+
+    sequences: Ragged
+    prompts: NDArray[np.int64]  # [N], tokens of each prompt
+    pad: int
+    views: int = 1
+
+    @staticmethod
+    def of(
+        prompts: Sequence[list[int]], completions: Sequence[list[int]], end: int, pad: int
+    ) -> Completions:
+        sequences = [p + c + [end] for p, c in zip(prompts, completions, strict=True)]
+        return Completions(Ragged.of(sequences), np.array([len(p) for p in prompts]), pad)
+
+    @property
+    def lengths(self) -> NDArray[np.int64]:
+        return self.sequences.lengths
+
+    def batch(self, rows: Rows) -> Batch:
+        ids, mask = self.sequences.padded(rows, self.pad)
+        position = torch.arange(ids.shape[1])
+        first, length = (
+            torch.from_numpy(self.prompts[rows, None]),
+            torch.from_numpy(self.lengths[rows, None]),
+        )
+        asked = (position >= first - 1) & (position < length - 1)
+        return Batch(ids, mask, asked, ids[:, 1:][asked[:, :-1]])
+
+
+@dataclass(frozen=True)
+class Featured:
+    """Features in place of texts, for a probe."""
+
+    features: Tensor  # [N, views, width]
+    targets: Tensor  # [N, K]
+
+    @property
+    def views(self) -> int:
+        return self.features.shape[1]
+
+    @property
+    def lengths(self) -> NDArray[np.int64]:
+        return np.ones(len(self.features), dtype=np.int64)
+
+    def batch(self, rows: Rows) -> Batch:
+        features = self.features[rows].flatten(0, 1)
+        ones = torch.ones(len(features), 1)
+        return Batch(features, ones, ones.bool(), self.targets[rows])
+
+
+def last_tokens(mask: Tensor) -> Tensor:
+    """Where the last real token of each sequence is, wherever its padding: bool [S, T]."""
+    reversed_rank = mask.flip(-1).cumsum(-1).flip(-1)  # real tokens from here to the end
+    return (reversed_rank == 1) & mask.bool()
+
+
+def finetuning_batches(
+    data: Data, recipe: Recipe, seed: int, budget: int, start: int
+) -> Iterator[list[Batch]]:
+    """The batches from step `start` on, each as its micro-batches of at most `budget` tokens."""
+    per_epoch = batches_per_epoch(data, recipe)
+    for epoch in range(start // per_epoch, recipe.epochs):
+        order = epoch_order(data.lengths, recipe, np.random.default_rng((seed, epoch)))
+        for rows in order[max(0, start - epoch * per_epoch) :]:
+            yield [
+                data.batch(rows[part]) for part in chunks(data.lengths[rows] * data.views, budget)
+            ]
+
+
+def batches_per_epoch(data: Data, recipe: Recipe) -> int:
+    """Whole batches only: the few examples left over change from epoch to epoch."""
+    return max(1, len(data.lengths) // recipe.batch_size)
+
+
+def epoch_order(lengths: NDArray[np.int64], recipe: Recipe, rng: np.random.Generator) -> list[Rows]:
+    """Shuffled batches of examples of similar length: pools of `length_pool` batches are sorted by length, then cut."""
+    size = min(recipe.batch_size, len(lengths))
+    order = rng.permutation(len(lengths))
+    if recipe.length_pool > 1:
+        pools = np.array_split(
+            order, range(size * recipe.length_pool, len(order), size * recipe.length_pool)
+        )
+        order = np.concatenate([pool[np.argsort(lengths[pool], kind="stable")] for pool in pools])
+    batches = [order[i : i + size] for i in range(0, len(order) - size + 1, size)]
+    return [batches[i] for i in rng.permutation(len(batches))]
+
+
+def pretraining_batches(
+    tokens: NDArray[np.integer], context: int, batch: int, seed: int, steps: int, start: int
+) -> Iterator[list[Batch]]:
+    """Random windows of `context` tokens out of the stream, from step `start` to `steps`."""
+    for step in range(start, steps):
+        offsets = np.random.default_rng((seed, step)).integers(0, len(tokens) - context, batch)
+        yield [window(tokens, offsets, context)]
+
+
+def window(tokens: NDArray[np.integer], offsets: NDArray[np.integer], context: int) -> Batch:
+    """The windows that begin at `offsets`, every next token of them asked for."""
+    block = torch.from_numpy(tokens[offsets[:, None] + np.arange(context + 1)].astype(np.int64))
+    ones = torch.ones_like(block[:, :-1])
+    return Batch(block[:, :-1], ones, ones.bool(), block[:, 1:].flatten())
+
+
+def chunks(lengths: NDArray[np.int64], budget: int) -> Iterator[NDArray[np.int64]]:
+    """Row numbers, longest first, in groups of at most `budget` padded tokens (and at least one row)."""
+    order = np.argsort(-lengths, kind="stable")
+    start = 0
+    while start < len(order):
+        size = max(1, budget // max(1, int(lengths[order[start]])))
+        yield order[start : start + size]
+        start += size

@@ -1,0 +1,45 @@
+"""Features: final hidden states of a frozen backbone, computed once for all probes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors.numpy import save_file
+
+from w2sweep.engine.stage import Job
+from w2sweep.experiment.stages import Features
+from w2sweep.learning.batches import Labelled
+from w2sweep.learning.hardware import prepared
+from w2sweep.learning.inference import hidden_states
+from w2sweep.learning.model import Net, load
+from w2sweep.learning.tokens import Ragged, encode
+from w2sweep.tasks.example import Example
+
+
+def features(stage: Features, job: Job) -> None:
+    """Writes `features.safetensors`: split -> [N, views, width], and `head`: the rows that a probe
+    starts from [rows, width]."""
+    device = prepared(job)
+    folder = job.get(stage.init) if stage.init else None
+    net = load(stage.backbone, folder, stage.head, stage.seed, new=True).to(device).eval()
+    splits = job.get(stage.splits)
+    progress = job.progress(len(splits), unit="splits")
+    result = {"head": net.get_parameter("own_head.weight").detach().cpu().numpy()}
+    for done, (name, examples) in enumerate(splits.items(), start=1):
+        result[name] = states(net, examples, stage.max_tokens, job.runtime.micro_tokens, device)
+        progress.advance(done)
+    save_file(result, job.out / "features.safetensors")
+
+
+def states(
+    net: Net, examples: Sequence[Example], max_tokens: int, budget: int, device: torch.device
+) -> NDArray[np.float32]:
+    """Hidden states of N examples [N, views, width]. `budget`: tokens in one forward pass."""
+    views = [view for e in examples for view in e.views]
+    texts = Ragged.of(encode(net.tokenizer, views, min(max_tokens, net.context)))
+    unread = torch.zeros(len(examples), 2)
+    data = Labelled(texts, len(examples[0].views), unread, net.pad)
+    return hidden_states(net, data, budget, device)

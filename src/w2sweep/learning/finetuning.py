@@ -1,0 +1,115 @@
+"""Finetuning: a subject learns the labels of one split, and answers the others."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import torch
+from torch import nn
+
+from w2sweep.engine.stage import Job
+from w2sweep.experiment.predictions import Predictions, save_evaluations
+from w2sweep.experiment.splits import answered
+from w2sweep.experiment.stages import Finetune, Weights
+from w2sweep.learning import schedules
+from w2sweep.learning.batches import Data, batches_per_epoch, finetuning_batches
+from w2sweep.learning.curves import write_curves
+from w2sweep.learning.hardware import autocast, prepared
+from w2sweep.learning.learner import Course, Evaluate, Evaluation, Trained, fit
+from w2sweep.learning.subjects import Splits, Subject, subject_of
+from w2sweep.learning.tuned import parameter_groups
+from w2sweep.tasks.heads import Answers
+
+SCHEDULES = {
+    "linear": schedules.linear,
+    "cosine": schedules.cosine,
+    "constant": schedules.constant,
+}
+EVALUATED = ("validation", "test")
+"""The splits that are answered at every evaluation."""
+
+
+def finetune(stage: Finetune, job: Job) -> None:
+    """Writes the predictions on all splits but the supervisor's own, those at every evaluation,
+    and `curves.jsonl`; the weights too, where the sweep wants them."""
+    splits = job.get(stage.splits)
+    subject, trained = _learn(stage, job, splits)
+    write_curves(job.out, trained.curves)
+    save_evaluations(trained.answers, job.out)
+    answers = _answers(stage, job, subject, trained, splits)
+    Predictions(answers).save(job.out)
+    if job.wants(Weights(stage)):
+        subject.save(job.deliver(Weights(stage)))
+
+
+def train_again(weights: Weights, job: Job) -> None:
+    """Writes the model of a stage whose predictions are there, and whose weights nobody kept."""
+    subject, _ = _learn(weights.of, job, job.get(weights.of.splits))
+    subject.save(job.out)
+
+
+def _learn(stage: Finetune, job: Job, splits: Splits) -> tuple[Subject, Trained]:
+    device = prepared(job)
+    job.note(precision=stage.recipe.precision)
+    truth = {name: stage.head.labels(examples) for name, examples in splits.items()}
+    labels = dict(job.get(stage.labels).answers) if stage.labels else truth
+    subject = subject_of(stage, splits, job)
+    subject.net.to(device)
+    data = subject.data(stage.on, labels[stage.on])
+    evaluate = _evaluation(stage, job, subject, labels["validation"], truth["validation"])
+    course = _course(stage, job, subject.net, data, evaluate)
+    trained = fit(subject.net, course, job)
+    subject.net.to(device)
+    return subject, trained
+
+
+def _course(stage: Finetune, job: Job, net: nn.Module, data: Data, evaluate: Evaluate) -> Course:
+    recipe = stage.recipe
+    budget = job.runtime.micro_tokens
+    return Course(
+        steps=recipe.epochs * batches_per_epoch(data, recipe),
+        batches=partial(finetuning_batches, data, recipe, stage.seed, budget),
+        loss=stage.loss,
+        groups=parameter_groups(net, stage.lr, head_lr=recipe.head_lr),
+        lr_factor=SCHEDULES[recipe.schedule](recipe.warmup),
+        evaluate=evaluate,
+        evaluations=recipe.evaluations,
+        betas=recipe.betas,
+        weight_decay=recipe.weight_decay,
+        clip=recipe.clip,
+        precision=recipe.precision,
+        keep_best="validation/accuracy_own" if recipe.early_stop else None,
+    )
+
+
+def _evaluation(
+    stage: Finetune, job: Job, subject: Subject, own: Answers, truth: Answers
+) -> Evaluate:
+    """What is looked at while training: answers, and on the validation split their agreement with
+    the stage's own labels and with the ground truth."""
+    budget, agree = job.runtime.micro_tokens, stage.head.agree
+
+    def evaluate(net: nn.Module, device: torch.device) -> Evaluation:
+        with autocast(stage.recipe.precision, device):
+            answers = {name: subject.answers(name, device, budget) for name in EVALUATED}
+        said = answers["validation"]
+        metrics = {
+            "validation/accuracy_own": float(agree(said, own).mean()),
+            "validation/accuracy_truth": float(agree(said, truth).mean()),
+        }
+        return Evaluation(metrics, answers)
+
+    return evaluate
+
+
+def _answers(
+    stage: Finetune, job: Job, subject: Subject, trained: Trained, splits: Splits
+) -> dict[str, Answers]:
+    """Of all splits that are answered; those of the evaluation that is kept are there already."""
+    device, budget = torch.device(job.device), job.runtime.micro_tokens
+    answers = {}
+    with autocast(stage.recipe.precision, device):
+        for name in answered(splits):
+            kept = trained.kept.get(name)
+            answers[name] = subject.answers(name, device, budget) if kept is None else kept
+    return answers

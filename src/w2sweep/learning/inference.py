@@ -1,0 +1,65 @@
+"""Inference: what a trained model says of examples, in their order."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from w2sweep.learning.batches import Batch, Data, chunks
+from w2sweep.learning.model import Net
+from w2sweep.learning.tokens import Ragged
+
+
+@torch.no_grad()
+def probabilities(
+    net: nn.Module, data: Data, budget: int, device: torch.device
+) -> NDArray[np.float32]:
+    """Class probabilities [N, K]. `budget`: tokens in one forward pass."""
+    return in_order(data, budget, lambda batch: net(to(batch, device)).softmax(-1))
+
+
+@torch.no_grad()
+def hidden_states(net: Net, data: Data, budget: int, device: torch.device) -> NDArray[np.float32]:
+    """Final hidden states at the last token of each view [N, views, width]."""
+
+    def states(batch: Batch) -> Tensor:
+        return net.hidden(to(batch, device)).float().unflatten(0, (-1, data.views))
+
+    return in_order(data, budget, states)
+
+
+def in_order(data: Data, budget: int, answer: Callable[[Batch], Tensor]) -> NDArray[np.float32]:
+    """Answers [N, ...], computed longest first under the token budget and put back into the order
+    of the examples."""
+    parts = list(chunks(data.lengths * data.views, budget))
+    answers = torch.cat([answer(data.batch(rows)).float().cpu() for rows in parts]).numpy()
+    out = np.empty_like(answers)
+    out[np.concatenate(parts)] = answers
+    return out
+
+
+@torch.no_grad()
+def completions(
+    net: Net,
+    prompts: Sequence[list[int]],
+    max_new_tokens: int,
+    budget: int,
+    device: torch.device,
+) -> list[str]:
+    """Greedy completions of N prompts, given as token ids [N]."""
+    ragged = Ragged.of(prompts)
+    out = np.empty(len(prompts), dtype=object)
+    for rows in chunks(ragged.lengths + max_new_tokens, budget):
+        ids, mask = ragged.padded(rows, net.pad, left=True)
+        said = net.complete(ids.to(device), mask.to(device), max_new_tokens)
+        out[rows] = np.array(said, dtype=object)
+    return list(out)
+
+
+def to(batch: Batch, device: torch.device) -> Batch:
+    """The batch on another device."""
+    return Batch(*(x.to(device) for x in batch))

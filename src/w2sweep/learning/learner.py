@@ -1,0 +1,261 @@
+"""Training: one LightningModule for every stage that trains. All that knows Lightning."""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from lightning_fabric.plugins.environments.lightning import LightningEnvironment
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, IterableDataset
+
+from w2sweep.engine.stage import Job
+from w2sweep.experiment.losses import Loss
+from w2sweep.experiment.recipe import Precision
+from w2sweep.learning import checkpoint
+from w2sweep.learning.batches import Batch
+from w2sweep.learning.hardware import flushing_denormals
+from w2sweep.learning.schedules import Schedule
+from w2sweep.tasks.heads import Answers
+
+logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)  # it advertises at every fit
+
+ROWS = 50
+"""Rows of the curves, evaluations not counted."""
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What an evaluation found."""
+
+    metrics: Mapping[str, float]
+    answers: Mapping[str, Answers] = field(default_factory=dict)
+    """By split."""
+
+
+Evaluate = Callable[[nn.Module, torch.device], Evaluation]
+
+
+@dataclass(frozen=True)
+class Course:
+    """What a model is to go through."""
+
+    steps: int
+    batches: Callable[[int], Iterator[list[Batch]]]
+    """From this step on, each batch as its micro-batches."""
+    loss: Loss
+    groups: list[dict[str, Any]]
+    """Parameter groups, each with its `base_lr`."""
+    lr_factor: Schedule
+    evaluate: Evaluate
+    evaluations: int
+    """How many, evenly spaced, the last at the end."""
+    betas: tuple[float, float] = (0.9, 0.98)
+    weight_decay: float = 0.0
+    clip: float = 1.0
+    precision: Precision = "32-true"
+    keep_best: str | None = None
+    """The metric whose best evaluation is the result; None: the last step is."""
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What there is to tell of a training."""
+
+    curves: list[dict[str, Any]]
+    """A row per logged step, with `step`, `progress`, `loss`, `lr`, the loss's coefficients and, at
+    evaluations, their metrics."""
+    answers: Mapping[int, Mapping[str, Answers]]
+    """Step of an evaluation -> split -> what was answered."""
+    kept: Mapping[str, Answers]
+    """The answers of the evaluation whose parameters are the result, by split."""
+
+
+class Learner(pl.LightningModule):
+    """A model on its course. Steps are made by hand, for a batch's micro-batches belong
+    together."""
+
+    def __init__(self, net: nn.Module, course: Course, job: Job):
+        super().__init__()
+        self.automatic_optimization = False
+        self.net, self.course, self.job = net, course, job
+        self.progress = job.progress(course.steps)
+        self.checkpoint = job.out / "checkpoint.safetensors"
+        self.state = checkpoint.State()
+        self.saved_at = time.monotonic()
+        self.losses: list[Tensor] = []
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        """AdamW, resumed where a killed worker left it."""
+        groups = [{**g, "lr": g["base_lr"]} for g in self.course.groups]
+        optimizer = torch.optim.AdamW(
+            groups, betas=self.course.betas, weight_decay=self.course.weight_decay, fused=True
+        )
+        self.state = checkpoint.restore(self.checkpoint, self.net, optimizer)
+        self.losses = list(torch.tensor(self.state.losses, device=self.device))
+        return optimizer
+
+    def train_dataloader(self) -> DataLoader:
+        return DataLoader(Steps(self.course.batches(self.state.step)), batch_size=None)
+
+    def training_step(self, micro: list[Batch], index: int) -> None:
+        """One optimizer step, and what is due after it."""
+        optimizer = self.trainer.optimizers[0]
+        course, step = self.course, self.state.step
+        progress = step / course.steps
+        factor = course.lr_factor((step + 1) / (course.steps + 1))
+        for group in optimizer.param_groups:
+            group["lr"] = group["base_lr"] * factor
+        optimizer.zero_grad()
+        self.losses.append(self.backward_through(micro, progress))
+        learning = [p for group in optimizer.param_groups for p in group["params"]]
+        nn.utils.clip_grad_norm_(learning, course.clip)
+        optimizer.step()
+        self.state.step += 1
+        self.after_step(progress, optimizer.param_groups[0]["lr"])
+
+    def backward_through(self, micro: list[Batch], progress: float) -> Tensor:
+        """The batch's loss, a scalar. Its gradient is added up over micro-batches whose graphs
+        never live together."""
+        if len(micro) == 1:
+            total = self.course.loss(self.net(micro[0]), micro[0].targets, progress)
+            self.manual_backward(total)
+            return total.detach()
+        if self.course.loss.separable:
+            return self._backward_one_by_one(micro, progress)
+        return self._backward_by_logits(micro, progress)
+
+    def _backward_one_by_one(self, micro: list[Batch], progress: float) -> Tensor:
+        examples = sum(len(m.targets) for m in micro)
+        parts = []
+        for m in micro:
+            share = len(m.targets) / examples
+            part = self.course.loss(self.net(m), m.targets, progress) * share
+            self.manual_backward(part)
+            parts.append(part.detach())
+        return torch.stack(parts).sum()
+
+    def _backward_by_logits(self, micro: list[Batch], progress: float) -> Tensor:
+        """A loss that looks at the whole batch is first differentiated with respect to the logits;
+        then each micro-batch is run again and given its part of that gradient. (Gradient caching:
+        Gao et al. 2021.)"""
+        with torch.no_grad():
+            logits = torch.cat([self.net(m) for m in micro])
+        logits.requires_grad_()
+        targets = torch.cat([m.targets for m in micro])
+        total = self.course.loss(logits, targets, progress)
+        (gradient,) = torch.autograd.grad(total, logits)
+        sizes = [len(m.targets) for m in micro]
+        for m, part in zip(micro, gradient.split(sizes), strict=True):
+            self.manual_backward((self.net(m) * part).sum())
+        return total.detach()
+
+    def after_step(self, progress: float, lr: float) -> None:
+        """Logs, evaluates and saves when it is time to."""
+        step, steps = self.state.step, self.course.steps
+        self.progress.advance(step)
+        evaluation = due(step, steps, self.course.evaluations)
+        if evaluation or due(step, steps, ROWS):
+            row = {"step": step, "progress": step / steps, "loss": self.mean_loss(), "lr": lr}
+            row |= self.course.loss.coefficients(progress)
+            if evaluation:
+                row |= self.evaluate()
+            self.state.curves.append(row)
+            self.job.log(row)
+        overdue = time.monotonic() - self.saved_at > self.job.runtime.checkpoint_seconds
+        if overdue and step < steps:
+            self.save()
+
+    def mean_loss(self) -> float:
+        """Over the steps since the last row. Raises FloatingPointError where it is no number: the
+        predictions would look like those of a model at chance."""
+        loss = torch.stack(self.losses).mean().item()
+        if not math.isfinite(loss):
+            at = f"by step {self.state.step} of {self.course.steps}"
+            raise FloatingPointError(f"the loss is {loss} {at}: lower the learning rate")
+        self.losses.clear()
+        return loss
+
+    def evaluate(self) -> Mapping[str, float]:
+        """The metrics of the course's evaluation, whose answers are kept; its parameters too, if it
+        is the best so far and the best is wanted."""
+        self.net.eval()
+        found = self.course.evaluate(self.net, self.device)
+        self.net.train()
+        self.state.answers[self.state.step] = found.answers
+        score = found.metrics.get(self.course.keep_best or "", -math.inf)
+        if score > self.state.best_score:
+            learned = checkpoint.learned(self.net)
+            self.state.best_score, self.state.best_step = score, self.state.step
+            self.state.best = {k: p.detach().clone() for k, p in learned.items()}
+        return found.metrics
+
+    def save(self) -> None:
+        """Writes a checkpoint."""
+        self.state.losses = [loss.item() for loss in self.losses]
+        checkpoint.save(self.checkpoint, self.state, self.net, self.trainer.optimizers[0])
+        self.saved_at = time.monotonic()
+
+    def trained(self) -> Trained:
+        """What there is to tell, with the parameters to keep in the model."""
+        state = self.state
+        if state.best:
+            self.net.load_state_dict(state.best, strict=False)
+        kept = state.best_step if state.best else state.step
+        return Trained(state.curves, state.answers, state.answers.get(kept, {}))
+
+
+class Steps(IterableDataset):
+    """An iterator as Lightning wants it."""
+
+    def __init__(self, batches: Iterator[list[Batch]]):
+        self.batches = batches
+
+    def __iter__(self) -> Iterator[list[Batch]]:
+        return self.batches
+
+
+def due(step: int, steps: int, times: int) -> bool:
+    """Whether, of `times` moments spread evenly over `steps` with the last at the end, one falls on
+    this step."""
+    return step * times // steps > (step - 1) * times // steps
+
+
+def fit(net: nn.Module, course: Course, job: Job) -> Trained:
+    """Trains `net` in place, from the checkpoint in `job.out` if there is one, and leaves it in
+    evaluation mode."""
+    learner = Learner(net.train(), course, job)
+    with warnings.catch_warnings(), flushing_denormals():
+        # it needs none
+        warnings.filterwarnings("ignore", "The 'train_dataloader' does not have many workers")
+        warnings.filterwarnings("ignore", "GPU available but not used")
+        # Lightning 2.6 with torch 2.13
+        warnings.filterwarnings("ignore", ".*isinstance.treespec, LeafSpec.*")
+        try:
+            _trainer(course, job).fit(learner)
+        except SystemExit as exit:  # what Lightning makes of Ctrl-C and of SIGTERM
+            raise KeyboardInterrupt from exit
+    trained = learner.trained()
+    net.eval()
+    return trained
+
+
+def _trainer(course: Course, job: Job) -> pl.Trainer:
+    return pl.Trainer(
+        accelerator=job.runtime.accelerator,
+        devices=1,
+        precision=course.precision,
+        max_epochs=1,
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        plugins=[LightningEnvironment()],  # one process, whatever Slurm says of the job
+    )

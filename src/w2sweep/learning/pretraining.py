@@ -1,0 +1,99 @@
+"""Pretraining, and training on: a language model learns from a stream of tokens."""
+
+from __future__ import annotations
+
+import math
+from functools import partial
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+from torch.nn.functional import cross_entropy
+
+from w2sweep.engine.files import write_json
+from w2sweep.engine.stage import Job
+from w2sweep.experiment.ladder import SmallLlama
+from w2sweep.experiment.losses import CrossEntropy
+from w2sweep.experiment.stages import Adapt
+from w2sweep.learning import schedules
+from w2sweep.learning.batches import pretraining_batches, window
+from w2sweep.learning.curves import write_curves
+from w2sweep.learning.hardware import autocast, precision_of, prepared
+from w2sweep.learning.inference import to
+from w2sweep.learning.learner import Course, Evaluation, fit
+from w2sweep.learning.model import Net, fresh, load
+from w2sweep.learning.tuned import parameter_groups
+
+EMBEDDING_LR = 5.0
+"""Multiplies the rate of embeddings: rare words are met so seldom that theirs must learn faster
+(measured in docs/lab.md)."""
+
+
+def adapt(stage: Adapt, job: Job) -> None:
+    """Writes the model and its tokenizer as `save_pretrained` does, `curves.jsonl` and
+    `pretrain.json`."""
+    device = prepared(job)
+    recipe, context = stage.recipe, stage.text.tokenizer.context
+    text = job.get(stage.text)
+    net = _begun(stage, job)
+    heldout = np.load(text / "heldout.npy", mmap_mode="r")
+    steps = recipe.tokens // (recipe.batch * context)
+    if steps:
+        tokens = np.load(text / "train.npy", mmap_mode="r")
+        trained = fit(net, _course(stage, job, net, tokens, heldout, steps), job)
+        write_curves(job.out, trained.curves)
+    net.lm.save_pretrained(job.out)
+    net.tokenizer.save_pretrained(job.out)
+    facts = {
+        "heldout_loss": heldout_loss(net.to(device), heldout, context, device),
+        "tokens": steps * recipe.batch * context,
+        "parameters": sum(p.numel() for p in net.parameters()),
+    }
+    write_json(job.out / "pretrain.json", facts)
+
+
+def _begun(stage: Adapt, job: Job) -> Net:
+    """The model as it is before it reads anything here."""
+    if stage.init is None and isinstance(stage.backbone, SmallLlama):
+        text, context = job.get(stage.text), stage.text.tokenizer.context
+        return fresh(stage.backbone, text, context, stage.seed)
+    folder = job.get(stage.init) if stage.init else None
+    return load(stage.backbone, folder, None, stage.seed)
+
+
+def _course(
+    stage: Adapt, job: Job, net: Net, tokens: NDArray, heldout: NDArray, steps: int
+) -> Course:
+    recipe, context = stage.recipe, stage.text.tokenizer.context
+    precision = precision_of(recipe.precision, job)
+    job.note(precision=precision)
+
+    def evaluate(net: nn.Module, device: torch.device) -> Evaluation:
+        return Evaluation({"heldout/loss": heldout_loss(net, heldout, context, device)})
+
+    return Course(
+        steps=steps,
+        batches=partial(pretraining_batches, tokens, context, recipe.batch, stage.seed, steps),
+        loss=CrossEntropy(),
+        groups=parameter_groups(net, recipe.lr, embedding_lr=EMBEDDING_LR),
+        lr_factor=schedules.cosine(warmup=min(0.1, recipe.warmup / steps), floor=0.05),
+        evaluate=evaluate,
+        evaluations=5,
+        precision=precision,
+    )
+
+
+@torch.no_grad()
+def heldout_loss(
+    net: nn.Module, tokens: NDArray, context: int, device: torch.device, windows: int = 256
+) -> float:
+    """Cross-entropy per token, in nats, on the corpus's held-out end [N]; in fp32, whatever the
+    training is in."""
+    offsets = np.arange(0, len(tokens) - context - 1, context)[:windows]
+    losses = []
+    with autocast("32-true", device):
+        for part in np.array_split(offsets, math.ceil(len(offsets) / 32)):
+            batch = to(window(tokens, part, context), device)
+            losses.append(cross_entropy(net(batch), batch.targets).item() * len(part))
+    return sum(losses) / len(offsets)

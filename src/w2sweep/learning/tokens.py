@@ -1,0 +1,157 @@
+"""Tokens: texts as token ids, and tokenizers that are trained here."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from transformers import AutoTokenizer, PreTrainedTokenizerFast
+
+from w2sweep.engine.stage import Job
+from w2sweep.experiment.ladder import HubModel, Tokenizer
+from w2sweep.experiment.stages import OwnTokenizer, Text
+from w2sweep.values import ConfigError
+
+PAD, END, UNKNOWN = "<pad>", "<|endoftext|>", "<unk>"
+"""As in GPT-2, one token ends a document and begins the next."""
+
+
+def tokenize(stage: Text, job: Job, heldout: float = 0.02) -> None:
+    """Writes the tokenizer and the corpus as token ids: `train.npy` and `heldout.npy` ([N] each),
+    of which the latter is the share `heldout` at its end.
+
+    Raises ConfigError where the corpus is empty, or shorter than the context.
+    """
+    documents = list(stage.corpus.documents())
+    if not documents:
+        raise ConfigError(
+            "the corpus of this task is empty, so no homegrown ladder can read it: "
+            "use a ladder of the hub"
+        )
+    tokenizer = tokenizer_for(stage.tokenizer, documents, job)
+    tokenizer.save_pretrained(job.out)
+    ids = _stream(tokenizer, documents)
+    context = stage.tokenizer.context
+    kept = min(int(len(ids) * (1 - heldout)), len(ids) - context - 2)
+    if kept <= context:
+        raise ConfigError(
+            f"the task's corpus has {len(ids)} tokens, too few to read {context} at a time: "
+            "give it more text, lower ladder.tokenizer.context, or use a ladder of the hub"
+        )
+    np.save(job.out / "train.npy", ids[:kept])
+    np.save(job.out / "heldout.npy", ids[kept:])
+
+
+def tokenizer_for(
+    spec: Tokenizer | OwnTokenizer, documents: Sequence[str], job: Job
+) -> PreTrainedTokenizerFast:
+    """The tokenizer of a model that is there, or one trained on the documents."""
+    if isinstance(spec, Tokenizer):
+        return train_tokenizer(spec, documents)
+    if isinstance(spec.model, HubModel):
+        return AutoTokenizer.from_pretrained(**hub_source(spec.model))
+    return AutoTokenizer.from_pretrained(job.get(spec.model))
+
+
+def hub_source(model: HubModel) -> dict[str, Any]:
+    """Where Transformers finds a model of the hub: the arguments of its `from_pretrained`."""
+    return {
+        "pretrained_model_name_or_path": model.model,
+        "revision": model.revision,
+        "trust_remote_code": model.trust_remote_code,
+    }
+
+
+def _stream(tokenizer: PreTrainedTokenizerFast, documents: Sequence[str]) -> NDArray[np.integer]:
+    """The documents one after the other, as token ids [N]."""
+    dtype = np.uint16 if len(tokenizer) <= 2**16 else np.uint32
+    encode_batch = tokenizer.backend_tokenizer.encode_batch_fast
+    parts = []
+    for i in range(0, len(documents), 10_000):
+        encodings = encode_batch(documents[i : i + 10_000])
+        ids = itertools.chain.from_iterable(e.ids for e in encodings)
+        parts.append(np.fromiter(ids, dtype))
+    return np.concatenate(parts)
+
+
+def train_tokenizer(spec: Tokenizer, documents: Sequence[str]) -> PreTrainedTokenizerFast:
+    """A tokenizer whose every text begins with the end-of-document token."""
+    from tokenizers import Tokenizer as Engine
+    from tokenizers import decoders, models, pre_tokenizers, processors, trainers
+
+    if spec.kind == "word":
+        words: set[str] = set()
+        for document in documents:
+            words.update(document.split())
+        vocabulary = {word: i for i, word in enumerate([PAD, END, UNKNOWN, *sorted(words)])}
+        engine = Engine(models.WordLevel(vocabulary, unk_token=UNKNOWN))
+        engine.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    else:
+        engine = Engine(models.BPE())
+        engine.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+        engine.decoder = decoders.ByteLevel()
+        alphabet = pre_tokenizers.ByteLevel.alphabet()
+        trainer = trainers.BpeTrainer(
+            vocab_size=spec.vocabulary,
+            special_tokens=[PAD, END, UNKNOWN],
+            initial_alphabet=alphabet,
+            show_progress=False,
+        )
+        engine.train_from_iterator(documents, trainer)
+    begins = [(END, engine.token_to_id(END))]
+    engine.post_processor = processors.TemplateProcessing(f"{END} $A", special_tokens=begins)
+    return PreTrainedTokenizerFast(
+        tokenizer_object=engine, pad_token=PAD, bos_token=END, eos_token=END, unk_token=UNKNOWN,
+    )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Ragged:
+    """Sequences of different lengths in one array, so that a padded batch is one indexing operation."""
+
+    flat: NDArray[np.int64]
+    lengths: NDArray[np.int64]
+
+    @staticmethod
+    def of(sequences: Sequence[Sequence[int]]) -> Ragged:
+        lengths = np.array([len(s) for s in sequences], dtype=np.int64)
+        return Ragged(
+            np.fromiter(itertools.chain.from_iterable(sequences), np.int64, lengths.sum()), lengths
+        )
+
+    @property
+    def starts(self) -> NDArray[np.int64]:
+        return np.cumsum(self.lengths) - self.lengths
+
+    def padded(
+        self, rows: NDArray[np.int64], pad: int, left: bool = False
+    ) -> tuple[Tensor, Tensor]:
+        """Token ids and mask, [S, T] each, T the longest of these rows."""
+        lengths, starts = self.lengths[rows, None], self.starts[rows, None]
+        offsets = np.arange(lengths.max())[None]
+        if left:
+            offsets = offsets - (lengths.max() - lengths)
+        mask = (offsets >= 0) & (offsets < lengths)
+        ids = np.where(mask, self.flat[np.where(mask, starts + offsets, 0)], pad)
+        return torch.from_numpy(ids), torch.from_numpy(mask.astype(np.int64))
+
+
+def encode(
+    tokenizer: PreTrainedTokenizerFast, texts: Sequence[str], max_tokens: int, begin: bool = True
+) -> list[list[int]]:
+    """Token ids of each text. Too long a text loses its beginning, but not the token that marks it."""
+    encoded = tokenizer(list(texts), add_special_tokens=begin)["input_ids"] if texts else []
+    marks = len(tokenizer("")["input_ids"]) if begin else 0
+
+    def cut(ids: list[int]) -> list[int]:
+        if len(ids) <= max_tokens:
+            return ids
+        return ids[:marks] + ids[marks - max_tokens :]
+
+    return [cut(ids) for ids in encoded]

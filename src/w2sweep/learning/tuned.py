@@ -1,0 +1,62 @@
+"""Tunings at work: which parameters learn, how fast, and how adapters become plain weights."""
+
+from __future__ import annotations
+
+from torch import nn
+from transformers.pytorch_utils import Conv1D
+
+from w2sweep.experiment.tuning import Lora, Tuning
+from w2sweep.learning.model import Net, unembedding
+
+
+def tune(net: Net, tuning: Tuning) -> None:
+    """Leaves only the parameters of this tuning to learn; a head of its own always does."""
+    if isinstance(tuning, Lora):
+        _add_adapters(net, tuning)
+    if net.own_head is not None:
+        unused = unembedding(net.lm)
+        if unused.weight is not net.lm.get_input_embeddings().weight:
+            unused.requires_grad_(False)  # no loss reaches it
+
+
+def parameter_groups(
+    net: nn.Module, lr: float, head_lr: float = 1.0, embedding_lr: float = 1.0
+) -> list[dict]:
+    """The parameters that learn, in groups with their `base_lr`.
+
+    `head_lr` and `embedding_lr` multiply the rate of a head of its own and of input embeddings.
+    """
+    embedding = net.lm.get_input_embeddings().weight if isinstance(net, Net) else None
+    scales: dict[float, list[nn.Parameter]] = {}
+    for name, p in net.named_parameters():
+        is_head = name.startswith("own_head")
+        scale = head_lr if is_head else embedding_lr if p is embedding else 1.0
+        if p.requires_grad:
+            scales.setdefault(scale, []).append(p)
+    return [{"params": params, "base_lr": lr * scale} for scale, params in scales.items()]
+
+
+def merge_adapters(net: Net) -> None:
+    """Adds adapters to the matrices they adapt: the model is a plain one again."""
+    from peft.tuners.tuners_utils import BaseTunerLayer
+
+    for name, module in list(net.lm.named_modules()):
+        if isinstance(module, BaseTunerLayer):
+            module.merge()
+            net.lm.set_submodule(name, module.get_base_layer())
+
+
+def _add_adapters(net: Net, tuning: Lora) -> None:
+    from peft import LoraConfig, inject_adapter_in_model
+
+    # GPT-2 stores its matrices the other way
+    transposed = any(isinstance(m, Conv1D) for m in net.lm.modules())
+    config = LoraConfig(
+        r=tuning.rank,
+        lora_alpha=tuning.alpha,
+        lora_dropout=0.0,
+        target_modules="all-linear",
+        fan_in_fan_out=transposed,
+    )
+    net.lm.requires_grad_(False)
+    inject_adapter_in_model(config, net.lm)

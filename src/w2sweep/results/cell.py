@@ -1,0 +1,207 @@
+"""What is written down of a cell, and read again: one class for both."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import Any, ClassVar, NamedTuple, Self, dataclass_transform
+
+import numpy as np
+import pydantic
+from numpy.typing import NDArray
+
+from w2sweep.engine.files import read_json, replacing, write_json
+
+CORRECT = "correct.safetensors"
+
+
+class Group(NamedTuple):
+    """What the cells have in common whose seeds are averaged."""
+
+    task: str
+    ladder: str
+    weak: str
+    strong: str
+    method: str
+    variant: tuple[tuple[str, str], ...]
+    """The items of the cells' variant."""
+
+
+@dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(pydantic.Field,))
+def _record(cls):
+    # Unknown fields are no error: the sweep may have been written by a later version.
+    config = pydantic.ConfigDict(extra="ignore", arbitrary_types_allowed=True)
+    return pydantic.dataclasses.dataclass(cls, frozen=True, kw_only=True, config=config)
+
+
+@_record
+class Place:
+    """Where on the sweep's grid a cell lies: all that tells it from the others."""
+
+    task: str
+    ladder: str
+    weak: str
+    strong: str
+    method: str
+    seed: int
+    variant: dict[str, str] = pydantic.Field(default_factory=dict)
+    """The overrides that none of the above says, key -> value. Cells with different ones are never
+    averaged."""
+    family: str = ""
+
+    @property
+    def group(self) -> Group:
+        """The cells that it is averaged with."""
+        variant = tuple(self.variant.items())
+        return Group(self.task, self.ladder, self.weak, self.strong, self.method, variant)
+
+    @property
+    def title(self) -> str:
+        """A line that names it."""
+        pair = f"{self.strong} <- {self.weak} on {self.ladder}"
+        variant = "".join(f", {override}" for override in overrides(self.variant))
+        return f"{self.task}: {pair}, {self.method}, seed {self.seed}{variant}"
+
+
+@_record
+class RungFacts:
+    """What figures need to know of a rung."""
+
+    size: int
+    """Parameters."""
+    compute: float
+    """Pretraining FLOPs."""
+
+
+@_record
+class Compared:
+    """One of the models that a cell compares."""
+
+    stage: str
+    """Which stage of the store made its answers."""
+    accuracy: float
+    """On the test split."""
+
+
+@_record
+class Result(Place):
+    """A finished cell: `cell.json`, and `correct.safetensors` beside it."""
+
+    FILE: ClassVar[str] = "cell.json"
+
+    rungs: dict[str, RungFacts]
+    """The whole ladder, weakest first."""
+    models: dict[str, Compared]
+    """Role -> model: supervisor, student, ceiling, and what the method compares beside them."""
+    pgr: float | None
+    pgr_undefined: str | None = None
+    """Why there is none."""
+    agreement: float
+    """How often the student answers as its supervisor does."""
+    agreement_weak_right: float | None = None
+    agreement_weak_wrong: float | None = None
+    n_test: int
+    """Test examples."""
+    marks: dict[str, float] = pydantic.Field(default_factory=dict)
+    """The task's further marks of the student's completions."""
+    store: str
+    w2sweep: str
+    """The version of the program."""
+    correct: dict[str, NDArray[np.uint8]] = pydantic.Field(default_factory=dict)
+    """Role -> whether it answers each test example rightly [n_test]."""
+
+    def write(self, folder: Path) -> None:
+        """Writes both files, each whole or not at all."""
+        from safetensors.numpy import save_file
+
+        with replacing(folder / CORRECT) as new:
+            save_file(self.correct, new)
+        _write(self, folder, without=("correct",))
+
+    @classmethod
+    def read(cls, folder: Path, fields: Mapping[str, Any]) -> Self:
+        """The result in a folder, whose `cell.json` has these fields. Raises ValueError where the
+        two files do not belong together."""
+        from safetensors.numpy import load_file
+
+        correct = load_file(folder / CORRECT)
+        result = cls(**fields, correct=correct)
+        shapes = {role: correct[role].shape if role in correct else None for role in result.models}
+        if set(shapes.values()) != {(result.n_test,)}:
+            raise ValueError(f"{CORRECT} has shapes {shapes}, expected ({result.n_test},) for each")
+        return result
+
+    def accuracy(self, role: str) -> float:
+        """Of one of the models."""
+        return self.models[role].accuracy
+
+    @property
+    def paired(self) -> NDArray[np.uint8]:
+        """[3, n_test]: whether supervisor, student and ceiling answer rightly."""
+        return np.stack([self.correct[role] for role in ("supervisor", "student", "ceiling")])
+
+
+@_record
+class Skipped(Place):
+    """A cell with nothing to run, which `cell.json` says."""
+
+    FILE: ClassVar[str] = "cell.json"
+
+    skipped: str
+    """Why."""
+
+    def write(self, folder: Path) -> None:
+        _write(self, folder)
+
+
+@_record
+class Failed(Place):
+    """A cell that ended with an error: `failure.json`."""
+
+    FILE: ClassVar[str] = "failure.json"
+
+    reason: str
+    error: str = ""
+    """The exception's type."""
+    traceback: str = ""
+
+    def write(self, folder: Path) -> None:
+        _write(self, folder)
+
+
+def read(folder: Path) -> Result | Skipped | Failed | None:
+    """What a cell's folder says; None where it says nothing yet.
+
+    Raises OSError, ValueError or KeyError where its files are damaged.
+    """
+    if (folder / Result.FILE).exists():
+        found = read_json(folder / Result.FILE)
+        return Skipped(**found) if "skipped" in found else Result.read(folder, found)
+    if (folder / Failed.FILE).exists():
+        return Failed(**read_json(folder / Failed.FILE))
+    return None
+
+
+def clear(folder: Path) -> None:
+    """Makes the folder, without what an earlier run of the cell said."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for stale in (Result.FILE, Failed.FILE, CORRECT):
+        (folder / stale).unlink(missing_ok=True)
+
+
+def overrides(variant: Mapping[str, str]) -> list[str]:
+    """As on the command line: `key=value`, or the key alone where something is taken away."""
+    return [f"{key}={value}" if value else key for key, value in variant.items()]
+
+
+def _write(record: Any, folder: Path, without: tuple[str, ...] = ()) -> None:
+    said = {f.name: getattr(record, f.name) for f in fields(record) if f.name not in without}
+    plain = {name: _plain(value) for name, value in said.items()}
+    write_json(folder / record.FILE, plain)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _plain(v) for key, v in value.items()}
+    return asdict(value) if isinstance(value, RungFacts | Compared) else value

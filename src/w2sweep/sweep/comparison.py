@@ -1,0 +1,119 @@
+"""One cell: its stages made sure of, and how its models compare."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from w2sweep import __version__
+from w2sweep.engine.files import read_json
+from w2sweep.engine.store import StageFailed, Store
+from w2sweep.experiment.cell import Cell
+from w2sweep.experiment.stages import Finetune
+from w2sweep.results import metrics
+from w2sweep.results.cell import CORRECT, Compared, Failed, Place, Result, RungFacts, clear
+from w2sweep.tasks.example import Example
+from w2sweep.tasks.heads import Answers
+from w2sweep.tasks.task import Task
+
+
+def run(cell: Cell, place: Place, store: Store, folder: Path) -> bool:
+    """Writes the cell's result or its failure; whether there is a result."""
+    clear(folder)
+    try:
+        store.ensure(*cell.compared.values())
+        compare(cell, place, store).write(folder)
+    except Exception as error:
+        Failed(**asdict(place), **_failure(error)).write(folder)
+        return False
+    return True
+
+
+def current(cell: Cell, place: Place, store: Store, folder: Path) -> bool:
+    """Whether the folder has already what `run` would write there, by this version of the
+    program."""
+    try:
+        said = read_json(folder / Result.FILE)
+        models = {role: model["stage"] for role, model in said["models"].items()}
+    except (OSError, ValueError, KeyError):
+        return False
+    names = {role: stage.name for role, stage in cell.compared.items()}
+    expected = asdict(place) | _origin(store)
+    same = all(said.get(key) == value for key, value in expected.items())
+    return same and models == names and (folder / CORRECT).exists()
+
+
+def compare(cell: Cell, place: Place, store: Store) -> Result:
+    """How the cell's models, whose answers are all in the store, do on the test split."""
+    s, head = cell.setting, cell.setting.task.head
+    splits = store.get(s.splits)
+    examples = splits["test"]
+    answers = {role: store.get(of).answers["test"] for role, of in cell.compared.items()}
+    correct = {role: head.correct(said, examples) for role, said in answers.items()}
+    accuracies = {role: metrics.accuracy(right) for role, right in correct.items()}
+    recovered = metrics.pgr(*(accuracies[r] for r in ("supervisor", "student", "ceiling")))
+    agrees = head.agree(answers["student"], answers["supervisor"])
+    agreed = metrics.agreement(agrees, correct["supervisor"])
+    marks = _marks(s.task, examples, answers["student"])
+    rungs = {name: RungFacts(size=r.size, compute=r.compute) for name, r in s.ladder.rungs.items()}
+    models = {
+        role: Compared(stage=stage.name, accuracy=accuracies[role])
+        for role, stage in cell.compared.items()
+    }
+    return Result(
+        **asdict(place),
+        rungs=rungs,
+        models=models,
+        pgr=recovered.value,
+        pgr_undefined=recovered.undefined,
+        agreement=agreed.overall,
+        agreement_weak_right=agreed.weak_right,
+        agreement_weak_wrong=agreed.weak_wrong,
+        n_test=len(examples),
+        marks=marks | _marks_of_labels(cell, splits, store),
+        **_origin(store),
+        correct={role: right.astype(np.uint8) for role, right in correct.items()},
+    )
+
+
+def _origin(store: Store) -> dict[str, str]:
+    return {"store": str(store.root), "w2sweep": __version__}
+
+
+def _marks(task: Task, examples: Sequence[Example], answers: Answers) -> dict[str, float]:
+    """The task's own marks of completions, each averaged over the examples that have it."""
+    if not isinstance(answers, list):
+        return {}
+    marks = [task.judge(e, said) for e, said in zip(examples, answers, strict=True)]
+    names = sorted({name for mark in marks for name in mark})
+    return {name: _mean(marks, name) for name in names}
+
+
+def _mean(marks: Sequence[Mapping[str, float]], name: str) -> float:
+    return float(np.mean([mark[name] for mark in marks if name in mark]))
+
+
+def _marks_of_labels(
+    cell: Cell, splits: Mapping[str, Sequence[Example]], store: Store
+) -> dict[str, float]:
+    """The marks of the completions that the student is trained on: illegal moves are labels too."""
+    stage = cell.student
+    if not isinstance(stage, Finetune) or stage.labels is None:
+        return {}
+    answers = store.get(stage.labels).answers[stage.on]
+    marks = _marks(cell.setting.task, splits[stage.on], answers)
+    return {f"weak_labels_{name}": mark for name, mark in marks.items()}
+
+
+def _failure(error: Exception) -> dict[str, Any]:
+    if isinstance(error, StageFailed):
+        reason = f"{error.what}: {error.reason}"
+        return {"reason": reason, "error": error.error, "traceback": error.trace}
+    reason = " ".join(str(error).split()) or "no message"
+    trace = "".join(traceback.format_exception(error))
+    return {"reason": reason, "error": type(error).__name__, "traceback": trace}

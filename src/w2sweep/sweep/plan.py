@@ -1,0 +1,113 @@
+"""What a sweep is to run: its cells, in the order in which they are best begun."""
+
+from __future__ import annotations
+
+import hashlib
+import heapq
+import re
+from collections.abc import Sequence, Set
+from dataclasses import dataclass
+from functools import cached_property
+
+from w2sweep.experiment.cell import Cell
+from w2sweep.results.cell import Place
+from w2sweep.sweep.request import Request
+from w2sweep.values import Impossible
+
+AXES = ("task", "ladder", "weak", "strong", "method", "seed")
+"""What tables have columns for."""
+NEUTRAL = ("sweep", "runtime", "tracking", "store", "cache", "impossible", "data_root")
+"""What changes no result."""
+
+
+@dataclass(frozen=True, eq=False)
+class Planned:
+    """A point of the grid: what its configuration asks for. Raises ConfigError where that is impossible."""
+
+    overrides: tuple[str, ...]
+    request: Request
+
+    def __post_init__(self) -> None:
+        _ = self.cell  # what is wrong with it must show before anything runs
+
+    @cached_property
+    def cell(self) -> Cell | None:
+        """None: there is nothing to run."""
+        return None if self.skipped else self.request.cell
+
+    @cached_property
+    def skipped(self) -> str | None:
+        """Why there is nothing to run."""
+        if not self.request.setting.comparable:
+            return "weak is not below strong"
+        try:
+            _ = self.request.cell
+        except Impossible as impossible:
+            if self.request.impossible == "skip":
+                return str(impossible)
+            raise Impossible(f"{impossible}; impossible=skip leaves such cells out") from impossible
+        return None
+
+    @cached_property
+    def place(self) -> Place:
+        """What tells it from the other cells."""
+        r = self.request
+        others = sorted(o for o in self.overrides if _matters(o) and _key(o) not in AXES)
+        return Place(
+            task=r.task.name,
+            family=r.task.family,
+            ladder=r.ladder.name,
+            weak=r.weak,
+            strong=r.strong,
+            method=r.method.name,
+            seed=r.seed,
+            variant=dict(_key_and_value(o) for o in others),
+        )
+
+    @cached_property
+    def folder(self) -> str:
+        """Its folder's name in the sweep's."""
+        return folder_name(self.overrides)
+
+
+def by_new_work(work: Sequence[Set[str]]) -> list[int]:
+    """The order in which to start cells, by the names of the stages that each one still needs: whatever brings the
+    most that no cell before it does. Cells that run side by side then seldom wait for each other, and what many wait
+    for begins early."""
+    queue = [(-len(stages), i) for i, stages in enumerate(work)]
+    heapq.heapify(queue)
+    order, begun = [], set[str]()
+    while queue:
+        bound, i = heapq.heappop(queue)
+        new = work[i] - begun
+        if (
+            len(new) < -bound
+        ):  # others came first; what is new only ever shrinks, so that nobody was overlooked
+            heapq.heappush(queue, (-len(new), i))
+        else:
+            order.append(i)
+            begun |= new
+    return order
+
+
+def folder_name(overrides: Sequence[str]) -> str:
+    """A cell's folder, by the overrides that change results: a rerun finds it again."""
+    name = ",".join(sorted(filter(_matters, overrides))) or "defaults"
+    safe = re.sub(r"[^\w.,=+~@-]+", "_", name, flags=re.ASCII)
+    if safe == name and len(name) <= 200:
+        return name
+    return f"{safe[:180]}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
+
+
+def _key_and_value(override: str) -> tuple[str, str]:
+    """What is taken away (`~loss.hard`) keeps its mark, and has no value."""
+    key, _, value = override.lstrip("+").partition("=")
+    return key, value
+
+
+def _key(override: str) -> str:
+    return override.lstrip("+~").partition("=")[0]
+
+
+def _matters(override: str) -> bool:
+    return re.split(r"[.@/]", _key(override))[0] not in NEUTRAL

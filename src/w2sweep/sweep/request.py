@@ -1,0 +1,92 @@
+"""The root of a configuration as typed values: one cell, and how and where it is run."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from dataclasses import fields
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from w2sweep.building import build, made, unknown
+from w2sweep.engine.runtime import Runtime
+from w2sweep.engine.store import Mode
+from w2sweep.engine.tracking import Tracking
+from w2sweep.experiment.cell import Cell
+from w2sweep.experiment.ladder import Ladder
+from w2sweep.experiment.losses import Loss
+from w2sweep.experiment.methods import Method
+from w2sweep.experiment.recipe import Recipe
+from w2sweep.experiment.setting import Half, Setting, Supervision
+from w2sweep.experiment.splits import Sizes
+from w2sweep.experiment.tuning import Tuning
+from w2sweep.tasks.task import Task
+from w2sweep.values import ConfigError, Fraction, value
+
+
+@value
+class Keys:
+    """The keys of the root that belong to no group."""
+
+    weak: str
+    strong: str
+    seed: Annotated[int, Field(ge=0)]
+    ceiling_on: Half
+    alpha_warmup: Fraction
+    """Read by confidence losses, as `${alpha_warmup}`."""
+    data_root: str | None
+    """Read by sources of data, as `${data_root}`."""
+    store: str
+    cache: Mode
+    sweep: str | None
+    impossible: Literal["error", "skip"]
+
+
+@value
+class Request(Keys):
+    """One cell, and how and where it is run."""
+
+    task: Task
+    ladder: Ladder
+    supervision: Supervision
+    method: Method
+    loss: Loss
+    """Read by `method`, as `${loss}`."""
+    tuning: Tuning
+    recipe: Recipe
+    sizes: Sizes
+    runtime: Runtime
+    tracking: Tracking | None
+
+    def __post_init__(self) -> None:
+        _ = self.task.head  # a task that reads a file of the user's says now what is wrong with it
+
+    @property
+    def setting(self) -> Setting:
+        """Raises ConfigError where `weak` or `strong` is no rung of the ladder."""
+        for key in ("weak", "strong"):
+            _check_rung(self.ladder, key, getattr(self, key))
+        return Setting(**{f.name: getattr(self, f.name) for f in fields(Setting)})  # type: ignore
+
+    @property
+    def cell(self) -> Cell:
+        """Raises ConfigError where the method cannot work with the task."""
+        return made(Cell, {"setting": self.setting, "method": self.method})
+
+
+def request(config: Mapping[str, Any]) -> Request:
+    """The typed root of a configuration without interpolations.
+
+    Raises ConfigError, which begins with the path of what is wrong.
+    """
+    # Keys first: what is wrong with `seed` is also wrong with each `${seed}`, where nobody wrote it.
+    keys = inspect.signature(Keys).parameters
+    made(Keys, {k: v for k, v in config.items() if k in keys})
+    return made(Request, {str(k): build(v, str(k)) for k, v in config.items()})
+
+
+def _check_rung(ladder: Ladder, key: str, rung: str) -> None:
+    if rung not in ladder.rungs:
+        there = unknown(rung, ladder.rungs, f"{key}=")
+        raise ConfigError(f"{key}: no rung '{rung}' on ladder '{ladder.name}'; it has {there}")

@@ -1,0 +1,74 @@
+"""What a task is: where its examples come from, and which head answers them."""
+
+from __future__ import annotations
+
+import dataclasses
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from typing import ClassVar, Literal
+
+from w2sweep.tasks.example import Example, Skipped
+from w2sweep.tasks.heads import Head
+
+Family = Literal["nlp", "reward", "chess"]
+
+
+class Corpus(ABC):
+    """Unlabelled text to pretrain on. A value: its fields are what a backbone depends on."""
+
+    @abstractmethod
+    def documents(self) -> Iterator[str]:
+        """The documents, in an order that depends on the fields alone."""
+
+
+class Task(ABC):
+    """Labelled examples and the head that answers them.
+
+    A value. Its fields are what its examples depend on; `name` and `head` are declared as `named`,
+    for they change no example.
+    """
+
+    family: ClassVar[Family]
+    head: Head
+    name: str
+    """What tables and figures call it."""
+
+    @abstractmethod
+    def examples(self) -> Iterator[Example | Skipped]:
+        """All labelled examples, in any order: `Splits` shuffles, balances and splits them."""
+
+    @property
+    @abstractmethod
+    def corpus(self) -> Corpus:
+        """What homegrown ladders are pretrained on for this task. It has no labels."""
+
+    @property
+    def for_examples(self) -> Task:
+        """This task with all fields that its examples do not depend on at their defaults.
+
+        `Splits` holds it instead of the task, so that tasks with the same examples share them.
+        """
+        return self
+
+    def judge(self, example: Example, completion: str) -> dict[str, float]:
+        """Marks of one completion beside exact match, such as its legality.
+
+        Each is averaged over the test split.
+        """
+        return {}
+
+
+@dataclasses.dataclass(frozen=True)
+class TaskTexts(Corpus):
+    """The texts of a task's examples, without their labels."""
+
+    task: Task
+
+    def documents(self) -> Iterator[str]:
+        """Every text once."""
+        seen: set[str] = set()
+        for example in self.task.examples():
+            for text in example.views if isinstance(example, Example) else ():
+                if text not in seen:
+                    seen.add(text)
+                    yield text

@@ -1,0 +1,270 @@
+"""Runs are read back from what W&B wrote, as `wandb leet` reads them; nothing here reaches a network."""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from w2sweep.engine import tracking
+from w2sweep.engine.tracking import Run, Tracking, tracked
+
+STUDENT: dict[str, Any] = {
+    "id": "0123456789abcdef",
+    "name": "student small",
+    "group": "quickstart",
+    "job_type": "student",
+}
+
+
+IMPORT = "from w2sweep import tracking\nfrom w2sweep.tracking import Tracking\n"
+
+
+@pytest.fixture(autouse=True)
+def _a_fresh_process(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
+    """What tracking remembers for the life of a process is forgotten between tests, and nobody is logged in."""
+    monkeypatch.delenv("WANDB_API_KEY", raising=False)
+    monkeypatch.setenv("NETRC", str(tmp_path / "no-netrc"))
+    yield
+    tracking._modes.cache_clear()
+    tracking._warn.cache_clear()
+
+
+def runs(folder: Path) -> list[Path]:
+    """What W&B wrote, oldest first."""
+    return sorted(folder.glob("wandb/*run-*/*.wandb"), key=lambda file: file.stat().st_mtime_ns)
+
+
+@functools.cache
+def records(file: Path) -> list[dict[str, Any]]:
+    command = [sys.executable, "-m", "wandb", "leet", "inspect", "--json", str(file)]
+    out = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    return [json.loads(line) for line in out.splitlines()]
+
+
+def record(file: Path, kind: str) -> dict[str, Any]:
+    [found] = [r[kind] for r in records(file) if r["type"] == kind]
+    return found
+
+
+def history(file: Path) -> list[dict[str, Any]]:
+    """What was logged, without W&B's own clocks."""
+    items = [r["history"]["item"] for r in records(file) if r["type"] == "history"]
+    return [
+        {k: v for k, v in item.items() if k not in ("_runtime", "_timestamp")} for item in items
+    ]
+
+
+def python(
+    script: str, stdin: int = subprocess.DEVNULL, **environment: str
+) -> subprocess.CompletedProcess[str]:
+    """A process of its own, on which W&B's settings are only those of `environment`."""
+    env = {k: v for k, v in os.environ.items() if not k.startswith("WANDB_")}
+    env |= {"PYTHONPATH": os.pathsep.join(sys.path), **environment}
+    return subprocess.run(
+        [sys.executable, "-c", script], env=env, stdin=stdin, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+        text=True, timeout=60,
+    )  # fmt: skip
+
+
+def test_a_run_is_found_again_with_all_that_names_it(tmp_path: Path):
+    config = {"is": "Finetune", "backbone": {"width": 32}, "labels": None}
+    here = Tracking(project="study", tags=("night",), dir=str(tmp_path))
+    with here.run(**STUDENT, tags=["sentiment", "night"], config=config) as run:
+        run.log({"train/loss": 0.7, "train/lr": 1e-3}, step=10)
+        run.log({"train/loss": 0.5, "train/alpha": 0.25}, step=20)
+        run.log({"validation/accuracy_own": 0.75, "validation/accuracy_truth": 0.5}, step=20)
+
+    [file] = runs(tmp_path)
+    written = record(file, "run")
+    assert {
+        k: written[k] for k in ("run_id", "display_name", "run_group", "job_type", "project")
+    } == {
+        "run_id": "0123456789abcdef",
+        "display_name": "student small",
+        "run_group": "quickstart",
+        "job_type": "student",
+        "project": "study",
+    }
+    assert written["tags"] == ["night", "sentiment"]
+    assert {k: v for k, v in written["config"]["update"].items() if k != "_wandb"} == config
+    assert history(file) == [
+        {"_step": 10, "train/loss": 0.7, "train/lr": 1e-3},
+        {"_step": 20, "train/loss": 0.5, "train/alpha": 0.25, "validation/accuracy_own": 0.75,
+         "validation/accuracy_truth": 0.5},
+    ]  # fmt: skip
+    assert record(file, "exit").get("exit_code", 0) == 0
+
+
+def test_wandb_learns_nothing_of_the_code_the_terminal_or_the_machine(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+):
+    with Tracking(dir=str(tmp_path)).run(**STUDENT):
+        print("a line of the terminal")
+    [file] = runs(tmp_path)
+    assert {r["type"] for r in records(file)} <= {
+        "header",
+        "run",
+        "telemetry",
+        "summary",
+        "exit",
+        "files",
+        "final",
+    }
+    assert "host" not in record(file, "run")
+    assert not any((file.parent / "files").rglob("*"))
+    assert capfd.readouterr() == ("a line of the terminal\n", "")  # nor does it say anything
+
+
+def test_each_run_of_a_process_is_its_own(tmp_path: Path):
+    for i, role in enumerate(("supervisor", "ceiling")):
+        with Tracking(dir=str(tmp_path)).run(id=role, name=role, group="g", job_type=role) as run:
+            run.log({"train/loss": float(i)}, step=0)
+    assert [(record(f, "run")["run_id"], history(f)[0]["train/loss"]) for f in runs(tmp_path)] == [
+        ("supervisor", 0),
+        ("ceiling", 1),
+    ]
+
+
+def test_a_resumed_stage_goes_on_with_its_run(tmp_path: Path):
+    for step in (100, 140):
+        with Tracking(dir=str(tmp_path)).run(**STUDENT) as run:
+            run.log({"train/loss": 1.0}, step=step)
+    written = [record(f, "run") for f in runs(tmp_path)]
+    assert [(w["run_id"], w["resume"]) for w in written] == [("0123456789abcdef", True)] * 2
+    assert [history(f)[0]["_step"] for f in runs(tmp_path)] == [100, 140]
+
+
+def test_a_run_whose_stage_fails_is_finished_and_marked(tmp_path: Path):
+    def stage() -> None:
+        with Tracking(dir=str(tmp_path)).run(**STUDENT) as run:
+            run.log({"train/loss": 1.0}, step=0)
+            raise ZeroDivisionError("the stage's own error")
+
+    with pytest.raises(ZeroDivisionError, match="the stage's own error"):
+        stage()
+    [file] = runs(tmp_path)
+    assert record(file, "exit")["exit_code"] == 1
+
+
+def test_the_summary_has_the_table_the_figures_and_the_page(tmp_path: Path):
+    from PIL import Image
+
+    figure, page = tmp_path / "pgr.png", tmp_path / "index.html"
+    Image.new("RGB", (4, 4)).save(figure)
+    page.write_text("<p>all of it</p>")
+    rows = [
+        {"task": "sentiment", "pgr": 0.25},
+        {"task": "chess", "pgr": None, "reason": "ceiling below weak"},
+    ]
+    Tracking(dir=str(tmp_path)).summary(sweep="night/1", rows=rows, figures=[figure], page=page)
+
+    [file] = runs(tmp_path)
+    written, [logged] = record(file, "run"), history(file)
+    assert (written["run_id"], written["run_group"], written["job_type"]) == (
+        "sweep-night-1",
+        "night/1",
+        "summary",
+    )
+    kinds = {k.removesuffix("._type"): v for k, v in logged.items() if k.endswith("._type")}
+    assert kinds == {"table": "table-file", "figures/pgr": "image-file", "page": "html-file"}
+    table = json.loads(next((file.parent / "files").rglob("*.table.json")).read_text())
+    assert table["columns"] == ["task", "pgr", "reason"]
+    assert table["data"] == [["sentiment", 0.25, None], ["chess", None, "ceiling below weak"]]
+
+
+def test_no_tracking_does_not_even_import_wandb():
+    script = """
+import sys
+from w2sweep.tracking import Tracking, tracked
+Tracking()
+with tracked(None, id="x") as run:
+    run.log({"train/loss": 1.0}, step=0)
+sys.exit("wandb" in sys.modules)
+"""
+    assert python(script).returncode == 0
+
+
+def test_tracked_with_a_tracking_is_its_run(tmp_path: Path):
+    with tracked(Tracking(dir=str(tmp_path)), **STUDENT) as run:
+        run.log({"train/loss": 1.0}, step=0)
+    assert len(runs(tmp_path)) == 1
+
+
+def test_a_broken_wandb_is_said_once_and_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    monkeypatch.setitem(sys.modules, "wandb", None)  # import wandb raises ImportError
+    for _ in range(3):
+        with Tracking(dir=str(tmp_path)).run(**STUDENT) as run:
+            run.log({"train/loss": 1.0}, step=0)
+    assert [m.split("(")[0] for m in caplog.messages] == [
+        "W&B cannot be set up ",
+        "W&B cannot be used offline ",
+    ]
+    assert caplog.messages[1].endswith("going on without tracking")
+
+
+def test_a_run_that_breaks_while_open_does_not_break_its_stage(caplog: pytest.LogCaptureFixture):
+    class Broken:
+        def log(self, values: dict[str, float], step: int) -> None:
+            raise OSError("No space left on device")
+
+    run = Run(Broken())  # type: ignore[arg-type]
+    run.log({"train/loss": 1.0}, step=0)
+    run.log({"train/loss": 1.0}, step=1)
+    run.finish()
+    assert caplog.messages == [
+        "W&B could not log (No space left on device): the rest of the run is not tracked"
+    ]
+
+
+def test_nobody_is_ever_asked(tmp_path: Path):
+    """Where somebody sits at a terminal and online runs are wanted, W&B would ask who they are."""
+    pty = pytest.importorskip("pty")
+    ours, theirs = pty.openpty()
+    done = python(
+        f"{IMPORT}with Tracking(mode='online', dir={str(tmp_path)!r}).run(**{STUDENT}): pass",
+        stdin=theirs,
+    )
+    os.close(ours)
+    os.close(theirs)
+    assert (done.returncode, done.stderr) == (
+        0,
+        "W&B tracks offline, for nobody is logged in: say `wandb login`, or tracking.mode=offline\n",
+    )
+    assert len(runs(tmp_path)) == 1
+
+
+def test_an_unreachable_wandb_delays_a_process_once_and_then_tracks_offline(tmp_path: Path):
+    script = f"""{IMPORT}
+tracking.QUIET["init_timeout"] = 1
+for i in range(3):
+    with Tracking(dir={str(tmp_path)!r}).run(id=str(i), name="n", group="g", job_type="student") as run:
+        run.log({{"train/loss": 1.0}}, step=i)
+"""
+    done = python(script, WANDB_BASE_URL="http://127.0.0.1:9", WANDB_API_KEY="a" * 40)
+    assert done.returncode == 0
+    [warning] = done.stderr.splitlines()
+    assert warning.startswith("W&B cannot be used online (")
+    assert warning.endswith(f"going on offline, in {tmp_path}/wandb; `wandb sync` uploads it later")
+    offline = [f for f in runs(tmp_path) if f.parent.name.startswith("offline-")]
+    assert [history(f)[0]["_step"] for f in offline] == [0, 1, 2]
+
+
+def test_an_impossible_key_is_said_in_one_line(tmp_path: Path):
+    done = python(
+        f"{IMPORT}with Tracking(dir={str(tmp_path)!r}).run(**{STUDENT}): pass", WANDB_API_KEY="abc"
+    )
+    [warning] = done.stderr.splitlines()
+    assert warning.startswith(
+        "W&B cannot be set up (WANDB_API_KEY invalid: API key must have 40+ characters"
+    )
+    assert len(runs(tmp_path)) == 1

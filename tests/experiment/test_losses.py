@@ -1,0 +1,128 @@
+"""Losses: their arithmetic, their schedule, and what no gradient may flow through."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor
+from torch.testing import assert_close
+
+from w2sweep.experiment.losses import ConfidenceLoss, CrossEntropy
+
+
+def log_odds(positive: list[float]) -> Tensor:
+    """Logits [B, 2] whose softmax gives these probabilities of class 1."""
+    p = torch.tensor(positive, dtype=torch.float64)
+    return torch.stack([(1 - p).log(), p.log()], dim=-1)
+
+
+def probabilities(positive: list[float]) -> Tensor:
+    p = torch.tensor(positive, dtype=torch.float64)
+    return torch.stack([1 - p, p], dim=-1)
+
+
+def test_cross_entropy_on_soft_labels():
+    # targets .25, .75 on predictions .5, .5: -(.25 ln .5 + .75 ln .5) = ln 2; .9 for a certain 1: -ln .9
+    loss = CrossEntropy()(log_odds([0.5, 0.9]), probabilities([0.75, 1.0]))
+    assert_close(loss.item(), (math.log(2) - math.log(0.9)) / 2)
+
+
+def test_hard_labels_are_the_most_likely_class():
+    # .6 becomes 1, .2 becomes 0: -ln .7 and -ln (1 - .4)
+    loss = CrossEntropy(hard=True)(log_odds([0.7, 0.4]), probabilities([0.6, 0.2]))
+    assert_close(loss.item(), -(math.log(0.7) + math.log(0.6)) / 2)
+
+
+def test_class_indices_are_labels_too():
+    loss = CrossEntropy()(log_odds([0.7, 0.4]), torch.tensor([1, 0]))
+    assert_close(loss.item(), -(math.log(0.7) + math.log(0.6)) / 2)
+
+
+def test_class_indices_have_the_gradient_of_torchs_own_cross_entropy():
+    rng = torch.Generator().manual_seed(0)
+    ours = torch.randn(5, 7, generator=rng, dtype=torch.float64).requires_grad_()
+    theirs = ours.detach().clone().requires_grad_()
+    classes = torch.tensor([6, 0, 3, 3, 1])
+    for logits, loss in (
+        (ours, CrossEntropy()),
+        (theirs, lambda x, y, _: torch.nn.functional.cross_entropy(x, y)),
+    ):
+        (3 * loss(logits, classes, 1.0)).backward()
+    assert_close(ours.grad, theirs.grad)
+
+
+def test_a_class_that_is_ruled_out_has_a_finite_loss_and_a_gradient_that_mends_it():
+    logits = torch.tensor([[0.0, -1e4]], requires_grad=True)
+    loss = CrossEntropy()(logits, torch.tensor([1]))
+    loss.backward()
+    assert 80 < loss.item() < math.inf
+    assert_close(logits.grad, torch.tensor([[1.0, -1.0]]))
+
+
+def test_no_loss_is_told_where_a_model_has_diverged():
+    assert math.isnan(CrossEntropy()(torch.tensor([[0.0, math.nan]]), torch.tensor([0])).item())
+
+
+def test_confidence_loss_mixes_weak_and_hardened_targets():
+    logits = log_odds(
+        [0.9, 0.6, 0.4, 0.1]
+    )  # median between .4 and .6: the first two harden to 1, the others to 0
+    weak = probabilities([0.2, 0.8, 0.8, 0.2])
+    # alpha .5: targets .6, .9, .4, .1; CE(.9, .6) = -.6 ln .9 - .4 ln .1 = .9843, ...
+    expected = (0.9843 + 0.5514 + 0.6730 + 0.3251) / 4
+    assert ConfidenceLoss(alpha_max=0.5)(logits, weak, progress=1.0).item() == pytest.approx(
+        expected, abs=1e-4
+    )
+
+
+def test_the_prior_threshold_hardens_as_many_as_the_weak_labels_say():
+    logits = log_odds([0.99, 0.97, 0.95, 0.9])  # all sure of class 1: only their order counts
+    weak = probabilities([0.1, 0.4, 0.2, 0.3])  # one in four on average
+    hardened = ConfidenceLoss(threshold="prior").hardened(logits, weak)
+    assert hardened[:, 1].tolist() == [1, 0, 0, 0]
+
+
+@given(st.lists(st.floats(-5, 5), min_size=2, max_size=40, unique=True))
+def test_exactly_half_of_a_batch_is_hardened_to_each_class(f: list[float]):
+    logits = torch.tensor([[0.0, x] for x in f], dtype=torch.float64)
+    hardened = ConfidenceLoss().hardened(logits, probabilities([0.5] * len(f)))
+    assert hardened[:, 1].sum() == len(f) // 2
+
+
+@pytest.mark.parametrize(
+    ("progress", "alpha"),
+    [(0.0, 0.0), (0.05, 0.1875), (0.1, 0.375), (0.2, 0.75), (0.2001, 0.75), (1.0, 0.75)],
+)
+def test_alpha_grows_linearly_over_the_first_fifth(progress: float, alpha: float):
+    assert ConfidenceLoss(alpha_max=0.75).alpha(progress) == pytest.approx(alpha)
+
+
+def test_without_warmup_alpha_is_there_from_the_start():
+    assert ConfidenceLoss(alpha_max=0.5, warmup=0.0).alpha(0.0) == 0.5
+
+
+@given(st.lists(st.tuples(st.floats(0.01, 0.99), st.floats(0, 1)), min_size=1, max_size=20))
+def test_alpha_zero_is_cross_entropy(points: list[tuple[float, float]]):
+    logits, weak = log_odds([p for p, _ in points]), probabilities([w for _, w in points])
+    assert_close(ConfidenceLoss(alpha_max=0.0)(logits, weak, 1.0), CrossEntropy()(logits, weak))
+    assert_close(ConfidenceLoss(alpha_max=0.9)(logits, weak, 0.0), CrossEntropy()(logits, weak))
+
+
+def test_no_gradient_flows_through_the_hardened_labels():
+    """The gradient with respect to the logits is that of cross-entropy with fixed targets: (softmax - target) / B."""
+    logits = log_odds([0.9, 0.6, 0.4, 0.1]).requires_grad_()
+    ConfidenceLoss(alpha_max=0.5)(logits, probabilities([0.2, 0.8, 0.8, 0.2]), 1.0).backward()
+    assert logits.grad is not None
+    assert_close(
+        logits.grad[:, 1],
+        (torch.tensor([0.9, 0.6, 0.4, 0.1]) - torch.tensor([0.6, 0.9, 0.4, 0.1])).double() / 4,
+    )
+
+
+def test_only_the_confidence_loss_looks_at_the_whole_batch():
+    assert CrossEntropy().separable
+    assert not ConfidenceLoss().separable

@@ -1,0 +1,142 @@
+"""The graph: methods are expressions over stages, and what is shared is shared by construction. Nothing trains here."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from toys import Toy, ToyCompletions, cell, rung, setting
+
+from w2sweep.engine.stage import closure
+from w2sweep.experiment.cell import Cell
+from w2sweep.experiment.losses import ConfidenceLoss, CrossEntropy
+from w2sweep.experiment.methods import Bootstrap, Naive, Scratch
+from w2sweep.experiment.recipe import Recipe
+from w2sweep.experiment.splits import Sizes
+from w2sweep.experiment.stages import Adapt, Finetune
+from w2sweep.experiment.tuning import LinearProbe
+from w2sweep.values import ConfigError, Impossible
+
+NAIVE, BOOTSTRAP = Naive("naive", CrossEntropy()), Bootstrap("bootstrap", CrossEntropy())
+
+
+def distinct(cells: list[Cell], kind: type) -> int:
+    stages = closure(tuple(s for c in cells for s in (c.student, c.setting.ceiling)))
+    return sum(isinstance(s, kind) for s in stages)
+
+
+def test_a_naive_student_learns_from_its_supervisor():
+    s = setting()
+    student = NAIVE.student(s)
+    assert student.labels == s.supervisor
+    assert s.supervisor == s.weak_model
+    assert (student.on, s.weak_model.on, s.ceiling.on) == ("student", "supervisor", "student")
+    assert (student.role, s.weak_model.role, s.ceiling.role) == ("student", "supervisor", "ceiling")
+    assert student.backbone == s.ceiling.backbone == s.ladder.rungs["l"]
+
+
+def test_bootstrapping_climbs_every_rung_between():
+    s = setting()
+    student = BOOTSTRAP.student(s)
+    chain: list[Finetune] = [student]
+    while isinstance(labels := chain[-1].labels, Finetune):
+        chain.append(labels)
+    assert [f.backbone for f in chain] == [s.ladder.rungs[r] for r in ("l", "m", "s")]
+
+
+def test_one_step_of_bootstrapping_is_the_naive_student():
+    s = setting(strong="m")
+    assert BOOTSTRAP.student(s).key == NAIVE.student(s).key
+    assert BOOTSTRAP.student(setting()).labels == NAIVE.student(s)
+
+
+def test_bootstrapping_may_take_fresh_examples_at_each_step():
+    sizes = Sizes(supervisor=60, student=60, student_sets=2, validation=20, test=40)
+    s, fresh = setting(sizes=sizes), Bootstrap("bootstrap", CrossEntropy(), fresh_per_step=True)
+    last = fresh.student(s)
+    assert isinstance(last.labels, Finetune)
+    assert (last.labels.on, last.on) == ("student", "student_2")
+    with pytest.raises(
+        Impossible, match=r"2 steps from s to l on fresh examples .* set sizes.student_sets=2"
+    ):
+        Cell(setting(), fresh)
+
+
+def test_a_grid_trains_nothing_twice():
+    pairs = [("s", "m"), ("s", "l"), ("m", "l")]
+    cells = [
+        Cell(setting(weak=w, strong=st, seed=seed), m)
+        for w, st in pairs
+        for m in (NAIVE, BOOTSTRAP)
+        for seed in (0, 1)
+    ]
+    # a seed: 2 supervisors, 2 ceilings, 3 naive students and one more for bootstrapping from s to l
+    assert distinct(cells, Finetune) == 2 * (2 + 2 + 3 + 1)
+    assert distinct(cells, Adapt) == 3
+
+
+def test_a_scratch_student_shares_all_but_its_own_weights():
+    s = setting()
+    student = Scratch("scratch", CrossEntropy()).student(s)
+    assert student.labels == s.supervisor
+    assert student.init is not None
+    assert student.init.backbone.tokens == 0
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"recipe": Recipe(epochs=3, batch_size=16)},
+        {"sizes": Sizes(supervisor=96, student=96, validation=32, test=65)},
+        {"tuning": LinearProbe()},
+        {"seed": 1},
+        {"task": Toy(name="other")},
+    ],
+)
+def test_what_changes_the_result_changes_the_key(change: dict):
+    assert setting(**change).supervisor.key != setting().supervisor.key
+
+
+def test_the_strong_rung_does_not_enter_the_supervisor():
+    assert setting(strong="m").supervisor.key == setting(strong="l").supervisor.key
+
+
+def test_the_loss_of_the_student_does_not_enter_supervisor_and_ceiling():
+    confident = Cell(setting(), Naive("confidence", ConfidenceLoss()))
+    assert confident.setting.ceiling.key == cell().setting.ceiling.key
+    assert confident.student.key != cell().student.key
+
+
+def test_the_grid_has_cells_with_nothing_to_run():
+    assert setting(weak="s", strong="m").comparable
+    assert not setting(weak="m", strong="m").comparable
+    assert not setting(weak="l", strong="m").comparable
+
+
+def test_an_unknown_rung_is_refused():
+    with pytest.raises(ConfigError, match=r"no rung 'xl' on ladder 'toys'; it has s, m, l"):
+        cell(strong="xl")
+
+
+def test_a_method_that_makes_no_sense_for_a_task_is_refused():
+    with pytest.raises(
+        ConfigError, match="ConfidenceLoss needs two classes, but task toy_completions generates"
+    ):
+        Cell(setting(ToyCompletions()), Naive("confidence", ConfidenceLoss()))
+    with pytest.raises(
+        ConfigError, match="probe chooses between classes, but task toy_completions generates"
+    ):
+        cell(ToyCompletions(), tuning=LinearProbe())
+
+
+def test_the_size_of_a_homegrown_rung_is_what_transformers_counts():
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    for backbone in (rung(12), replace(rung(32), depth=3)):
+        config = LlamaConfig(
+            vocab_size=7, hidden_size=backbone.width, intermediate_size=backbone.feedforward,
+            num_hidden_layers=backbone.depth, num_attention_heads=2, tie_word_embeddings=True,
+        )  # fmt: skip
+        parameters = sum(p.numel() for p in LlamaForCausalLM(config).parameters())
+        assert backbone.size == parameters - 7 * backbone.width
+        assert backbone.compute == 6 * backbone.size * backbone.tokens

@@ -1,0 +1,226 @@
+"""Every file under conf/ and sweeps/ says how to use it, is composed, and becomes what it describes."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import json
+import re
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+
+import pyarrow
+import pyarrow.parquet
+import pytest
+import yaml
+from conftest import REPOSITORY
+from hydra import initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.plugins import Plugins
+from hydra.types import RunMode
+from omegaconf import DictConfig
+
+from w2sweep.experiment.losses import ConfidenceLoss, CrossEntropy
+from w2sweep.experiment.recipe import Recipe
+from w2sweep.interface import command
+from w2sweep.sweep.plan import Planned
+
+CONF, SWEEPS = REPOSITORY / "conf", REPOSITORY / "sweeps"
+FILES = sorted(
+    f for f in (*CONF.rglob("*.yaml"), *SWEEPS.rglob("*.yaml")) if "local" not in f.parts
+)
+CHOICES = [f for f in FILES if f.parent not in (CONF, SWEEPS) and "hydra" not in f.parts]
+RUNGS = {
+    "gpt2": ["weak=gpt2", "strong=gpt2-xl"],
+    "pythia": ["weak=pythia-70m", "strong=pythia-12b"],
+    "qwen": ["weak=qwen3-600m", "strong=qwen3-14b"],
+}
+
+
+def name(path: Path) -> str:
+    return str(path.relative_to(REPOSITORY))
+
+
+@pytest.fixture(scope="module")
+def loader() -> Iterator[object]:
+    Plugins.instance().register(cli.Folders)
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        yield GlobalHydra.instance().config_loader()
+
+
+@pytest.fixture(autouse=True)
+def reviews(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The files that the examples for a file of one's own speak of."""
+    frame = {"text": [f"{w} film" for w in ("fine", "poor")], "label": ["good", "bad"]}
+    rows = [dict(zip(frame, row, strict=True)) for row in zip(*frame.values(), strict=True)]
+    (tmp_path / "reviews.csv").write_text(
+        "\n".join(",".join(row) for row in (frame, *zip(*frame.values(), strict=True)))
+    )
+    (tmp_path / "reviews.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    pyarrow.parquet.write_table(pyarrow.table(frame), tmp_path / "reviews.parquet")
+    monkeypatch.chdir(tmp_path)
+
+
+def planned(loader, overrides: list[str], config: str = "config") -> list[Planned]:
+    composed = root(loader, config)
+    return cli.plan(
+        loader,
+        composed,
+        [*(f"{k}={v}" for k, v in composed.hydra.sweeper.params.items()), *overrides],
+    )
+
+
+@functools.cache
+def root(loader, config: str) -> DictConfig:
+    return loader.load_configuration(config, [], RunMode.MULTIRUN)
+
+
+def test_the_walk_finds_what_is_there():
+    assert {"config.yaml", "confidence.yaml", "quickstart.yaml", "gpt2.yaml", "sst2.yaml"} <= {
+        f.name for f in FILES
+    }
+
+
+@pytest.mark.parametrize("path", FILES, ids=name)
+def test_a_file_begins_with_the_command_that_uses_it(path):
+    lines = [
+        line for line in path.read_text("utf-8").splitlines() if not line.startswith("# @package")
+    ]
+    assert lines[0].startswith("# w2sweep"), "the first line is a comment with the command"
+    assert lines[1].startswith("# "), "the second line says what it is for"
+    used = lines[0]
+    if path.parent == SWEEPS:
+        assert f"-cn {path.stem}" in used
+    elif path in CHOICES:
+        group = name(path.parent).removeprefix("conf/")
+        assert re.search(rf"\b{group}(={path.stem}\b|\.)", used) or path.stem in (
+            "default",
+            "wandb",
+            "confidence",
+        )
+
+
+@pytest.mark.parametrize("path", CHOICES, ids=name)
+def test_a_choice_becomes_what_it_describes(path, loader):
+    group, choice = name(path.parent).removeprefix("conf/"), path.stem
+    overrides = [f"{group}={choice}", *(RUNGS.get(choice, []) if group == "ladder" else [])]
+    if choice in ("csv", "jsonl", "parquet"):
+        overrides += [f"task.path=reviews.{choice}", "task.classes=[bad,good]"]
+    (cell,) = planned(loader, overrides)
+    assert cell.cell is not None
+    assert cell.label.task
+
+
+@pytest.mark.parametrize("path", sorted(SWEEPS.glob("*.yaml")), ids=name)
+def test_a_sweep_can_be_run_whole(path, loader):
+    cells = planned(loader, [], path.stem)
+    runnable = [p for p in cells if p.cell]
+    assert runnable
+    assert {p.request.sweep for p in cells} == {path.stem}
+    assert len({p.folder for p in cells}) == len(cells)
+    methods = set(
+        yaml.safe_load(path.read_text())["hydra"]["sweeper"]["params"]["method"].split(",")
+    )
+    assert {p.label.method for p in runnable} == methods  # none is left out on all tasks
+
+
+@pytest.mark.parametrize("path", sorted((CONF / "recipe").glob("*.yaml")), ids=name)
+def test_any_value_of_a_recipe_can_be_set_without_a_plus(path, loader):
+    fields = [f.name for f in dataclasses.fields(Recipe)]
+    composed = loader.load_configuration("config", [f"recipe={path.stem}"], RunMode.MULTIRUN)
+    assert [f for f in fields if f not in composed.recipe] == []
+
+
+def test_a_method_brings_its_loss_and_leaves_it_to_the_command_line(loader):
+    (confident,) = planned(loader, ["method=confidence", "loss.alpha_max=0.75"])
+    assert type(confident.request.loss).__name__ == "ConfidenceLoss"
+    assert confident.request.method.loss == confident.request.loss
+    (plain,) = planned(loader, ["method=confidence", "loss=cross_entropy"])
+    assert type(plain.request.loss).__name__ == "CrossEntropy"
+    assert plain.label.variant == "loss=cross_entropy"
+
+
+def test_methods_that_differ_in_their_loss_alone_stand_beside_each_other_in_one_sweep(loader):
+    cells = planned(loader, ["method=naive,naive_hard,confidence,confidence_75"])
+    assert [(p.label.method, p.label.variant) for p in cells] == [
+        (m, "") for m in ("naive", "naive_hard", "confidence", "confidence_75")
+    ]
+    losses = [p.request.method.loss for p in cells]
+    assert losses == [
+        CrossEntropy(),
+        CrossEntropy(hard=True),
+        ConfidenceLoss(0.5, 1.0),
+        ConfidenceLoss(0.75, 1.0),
+    ]
+    assert losses == [p.request.loss for p in cells]
+    (stronger,) = planned(loader, ["method=confidence_75", "loss.alpha_max=0.9"])
+    assert stronger.request.method.loss == ConfidenceLoss(0.9, 1.0)
+
+
+def test_rungs_can_be_changed_and_added_from_the_command_line(loader):
+    mine = "+ladder.rungs.mine={_target_: w2sweep.ladder.Hub, model: /my, lr: 1e-5, params: 9, pretrain_tokens: 7}"
+    rungs = ["ladder.rungs.gpt2.lr=3e-5", "ladder.rungs.gpt2-xl.model=/models/xl", mine]
+    (cell,) = planned(loader, ["ladder=gpt2", "weak=gpt2", "strong=mine", *rungs])
+    ladder = cell.request.ladder
+    assert list(ladder.rungs) == ["gpt2", "gpt2-medium", "gpt2-large", "gpt2-xl", "mine"]
+    assert (ladder.rungs["gpt2"].lr, ladder.rungs["mine"].compute) == (3e-5, 6 * 9 * 7)
+
+
+def test_a_recipe_says_how_slowly_confidence_grows(loader):
+    overrides = ["method=confidence", "loss.alpha_max=0.5"]
+    paper = ["task=sst2", "ladder=gpt2", "recipe=paper_nlp", "weak=gpt2", "strong=gpt2-xl"]
+    for more, warmup in (
+        ([], 1.0),
+        (paper, 0.2),
+        (["recipe.alpha_warmup=0.4"], 0.4),
+        (["loss.warmup=0.1"], 0.1),
+    ):
+        (cell,) = planned(loader, [*overrides, *more])
+        assert cell.request.method.loss == ConfidenceLoss(0.5, warmup=warmup)
+
+
+def test_a_ladder_climbs(loader):
+    for path in sorted((CONF / "ladder").glob("*.yaml")):
+        (cell,) = planned(loader, [f"ladder={path.stem}", *RUNGS.get(path.stem, [])])
+        sizes = [b.size for b in cell.request.ladder.rungs.values()]
+        assert sizes == sorted(sizes), path.stem
+        assert cell.request.ladder.name == path.stem
+
+
+def test_the_same_cells_as_hydra_itself_would_compose(loader):
+    composed = root(loader, "quickstart")
+    overrides = [
+        "task=sentiment",
+        "weak=nano",
+        "method=confidence",
+        "seed=1",
+        "~tuning.lr_scale",
+        "+recipe.added=2",
+    ]
+    theirs = loader.load_sweep_config(composed, overrides)
+    ours = cli.composer(loader, composed)(overrides)
+    assert ours == {k: v for k, v in theirs.items() if k != "hydra"}
+
+
+def commands() -> list[str]:
+    """The commands in comments that are whole (no "...", remarks in brackets, PATHs) and that nothing else tries."""
+    lines = (
+        line
+        for path in FILES
+        for line in path.read_text("utf-8").splitlines()
+        if line.startswith("# w2sweep ")
+    )
+    tried = {f"{f.parent.name}={f.stem}" for f in CHOICES} | {
+        f"-cn {f.stem}" for f in SWEEPS.glob("*.yaml")
+    }
+    whole = (x[10:] for x in lines if not re.search(r"\.\.\.|[A-Z]{4}|--help|\(", x))
+    return [x for x in dict.fromkeys(whole) if x not in tried]
+
+
+@pytest.mark.parametrize("line", commands())
+def test_a_command_in_a_comment_is_one_that_works(line, loader):
+    words = shlex.split(line, comments=True)
+    config = words[words.index("-cn") + 1] if "-cn" in words else "config"
+    overrides = [w for w in words if "=" in w and not w.startswith("hydra")]
+    assert planned(loader, overrides, config)

@@ -1,0 +1,666 @@
+from __future__ import annotations
+
+import csv
+import io
+import json
+import re
+import shutil
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from html.parser import HTMLParser
+from itertools import combinations, pairwise, product
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from rich.console import Console
+from safetensors.numpy import save_file
+
+from w2sweep.report import Report, figures, main, page, report
+from w2sweep.report.summary import overrides
+from w2sweep.report.table import terminal_table
+
+TASKS = {"sentiment": "nlp", "preference": "reward", "mate": "chess"}
+LADDER = {"nano": 1.7e3, "micro": 7e3, "mini": 2.6e4, "small": 1.0e5}
+TWO_RUNGS = {"nano": 1.7e3, "small": 1.0e5}
+
+
+def fake_sweep(
+    path: Path,
+    *,
+    tasks: Mapping[str, str] = TASKS,
+    ladder: Mapping[str, float] = LADDER,
+    methods: Iterable[str] = ("naive", "confidence"),
+    variants: Iterable[str] = ("",),
+    seeds: int = 2,
+    n_test: int = 400,
+    gap: float = 0.3,
+) -> Path:
+    """A sweep as the command line leaves it, from a made-up law: students recover less of a larger gap."""
+    rungs = {
+        name: {"size": int(size), "compute": 6 * size * 40 * size**0.8}
+        for name, size in ladder.items()
+    }
+    cells = []
+    for task, weak, strong, method, variant, seed in product(
+        tasks, ladder, ladder, methods, variants, range(seeds)
+    ):
+        if method == "confidence" and tasks[task] == "chess":
+            continue
+        place = {
+            "task": task,
+            "ladder": "lab",
+            "weak": weak,
+            "strong": strong,
+            "method": method,
+            "seed": seed,
+        }
+        place |= {"variant": variant, "family": tasks[task]}
+        folder = path / ",".join(f"{k}={v}" for k, v in place.items() if k != "family").replace(
+            "/", "_"
+        )
+        folder.mkdir(parents=True)
+        cells.append({"dir": folder.name, "overrides": []})
+        i, j = list(ladder).index(weak), list(ladder).index(strong)
+        if i >= j:
+            write(folder / "cell.json", place | {"skipped": f"weak {weak} >= strong {strong}"})
+            continue
+        correct = answers(
+            i,
+            j,
+            method,
+            gap,
+            n_test,
+            steps=len(ladder) - 1,
+            seed=list(tasks).index(task) + 100 * seed,
+        )
+        save_file(correct, folder / "correct.safetensors")
+        write(
+            folder / "cell.json",
+            place | finished(correct, weak, strong, rungs, chess=tasks[task] == "chess"),
+        )
+    plan = {
+        "name": path.name,
+        "command": "w2sweep -cn quickstart seed=0,1",
+        "started": 0.0,
+        "cells": cells,
+    }
+    write(
+        path / "sweep.json", plan | {"stages": {f"Finetune/{i:04x}": "student" for i in range(42)}}
+    )
+    return path
+
+
+def answers(
+    i: int, j: int, method: str, gap: float, n: int, *, steps: int, seed: int
+) -> dict[str, np.ndarray]:
+    """Right answers by a threshold on each example's difficulty, so that models agree about as real ones do."""
+    rng = np.random.default_rng(seed)
+    difficulty, noise = rng.random(n), rng.normal(0, 0.04, 2 * steps + 2)
+    weak = 0.62 + gap * i / steps + noise[i]
+    ceiling = 0.62 + gap * j / steps + abs(noise[j]) / 2
+    recovered = {"naive": 0.5, "confidence": 0.75}.get(method, 0.3) - 0.12 * (j - i) + noise[-1]
+    student = weak + recovered * (ceiling - weak)
+    own = [difficulty + rng.normal(0, 0.1, n) for _ in range(3)]
+    return {
+        role: (d < accuracy).astype(np.uint8)
+        for role, accuracy, d in zip(
+            ("weak", "student", "ceiling"), (weak, student, ceiling), own, strict=True
+        )
+    }
+
+
+def finished(
+    correct: Mapping[str, np.ndarray], weak: str, strong: str, rungs: Mapping, *, chess: bool
+) -> dict[str, Any]:
+    accuracies = {f"{role}_accuracy": float(c.mean()) for role, c in correct.items()}
+    w, s, c = accuracies.values()
+    agrees = correct["weak"] == correct["student"]
+    right = correct["weak"].astype(bool)
+    return accuracies | {
+        "weak_size": rungs[weak]["size"],
+        "strong_size": rungs[strong]["size"],
+        "weak_compute": rungs[weak]["compute"],
+        "strong_compute": rungs[strong]["compute"],
+        "rungs": rungs,
+        "pgr": (s - w) / (c - w) if c > w else None,
+        "pgr_undefined": None if c > w else f"ceiling {c:.3f} <= weak {w:.3f}",
+        "agreement": float(agrees.mean()),
+        "agreement_weak_right": float(agrees[right].mean()),
+        "agreement_weak_wrong": float(agrees[~right].mean()),
+        "n_test": len(agrees),
+        "marks": {"legality": 0.97} if chess else {},
+        "stages": {"supervisor": "Finetune/a", "student": "Finetune/b", "ceiling": "Finetune/c"},
+        "store": "outputs/store",
+    }
+
+
+def write(file: Path, content: Mapping[str, Any]) -> None:
+    file.write_text(json.dumps(content), encoding="utf-8")
+
+
+class Tags(HTMLParser):
+    """Which tags and attributes a page has, and whether each opened tag is closed in its turn."""
+
+    VOID = frozenset({"meta", "br", "hr", "img", "link", "input"})
+
+    def __init__(self, page: str):
+        super().__init__()
+        self.open: list[str] = []
+        self.seen: Counter[str] = Counter()
+        self.attributes: list[tuple[str, str]] = []
+        self.words: list[str] = []
+        self.feed(page)
+        self.close()
+
+    def handle_starttag(self, tag, attrs):
+        self.seen[tag] += 1
+        self.attributes += [(name, value or "") for name, value in attrs]
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        self.seen[tag] += 1
+        self.attributes += [(name, value or "") for name, value in attrs]
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.words.append(data)
+
+
+def read_csv(file: Path) -> list[dict[str, str]]:
+    with file.open(encoding="utf-8", newline="") as lines:
+        return list(csv.DictReader(lines))
+
+
+def cell(sweep: Path, **place: object) -> Path:
+    """The folder of the one cell that lies there."""
+    (found,) = [
+        f for f in sweep.iterdir() if all(f"{k}={v}" in f.name.split(",") for k, v in place.items())
+    ]
+    return found
+
+
+def fail(folder: Path, reason: str, traceback: str = "Traceback ...") -> None:
+    place = {k: v for k, v in json.loads((folder / "cell.json").read_text()).items() if k in PLACE}
+    (folder / "cell.json").unlink()
+    write(
+        folder / "failure.json",
+        place | {"reason": reason, "error": "ValueError", "traceback": traceback},
+    )
+
+
+PLACE = ("task", "family", "ladder", "weak", "strong", "method", "seed", "variant")
+NANO_SMALL = {"task": "sentiment", "weak": "nano", "strong": "small", "method": "naive"}
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Report:
+    return report(fake_sweep(tmp_path_factory.mktemp("sweeps") / "quickstart"))
+
+
+def test_cells_csv_has_a_line_a_cell(made: Report):
+    cells = read_csv(made.page.parent / "cells.csv")
+    assert Counter(c["status"] for c in cells) == {"finished": 60, "skipped": 100}
+    assert list(cells[0])[:6] == ["task", "ladder", "weak", "strong", "method", "seed"]
+    first = cells[0]
+    weak, student, ceiling = (
+        float(first[f"{role}_accuracy"]) for role in ("weak", "student", "ceiling")
+    )
+    assert float(first["pgr"]) == pytest.approx((student - weak) / (ceiling - weak))
+    assert first["strong_size"] == "7000"
+    assert {
+        c["mark_legality"] for c in cells if c["task"] == "mate" and c["status"] == "finished"
+    } == {"0.97"}
+    assert all(c["reason"].startswith("weak ") for c in cells if c["status"] == "skipped")
+
+
+def test_summary_csv_is_over_seeds_and_agrees_with_the_cells(made: Report):
+    rows = read_csv(made.page.parent / "summary.csv")
+    assert len(rows) == 6 * (2 + 2 + 1)  # pairs of rungs x (methods of each task)
+    cells = [c for c in read_csv(made.page.parent / "cells.csv") if NANO_SMALL.items() <= c.items()]
+    (row,) = [r for r in rows if NANO_SMALL.items() <= r.items()]
+    students = [float(c["student_accuracy"]) for c in cells]
+    assert row["seeds"] == "2"
+    assert float(row["student_accuracy"]) == pytest.approx(sum(students) / 2)
+    assert float(row["student_accuracy_se"]) == pytest.approx(abs(students[0] - students[1]) / 2)
+    assert float(row["pgr_low"]) < float(row["pgr"]) < float(row["pgr_high"])
+
+
+def test_climb_csv_says_what_each_rung_reaches_with_the_ground_truth(made: Report):
+    climb = [r for r in read_csv(made.page.parent / "climb.csv") if r["task"] == "mate"]
+    assert [r["rung"] for r in climb] == list(LADDER)
+    cells = [
+        c
+        for c in read_csv(made.page.parent / "cells.csv")
+        if c["task"] == "mate" and c["status"] == "finished"
+    ]
+    micro = {
+        float(c["weak_accuracy"]) for c in cells if (c["weak"], c["strong"]) == ("micro", "small")
+    }
+    strongest = {
+        float(c["ceiling_accuracy"]) for c in cells if (c["weak"], c["strong"]) == ("mini", "small")
+    }
+    for rung, of in (
+        (climb[1], micro),
+        (climb[3], strongest),
+    ):  # micro supervises, small has nobody to
+        assert float(rung["accuracy"]) == pytest.approx(sum(of) / 2)
+        assert float(rung["accuracy_lowest"]) == min(of)
+        assert float(rung["accuracy_sd"]) == pytest.approx(np.std(list(of), ddof=1))
+    means = [float(r["accuracy"]) for r in climb]
+    share = max(b - a for a, b in pairwise(means)) / (means[-1] - means[0])
+    assert float(climb[0]["largest_step"]) == pytest.approx(share)
+    assert f"{share:.2f} [" in made.page.read_text(encoding="utf-8")
+
+
+def test_supervisors_with_simulated_errors_and_two_rungs_are_no_climb(tmp_path: Path):
+    sweep = fake_sweep(tmp_path / "s", tasks={"sentiment": "nlp"}, methods=["naive"])
+    for file in sweep.glob("*/cell.json"):
+        cell = json.loads(file.read_text())
+        if "skipped" not in cell:
+            cell["stages"]["supervisor"] = "Erring/a"
+            write(file, cell)
+    folder = report(sweep).page.parent
+    assert [r["rung"] for r in read_csv(folder / "climb.csv")] == ["micro", "mini", "small"]
+    for file in sweep.glob("*strong=micro*/cell.json"):
+        file.unlink()
+    report(sweep)
+    assert not (folder / "climb.csv").exists()
+
+
+def test_a_report_that_fails_leaves_the_last_one_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    sweep = fake_sweep(tmp_path / "s", tasks={"sentiment": "nlp"}, methods=["naive"])
+    folder = report(sweep).page.parent
+    before = {file: file.read_bytes() for file in folder.iterdir()}
+    next(
+        sweep.glob("*strong=small*/cell.json")
+    ).unlink()  # so that the next report says something else
+    with monkeypatch.context() as m:
+        m.setattr(page, "render", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            report(sweep)
+    assert {file: file.read_bytes() for file in folder.iterdir()} == before
+    assert not list(sweep.glob(".report*"))
+    report(sweep)
+    assert (folder / "cells.csv").read_bytes() != before[folder / "cells.csv"]
+
+
+def test_two_reports_of_one_sweep_at_once_do_not_trip_over_each_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    sweep = fake_sweep(tmp_path / "s", tasks={"sentiment": "nlp"}, methods=["naive"])
+    report(sweep)
+    draw = figures.draw
+
+    def meanwhile(*given: Any) -> Any:
+        drawings = draw(*given)
+        monkeypatch.setattr(figures, "draw", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            report(sweep)  # another process is as far as here
+        return drawings
+
+    monkeypatch.setattr(figures, "draw", meanwhile)
+    made = report(sweep)
+    assert made.page.exists()
+    assert made.figures
+    assert all(file.exists() and file.with_suffix(".svg").exists() for file in made.figures)
+
+
+def test_rows_are_in_the_order_of_the_sweep_and_of_the_ladder(made: Report):
+    rows = made.rows
+    assert list(dict.fromkeys(r["task"] for r in rows)) == ["sentiment", "preference", "mate"]
+    naive = [(r["weak"], r["strong"]) for r in rows if r["task"] == "mate"]
+    assert naive == list(combinations(LADDER, 2))
+
+
+def test_methods_are_compared_with_naive_on_the_same_examples(made: Report):
+    by_method = {
+        r["method"]: r for r in made.rows if r["task"] == "sentiment" and r["strong"] == "micro"
+    }
+    naive, confidence = by_method["naive"], by_method["confidence"]
+    assert confidence["over_naive"] == pytest.approx(
+        confidence["student_accuracy"] - naive["student_accuracy"]
+    )
+    assert naive["over_naive"] is None
+
+
+def test_figures_are_there_in_both_formats(made: Report):
+    assert [f.name for f in made.figures] == ["accuracy.png", "pgr.png", "pgr_grid.png"]
+    for png in made.figures:
+        assert png.read_bytes().startswith(b"\x89PNG")
+        drawn = png.with_suffix(".svg").read_text(encoding="utf-8")
+        assert all(f">{task}<" in drawn for task in ("sentiment", "preference", "mate"))
+
+
+def test_the_same_sweep_gives_the_same_bytes(made: Report, tmp_path: Path):
+    again = report(fake_sweep(tmp_path / "quickstart"))
+    for file in made.page.parent.iterdir():
+        assert file.read_bytes() == (again.page.parent / file.name).read_bytes(), file.name
+
+
+def test_the_page_is_whole_and_needs_no_network(made: Report):
+    page = made.page.read_text(encoding="utf-8")
+    tags = Tags(page)
+    assert tags.open == []
+    assert tags.seen["svg"] == 3
+    ids = [value for name, value in tags.attributes if name == "id"]
+    assert len(ids) == len(set(ids))
+    loaded = [v for name, v in tags.attributes if name in ("src", "href", "xlink:href")]
+    assert not [v for v in loaded if "//" in v]
+    assert "@import" not in page
+    assert "w2sweep -cn quickstart seed=0,1" in page
+    assert "2 seeds, 400 test examples each" in page
+
+
+def test_what_failed_was_skipped_or_is_missing_is_listed_and_escaped(tmp_path: Path):
+    sweep = fake_sweep(tmp_path / "<b>sweep", tasks={"sentiment": "nlp"})
+    fail(cell(sweep, **NANO_SMALL, seed=0), "1 < 2", "Traceback\n<script>alert(1)</script>")
+    (cell(sweep, **NANO_SMALL, seed=1) / "cell.json").unlink()
+    damaged = cell(sweep, **NANO_SMALL | {"method": "confidence"}, seed=1) / "correct.safetensors"
+    damaged.write_bytes(damaged.read_bytes()[:40])
+    made = report(sweep)
+    assert [f.reason[:17] for f in made.failures] == ["1 < 2", "unreadable result"]
+    assert len(made.sweep.pending) == 1
+    assert len(made.skipped) == 40
+    tags = Tags(made.page.read_text(encoding="utf-8"))
+    text = " ".join(tags.words)
+    assert tags.open == []
+    assert tags.seen["script"] == 1
+    assert tags.seen["b"] == 1 + len(made.figures)  # the count of failures, and the figures' titles
+    assert "1 < 2" in text
+    assert "<script>alert(1)</script>" in text
+    (row,) = [
+        r for r in made.rows if r["strong"] == "small" and r["weak"] == "nano"
+    ]  # confidence, from one seed
+    assert (row["seeds"], row["student_accuracy_se"]) == (1, None)
+
+
+def test_a_gap_of_zero_is_said_and_drawn_not_dropped(tmp_path: Path):
+    sweep = fake_sweep(
+        tmp_path / "gapless", tasks={"sentiment": "nlp"}, methods=["naive"], gap=-0.1
+    )
+    made = report(sweep)
+    undefined = [r for r in made.rows if r["pgr"] is None]
+    assert undefined
+    assert all(r["pgr_undefined"].startswith("ceiling 0.") for r in undefined)
+    assert (made.page.parent / "pgr_grid.svg").read_text(encoding="utf-8").count(">n/a<") == len(
+        undefined
+    )
+
+
+def test_variants_are_never_averaged_together(tmp_path: Path):
+    variants = ["loss.alpha_max=0.5", "loss.alpha_max=0.75"]
+    sweep = fake_sweep(
+        tmp_path / "s", tasks={"sentiment": "nlp"}, methods=["confidence"], variants=variants
+    )
+    made = report(sweep)
+    assert [(r["variant"], r["seeds"]) for r in made.rows if r["strong"] == "micro"] == [
+        (v, 2) for v in variants
+    ]
+    assert f"confidence ({variants[1]})" in (made.page.parent / "pgr.svg").read_text(
+        encoding="utf-8"
+    )
+
+
+def test_a_variant_is_called_by_what_the_others_do_not_have(tmp_path: Path):
+    same = "recipe.epochs=1,sizes.student=100"
+    variants = [
+        f"loss.hard=true,{same}",
+        same,
+        f"loss.name={'x' * 60},{same}",
+    ]  # wider than the figure
+    sweep = fake_sweep(
+        tmp_path / "s",
+        tasks={"sentiment": "nlp"},
+        methods=["naive"],
+        variants=variants,
+        ladder=TWO_RUNGS,
+        seeds=1,
+    )
+    drawn = (report(sweep).page.parent / "pgr.svg").read_text(encoding="utf-8")
+    assert {"naive (loss.hard=true)", "naive"} <= set(re.findall(r">([^<>]*)<", drawn))
+    assert "sizes.student" not in drawn
+
+
+NOISE = [f"supervision.noise={x}" for x in ("0.0", "0.1", "0.4")]
+
+
+def test_what_a_sweep_turns_is_on_the_x_axis_of_a_figure_of_its_own(tmp_path: Path):
+    sweep = fake_sweep(
+        tmp_path / "s", ladder=TWO_RUNGS, variants=[f"{n},sizes.test=50" for n in NOISE]
+    )
+    made = report(sweep)
+    assert [f.name for f in made.figures] == [
+        "knob.png"
+    ]  # students of one size: nothing to see against size
+    said = re.findall(
+        r">([^<>]+)</text>", (made.page.parent / "knob.svg").read_text(encoding="utf-8")
+    )
+    assert {"supervision.noise", "0.0", "0.1", "0.4", "naive", "confidence", *TASKS} <= set(said)
+    assert not any("naive (" in s for s in said)
+    [caption] = re.findall(r"<figcaption>(.*)", made.page.read_text(encoding="utf-8"))
+    assert "2 seeds, 400 test examples each" in caption
+    [row] = [r for r in made.rows if r["task"] == "mate" and "=0.1" in r["variant"]]
+    cells = [
+        json.loads(f.read_text()) for f in sweep.glob("task=mate*strong=small*noise=0.1*/cell.json")
+    ]
+    wrong = [c["agreement_weak_wrong"] for c in cells if "skipped" not in c]
+    assert row["agreement_weak_wrong_se"] == pytest.approx(abs(wrong[0] - wrong[1]) / 2)
+
+
+def test_a_few_values_stay_in_the_figures_over_size_where_sizes_differ(tmp_path: Path):
+    few = report(fake_sweep(tmp_path / "few", tasks={"a": "nlp"}, variants=NOISE, seeds=1))
+    assert [f.stem for f in few.figures] == ["knob", "accuracy", "pgr", "pgr_grid"]
+    drawn = (few.page.parent / "knob.svg").read_text(encoding="utf-8")
+    assert all(f">a, {weak} to {strong}<" in drawn for weak, strong in combinations(LADDER, 2))
+    many = [f"supervision.noise=0.{i}" for i in range(8)]
+    crowd = report(
+        fake_sweep(tmp_path / "many", tasks={"a": "nlp"}, methods=["naive"], variants=many, seeds=1)
+    )
+    assert [f.stem for f in crowd.figures] == ["knob"]
+
+
+def test_two_overrides_that_differ_are_no_knob(tmp_path: Path):
+    two = ["a.b=1,c.d=1", "a.b=2,c.d=2"]
+    made = report(
+        fake_sweep(tmp_path / "s", tasks={"a": "nlp"}, variants=two, ladder=TWO_RUNGS, seeds=1)
+    )
+    assert [f.stem for f in made.figures] == ["accuracy", "pgr"]
+
+
+def test_supervisors_of_one_student_are_a_gap_to_draw_against(tmp_path: Path):
+    sweep = fake_sweep(tmp_path / "s", tasks={"a": "nlp"}, seeds=1)
+    for folder in sweep.glob("*strong=m*"):
+        shutil.rmtree(folder)
+    (sweep / "sweep.json").unlink()
+    made = report(sweep)
+    assert [f.stem for f in made.figures] == ["knob", "accuracy", "pgr"]
+    assert "supervisor, by pretraining compute" in (made.page.parent / "knob.svg").read_text(
+        encoding="utf-8"
+    )
+
+
+@pytest.mark.parametrize(
+    ("values", "scale", "x"),
+    [
+        (["0.1", "0.3", "0.2"], "linear", [0.1, 0.3, 0.2]),
+        (["0.0", "0.2", "0.4"], "linear", [0.0, 0.2, 0.4]),
+        (["50", "100", "400"], "log", [50, 100, 400]),
+        (["1", "30", "1000"], "log", [1, 30, 1000]),
+        (
+            ["0", "0.03", "0.1", "0.3", "1"],
+            "linear",
+            [0, 1, 2, 3, 4],
+        ),  # .03 of the axis is no distance
+        (["random", "words", "rule"], "linear", [0, 1, 2]),
+        (["2", "null", "1"], "linear", [0, 1, 2]),
+        (["1", "1.0"], "linear", [0, 1]),
+    ],
+)
+def test_values_lie_where_they_can_be_told_apart(values: list[str], scale: str, x: list[float]):
+    from w2sweep.report.figures.axis import placed
+
+    assert placed(values) == (scale, dict(zip(values, x, strict=True)))
+
+
+def test_the_commas_of_a_list_separate_no_overrides():
+    variant = "recipe.betas=[0.9,0.98],sizes.test=50,~loss.hard,+task.classes=[a,b]"
+    assert overrides(variant) == {
+        "recipe.betas": "[0.9,0.98]", "sizes.test": "50", "~loss.hard": "", "+task.classes": "[a,b]"
+    }  # fmt: skip
+    assert overrides("") == {}
+
+
+def test_many_tasks_are_wrapped_and_their_median_is_shown(tmp_path: Path):
+    tasks = {f"task{i}": "nlp" for i in range(7)}
+    made = report(
+        fake_sweep(tmp_path / "s", tasks=tasks, methods=["naive"], ladder=TWO_RUNGS, seeds=1)
+    )
+    first, *others = made.rows
+    assert first["task"] == "median across NLP tasks"
+    assert first["student_accuracy"] == sorted(r["student_accuracy"] for r in others)[3]
+    assert [f.name for f in made.figures] == ["accuracy.png", "pgr.png"]
+    turned = report(
+        fake_sweep(tmp_path / "t", tasks=tasks, variants=NOISE, ladder=TWO_RUNGS, seeds=1)
+    )
+    assert [f.name for f in turned.figures] == [
+        "knob-accuracy.png",
+        "knob-pgr.png",
+        "knob-agreement.png",
+    ]
+
+
+def test_rungs_without_compute_and_names_like_markup_are_drawn(tmp_path: Path):
+    sweep = fake_sweep(
+        tmp_path / "s",
+        tasks={"a$b_$<x>&y": "nlp"},
+        ladder={"r[0]": 0.0, "r$1$": 1e4, "r/2": 1e5},
+        seeds=1,
+    )
+    made = report(sweep)
+    assert "a$b_$&lt;x&gt;&amp;y" in (made.page.parent / "accuracy.svg").read_text(encoding="utf-8")
+
+
+def test_cells_of_one_ladder_may_know_different_rungs_of_it(tmp_path: Path):
+    sweep = fake_sweep(tmp_path / "s", tasks={"sentiment": "nlp"}, methods=["naive"], seeds=1)
+    for file in sweep.glob("*/cell.json"):
+        cell = json.loads(file.read_text())
+        if cell["strong"] != "small":
+            cell.get("rungs", {}).pop("small", None)
+            write(file, cell)
+    assert [(r["weak"], r["strong"]) for r in report(sweep).rows] == list(combinations(LADDER, 2))
+
+
+def test_a_second_report_leaves_no_figure_of_the_first(tmp_path: Path):
+    sweep = fake_sweep(tmp_path / "s", tasks={"sentiment": "nlp"}, ladder=TWO_RUNGS)
+    (sweep / "report").mkdir()
+    (sweep / "report" / "pgr_grid.svg").touch()
+    report(sweep)
+    assert not (sweep / "report" / "pgr_grid.svg").exists()
+
+
+def test_a_sweep_without_its_plan_is_read_from_its_cells(tmp_path: Path):
+    sweep = fake_sweep(tmp_path / "s", tasks={"sentiment": "nlp"}, ladder=TWO_RUNGS)
+    (sweep / "sweep.json").unlink()
+    assert len(report(sweep).rows) == 2
+
+
+def test_the_command_prints_the_table_and_says_where_the_page_is(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    sweep = fake_sweep(tmp_path / "s", tasks={"[red]x[/]": "nlp"}, ladder=TWO_RUNGS)
+    assert main([str(sweep)]) == 0
+    said = capsys.readouterr().out
+    assert "[red]x[/]" in said
+    assert "± one standard error over seeds" in said
+    assert said.splitlines()[-1] == f"report   {sweep / 'report' / 'index.html'}"
+    fail(cell(sweep, weak="nano", strong="small", method="naive", seed=0), "out of memory")
+    assert main([str(sweep)]) == 1
+    assert (
+        "failed   [red]x[/]: small <- nano on lab, naive, seed 0: out of memory\n"
+        in capsys.readouterr().out
+    )
+
+
+@pytest.mark.parametrize("width", [80, 100, 120, 200])
+def test_a_narrow_terminal_costs_the_last_columns_and_folds_numbers_but_no_names(
+    made: Report, width: int
+):
+    console = Console(width=width, file=io.StringIO())
+    console.print(terminal_table(made.summary, console))
+    assert isinstance(console.file, io.StringIO)
+    printed = console.file.getvalue()
+    assert max(map(len, printed.splitlines())) <= width
+    first = [line.split()[:4] for line in printed.splitlines() if line.strip()]
+    assert all([r["task"], r["weak"], r["strong"], r["method"]] in first for r in made.rows)
+    assert "PGR" in printed
+    assert ("over naive" in printed) == (width == 200)
+
+
+def nothing(sweep: Path) -> None:
+    shutil.rmtree(sweep)
+    sweep.mkdir()
+
+
+def all_failed(sweep: Path) -> None:
+    for file in sweep.glob("*/correct.safetensors"):
+        fail(file.parent, "out of memory")
+
+
+def torn_plan(sweep: Path) -> None:
+    (sweep / "sweep.json").write_text('{"name": ')
+
+
+@pytest.mark.parametrize(
+    ("spoil", "said"),
+    [
+        (shutil.rmtree, "no folder"),
+        (nothing, "is no sweep: it has neither sweep.json nor cells"),
+        (all_failed, "no finished cell in"),
+        (torn_plan, "sweep.json is damaged"),
+    ],
+)
+def test_what_cannot_be_reported_is_said_in_one_line(
+    spoil: Callable[[Path], None], said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    sweep = fake_sweep(tmp_path / "s", tasks={"sentiment": "nlp"}, ladder=TWO_RUNGS)
+    spoil(sweep)
+    assert main([str(sweep)]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("w2sweep-report: ")
+    assert said in error
+    assert error.count("\n") == 1
+
+
+def test_the_help_does_not_import_matplotlib():
+    code = "import sys; from w2sweep.report import main\ntry: main(['--help'])\nfinally: print(sorted(sys.modules))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "outputs/sweeps/<name>" in done.stdout
+    assert not {"'matplotlib'", "'torch'", "'jinja2'", "'rich'"} & set(
+        done.stdout.replace(",", " ").split()
+    )
+
+
+def test_a_variant_that_is_the_only_one_of_its_task_needs_no_name(tmp_path: Path):
+    """Some tasks need an option of their own (`task.games=...`): that makes no other line of them."""
+    games = f"task.games=/{'folder/' * 12}games.pgn"
+    for name, variant in (("sst2", "recipe=mine"), ("lichess", f"recipe=mine,{games}")):
+        fake_sweep(
+            tmp_path / "s",
+            tasks={name: "nlp"},
+            methods=["naive"],
+            variants=[variant],
+            ladder=TWO_RUNGS,
+            seeds=1,
+        )
+    made = report(tmp_path / "s")
+    assert {r["variant"] for r in made.rows} == {"recipe=mine", f"recipe=mine,{games}"}
+    assert "games" not in (made.page.parent / "accuracy.svg").read_text(encoding="utf-8")
