@@ -1,3 +1,52 @@
-"""w2sweep: sweeps for weak-to-strong generalization (Burns et al. 2023, arXiv 2312.09390)."""
+"""w2sweep: sweeps for weak-to-strong generalization (Burns et al. 2023, arXiv 2312.09390).
 
-__version__ = "0.1.0"
+Here is what your own losses, methods, tasks, heads, supervisions and stages are made of. Paths
+below this package are private: they may move, these names stay.
+"""
+
+from w2sweep.engine.stage import Job, Stage
+from w2sweep.experiment.losses import Loss
+from w2sweep.experiment.methods import Method
+from w2sweep.experiment.predictions import Predictions
+from w2sweep.experiment.recipe import Recipe
+from w2sweep.experiment.setting import Setting, Supervision
+from w2sweep.experiment.stages import Adapt, Features, Finetune, Labels, Weights
+from w2sweep.experiment.tuning import Full, LinearProbe, Lora
+from w2sweep.tasks.example import Example, Skipped
+from w2sweep.tasks.heads import Choice, Completion, Head, LinearHead, Reward
+from w2sweep.tasks.task import Corpus, Task
+from w2sweep.values import ConfigError, Impossible, named, value
+from w2sweep.version import __version__
+
+__all__ = [
+    "Adapt",
+    "Choice",
+    "Completion",
+    "ConfigError",
+    "Corpus",
+    "Example",
+    "Features",
+    "Finetune",
+    "Full",
+    "Head",
+    "Impossible",
+    "Job",
+    "Labels",
+    "LinearHead",
+    "LinearProbe",
+    "Lora",
+    "Loss",
+    "Method",
+    "Predictions",
+    "Recipe",
+    "Reward",
+    "Setting",
+    "Skipped",
+    "Stage",
+    "Supervision",
+    "Task",
+    "Weights",
+    "__version__",
+    "named",
+    "value",
+]

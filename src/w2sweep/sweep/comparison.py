@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from w2sweep import __version__
+from w2sweep.version import __version__
 from w2sweep.engine.files import read_json
 from w2sweep.engine.store import StageFailed, Store
 from w2sweep.experiment.cell import Cell
