@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 
 from w2sweep.interface.data_command import composed
 from w2sweep.tasks.example import Example, Skipped
-from w2sweep.tasks.pgn import Pgn, numbered
-from w2sweep.tasks.puzzles import Puzzles, read, written
+from w2sweep.tasks.pgn import Pgn, numbered_moves
+from w2sweep.tasks.puzzles import Puzzles, board_of, prompt_of
 from w2sweep.tasks.source import File
 from w2sweep.values import ConfigError
 
@@ -57,11 +57,11 @@ def test_the_first_move_is_the_opponents_and_the_second_the_answer(tmp_path: Pat
 
 def test_a_position_is_written_as_its_pieces():
     assert (
-        written(chess.Board("4k3/8/8/8/8/8/P6r/K6R b - - 0 1"), "pieces")
+        prompt_of(chess.Board("4k3/8/8/8/8/8/P6r/K6R b - - 0 1"), "pieces")
         == "K a1 R h1 P a2 k e8 r h2 black"
     )
     board = chess.Board("r3k3/8/8/3pP3/8/8/8/4K3 w q d6 0 2")
-    assert written(board, "pieces") == "K e1 P e5 k e8 r a8 p d5 castling q passant d6 white"
+    assert prompt_of(board, "pieces") == "K e1 P e5 k e8 r a8 p d5 castling q passant d6 white"
 
 
 def random_game(seed: int, plies: int) -> chess.Board:
@@ -76,9 +76,9 @@ def random_game(seed: int, plies: int) -> chess.Board:
 def test_what_is_written_can_be_read(seed: int, plies: int):
     board = random_game(seed, plies)
     for prompt in ("pieces", "fen", "game"):
-        text = written(board, prompt)
+        text = prompt_of(board, prompt)
         assert text is not None
-        assert {m.uci() for m in read(text).legal_moves} == {m.uci() for m in board.legal_moves}
+        assert {m.uci() for m in board_of(text).legal_moves} == {m.uci() for m in board.legal_moves}
 
 
 def test_moves_of_a_game_without_what_is_said_of_them(tmp_path: Path):
@@ -117,7 +117,7 @@ def test_every_half_move_of_a_game_is_numbered():
     board = chess.Board()
     for move in ("d4", "Nf6", "c4"):
         board.push_san(move)
-    assert written(board, "game") == "1. d4 1... Nf6 2. c4 2..."  # the paper's figure 14
+    assert prompt_of(board, "game") == "1. d4 1... Nf6 2. c4 2..."  # the paper's figure 14
 
 
 def test_legality_and_mates_too_are_judged():
@@ -229,7 +229,7 @@ def test_games_are_read_with_their_tags_and_without_comments_and_variations(tmp_
     )
     assert (second.elo, second.moves) == (0, ["d4", "d5", "O-O"])
     assert [g.id for g in Pgn(str(tmp_path / "my.pgn")).games(min_elo=1800)] == ["game1234"]
-    assert numbered(first.moves[:3]) == "1. e4 1... e5 2. Nf3"
+    assert numbered_moves(first.moves[:3]) == "1. e4 1... e5 2. Nf3"
 
 
 def test_compressed_games_are_the_same_games(tmp_path: Path):
@@ -277,7 +277,7 @@ def test_answers_are_never_pretrained_on(tmp_path: Path, games: str | None, prom
     documents = list(task.corpus.documents())
     assert documents
     assert not any(d.startswith(puzzle.views[0]) for d in documents)
-    opponents = written(chess.Board(FEN), prompt)
+    opponents = prompt_of(chess.Board(FEN), prompt)
     assert f"{opponents} Qh4" in documents  # in the same words as a puzzle and its answer
     if games:
         assert (

@@ -13,7 +13,7 @@ from w2sweep.interface.data_command import composed
 from w2sweep.tasks.example import Example, Skipped
 from w2sweep.tasks.reward import Pair
 from w2sweep.tasks.rows import Row
-from w2sweep.tasks.task import reward
+from w2sweep.tasks import reward
 from w2sweep.values import ConfigError
 
 

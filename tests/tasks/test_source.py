@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 import zstandard
 
-from w2sweep.tasks.rows import LONGEST
+from w2sweep.tasks.rows import LONGEST_TEXT
 from w2sweep.tasks.source import File, HubDataset
 from w2sweep.values import ConfigError
 
@@ -183,7 +183,7 @@ def test_no_file():
         (b"text\nfine\n \n", "row 2, column 'text': empty text"),
         (b"text\nfine\ncaf\xe9\n", "row 2, column 'text': invalid UTF-8"),
         (
-            b"text\n" + b"x" * (LONGEST + 1) + b"\n",
+            b"text\n" + b"x" * (LONGEST_TEXT + 1) + b"\n",
             "row 1, column 'text': 200,001 characters, more than 200,000",
         ),
     ],
