@@ -8,8 +8,9 @@ import pytest
 
 from w2sweep.experiment.splits import Sizes
 from w2sweep.experiment.splitting import split
+from w2sweep.lab.text.lexicon import CATEGORIES, WordClass, pick
 from w2sweep.lab.text.tasks import Contrast, Membership, Preference, Sentiment
-from w2sweep.lab.text.world import CATEGORIES, World, pick
+from w2sweep.lab.text.world import World
 from w2sweep.tasks.heads import Choice, Reward
 
 ZERO = Choice(init="zero")
@@ -120,7 +121,7 @@ def test_labels_are_balanced_and_texts_have_no_unknown_words(task):
     assert {w for e in examples for v in e.views for w in v.split()} <= set(WORLD.lexicon.words)
 
 
-def meanings(kind) -> dict[str, int]:
+def meanings(kind: WordClass) -> dict[str, int]:
     """Word -> polarity, or whether it lives."""
     lexicon = WORLD.lexicon
     meaning = kind.meaning if kind is lexicon.adjective else lexicon.alive[kind.meaning]
