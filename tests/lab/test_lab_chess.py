@@ -109,9 +109,13 @@ def test_a_game_goes_on_from_the_move_that_was_made(plies):
 
 def test_nobody_can_take_en_passant(plies):
     assert eligible(parse_position("pe4 ka8 Pc2 Ka1 >")).all()  # a double step lands two files away
-    assert eligible(parse_position("ph4 ka8 Pa2 Ka1 >")).all()  # nor does a line go on at the other edge
+    assert eligible(
+        parse_position("ph4 ka8 Pa2 Ka1 >")
+    ).all()  # nor does a line go on at the other edge
     assert not eligible(parse_position("pb4 ka8 Pc2 Ka1 >")).any()
-    assert not eligible(parse_position("ka8 Qc2 Ka1 >")).any()  # without a pawn there would be more symmetries
+    assert not eligible(
+        parse_position("ka8 Qc2 Ka1 >")
+    ).any()  # without a pawn there would be more symmetries
     assert all(eligible(ply.turn.boards).all() for ply in plies)
 
 
