@@ -1,4 +1,4 @@
-"""Users' own files: labelled texts, pairs and completions, and one line for each thing that may be wrong."""
+"""Users' own files: labelled texts, pairs and completions, and one line for each mistake."""
 
 from __future__ import annotations
 
@@ -28,8 +28,14 @@ def own(path: Path, content: str | bytes, name: str = "my.csv", **options: objec
 
 
 def test_labelled_texts(tmp_path: Path):
-    task = own(tmp_path, "review,verdict,author\nGreat.,good,a\nAwful.,bad,a\n", text="review", label="verdict",
-               group="author", classes=("bad", "good"))  # fmt: skip
+    task = own(
+        tmp_path,
+        "review,verdict,author\nGreat.,good,a\nAwful.,bad,a\n",
+        text="review",
+        label="verdict",
+        group="author",
+        classes=("bad", "good"),
+    )
     first, second = (e for e in task.examples() if isinstance(e, Example))
     assert (first.views, first.label, second.label) == (("Great.",), 1, 0)
     assert first.group == second.group

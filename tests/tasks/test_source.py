@@ -1,4 +1,4 @@
-"""Where rows come from: folders laid out as the hub, users' files, and what is said of broken ones."""
+"""Where rows come from: folders laid out as the hub, users' files, and messages of broken ones."""
 
 from __future__ import annotations
 
@@ -69,8 +69,10 @@ def test_a_mirror_lists_other_names_and_files(tmp_path: Path, listed: str, confi
 
 def test_another_config_or_split_is_never_taken_instead(tmp_path: Path):
     parquet(tmp_path / "aps" / "super_glue" / "wic" / "train.parquet", label=[0])
-    for source in (HubDataset("aps/super_glue", ("train",), config="multirc", root=str(tmp_path)),
-                   HubDataset("aps/super_glue", ("validation",), config="wic", root=str(tmp_path))):  # fmt: skip
+    for source in (
+        HubDataset("aps/super_glue", ("train",), config="multirc", root=str(tmp_path)),
+        HubDataset("aps/super_glue", ("validation",), config="wic", root=str(tmp_path)),
+    ):
         with pytest.raises(
             ConfigError, match=r"data_root=.* of aps/super_glue \((multirc|wic)\), but .* is needed"
         ):

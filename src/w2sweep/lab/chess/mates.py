@@ -25,8 +25,8 @@ Share = Annotated[float, Field(gt=0, le=1)]
 WORDS = np.array([man + square for man in MEN for square in SQUARES] + [""], dtype=object)
 """Each man on each square, such as "Qd5" [12 * 64 + 1]; the last word is of who is gone."""
 _SUFFIXES = [*("=" + man for man in MEN), ""]
-ENDS = np.array([square + suffix for suffix in _SUFFIXES for square in SQUARES], dtype=object)
-ENDS = ENDS.reshape(len(_SUFFIXES), len(SQUARES))
+_ENDS = [square + suffix for suffix in _SUFFIXES for square in SQUARES]
+ENDS = np.array(_ENDS, dtype=object).reshape(len(_SUFFIXES), len(SQUARES))
 """Where a move ends and what a pawn becomes there, such as "d8=Q" [12 + 1, 64]; the last row has no
 promotions."""
 PRIMES = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xD6E8FEB86659FD93)

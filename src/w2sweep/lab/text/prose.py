@@ -91,18 +91,19 @@ class Pen:
 
     def one_of(self, choices: tuple[str, ...], which: Ints) -> Fill:
         """Any of the words in the string `choices[which]` ([n], into the choices)."""
-        ids = [[self.lexicon.index[w] for w in words.split()] for words in choices]
-        table = np.array(ids)
+        table = np.array([self._ids(words) for words in choices])
         return lambda rows: table[which[rows], self.rng.integers(0, table.shape[1], len(rows))]
 
     def _compile(self, templates: Mapping[str, float]) -> Ints:
         """The templates [T, L]: ids of words, negative codes of slots."""
-        lines = [[self._id_or_code(word) for word in text.split()] for text in templates]
+        lines = [self._ids(text) for text in templates]
         longest = max(map(len, lines))
         return np.array([line + [-1] * (longest - len(line)) for line in lines])
 
-    def _id_or_code(self, word: str) -> int:
-        return _code(word[1:-1]) if word[0] == "{" else self.lexicon.index[word]
+    def _ids(self, text: str) -> list[int]:
+        """The ids of a text's words, and the negative codes of its slots."""
+        index = self.lexicon.index
+        return [_code(w[1:-1]) if w[0] == "{" else index[w] for w in text.split()]
 
 
 def _code(slot: str) -> int:
