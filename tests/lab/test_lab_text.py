@@ -209,7 +209,7 @@ def test_users_remark_on_tone_relevance_and_truth(documents):
 
 
 def test_frankness_is_the_noise_of_preferences():
-    """A pair that differs by d in quality has the right label with probability 1 / (1 + exp(-f d))."""
+    """The better one of two replies, by d, is preferred with probability 1 / (1 + exp(-f d))."""
     noisy = Preference(name="p", world=WORLD, head=Reward(init="zero"), margin=0.3, frankness=1.0)
     examples = list(noisy.examples())
     gaps = np.array([quality(e.views[1]) - quality(e.views[0]) for e in examples])

@@ -13,7 +13,9 @@ from w2sweep.experiment.splitting import split
 from w2sweep.interface.data_command import composed
 from w2sweep.tasks import nlp
 from w2sweep.tasks.example import Example, Skipped
+from w2sweep.tasks.nlp import Classification
 from w2sweep.tasks.rows import Row
+from w2sweep.tasks.source import File
 from w2sweep.values import ConfigError
 
 
@@ -313,6 +315,13 @@ def test_wrong_labels_are_named_with_file_row_and_column(
 ):
     with pytest.raises(ConfigError, match=message):
         points(name, **{**ROWS[name][0], **change})
+
+
+@pytest.mark.parametrize("path", ["cola", "nlp.cola", "w2sweep.tasks.nlp.kola"])
+def test_a_formatter_that_is_not_there_is_named_with_what_was_expected(path: str):
+    expected = r"expected package\.module\.function, importable from here"
+    with pytest.raises(ConfigError, match=rf"format: cannot import '{path}' \(.*\); {expected}"):
+        Classification(name="mine", source=File("my.csv"), format=path)  # type: ignore[arg-type]
 
 
 def test_missing_columns_are_named():

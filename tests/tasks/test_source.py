@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pyarrow as pa
@@ -214,3 +215,30 @@ def test_a_loading_script_is_met_by_the_hubs_own_conversion(monkeypatch: pytest.
         ("aps/super_glue", "train", {"data_dir": "wic", "revision": "3de24cf"}),
         ("aps/super_glue", "train", {"data_dir": "wic", "revision": "refs/convert/parquet"}),
     ]
+
+
+def test_a_dataset_of_the_hub_is_loaded_at_its_revision(monkeypatch: pytest.MonkeyPatch):
+    import datasets
+
+    def load(dataset: str, **how: Any) -> datasets.Dataset:
+        asked.append((dataset, how))
+        return datasets.Dataset.from_dict({"n": list(range(10))})
+
+    asked: list[Any] = []
+    monkeypatch.setattr(datasets, "load_dataset", load)
+    source = HubDataset("a/b", ("train", "test"), config="c", revision="1", limit=5)
+    rows = list(source.rows())
+    assert [row["n"] for row in rows] == [1, 3, 5, 7, 9] * 2
+    assert (rows[0].file, rows[0].number) == ("a/b (c) train", 2)
+    asked_for = {"name": "c", "revision": "1"}
+    assert asked == [("a/b", {**asked_for, "split": split}) for split in ("train", "test")]
+
+
+def test_the_hub_is_asked_where_a_dataset_is(monkeypatch: pytest.MonkeyPatch):
+    import huggingface_hub
+
+    def info(api: Any, dataset: str, revision: str, timeout: float) -> SimpleNamespace:
+        return SimpleNamespace(sha=f"{dataset}@{revision}")
+
+    monkeypatch.setattr(huggingface_hub.HfApi, "dataset_info", info)
+    assert HubDataset("a/b", ("train",), revision="1").where() == "hub: a/b at a/b@1"
