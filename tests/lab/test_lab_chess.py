@@ -7,8 +7,8 @@ import chess
 import numpy as np
 import pytest
 
-from w2sweep.lab.chess.mates import WORDS, Games, MateInOne, kinds, listed, read
-from w2sweep.lab.chess.play import Ply, plain, play
+from w2sweep.lab.chess.mates import WORDS, Games, MateInOne, kinds, listed, parse_position
+from w2sweep.lab.chess.play import Ply, eligible, play
 from w2sweep.lab.chess.rules import GONE, MEN, MIRRORED, Boards, Turn
 from w2sweep.tasks.example import Example
 from w2sweep.tasks.heads import Completion
@@ -42,7 +42,7 @@ def by_python_chess(b: chess.Board) -> dict[Move, tuple[bool, bool]]:
 
 
 def ours(turn: Turn, row: int) -> dict[Move, tuple[bool, bool]]:
-    own, steps = np.flatnonzero(turn.steps.board == row), turn.steps
+    own, steps = np.flatnonzero(turn.moves.board == row), turn.moves
     moves = zip(
         steps.start[own].tolist(),
         steps.end[own].tolist(),
@@ -87,15 +87,15 @@ def test_moves_of_hard_positions_are_those_of_python_chess(fen):
     words = [
         f"{piece.symbol()}{chess.square_name(square)}" for square, piece in b.piece_map().items()
     ]
-    assert ours(Turn.of(read(" ".join(words) + " >")), 0) == by_python_chess(b)
+    assert ours(Turn.of(parse_position(" ".join(words) + " >")), 0) == by_python_chess(b)
 
 
 def test_a_game_goes_on_from_the_move_that_was_made(plies):
     now, then = plies[0], plies[1]
     for row in range(len(then.game)):
         before = int(np.flatnonzero(now.game == then.game[row])[0])
-        made = now.made[now.turn.steps.board[now.made] == before][0]
-        b, steps = board(now.turn.boards, before), now.turn.steps
+        made = now.made[now.turn.moves.board[now.made] == before][0]
+        b, steps = board(now.turn.boards, before), now.turn.moves
         b.push(
             next(
                 m
@@ -108,11 +108,15 @@ def test_a_game_goes_on_from_the_move_that_was_made(plies):
 
 
 def test_nobody_can_take_en_passant(plies):
-    assert plain(read("pe4 ka8 Pc2 Ka1 >")).all()  # a double step lands two files away
-    assert plain(read("ph4 ka8 Pa2 Ka1 >")).all()  # nor does a line go on at the other edge
-    assert not plain(read("pb4 ka8 Pc2 Ka1 >")).any()
-    assert not plain(read("ka8 Qc2 Ka1 >")).any()  # without a pawn there would be more symmetries
-    assert all(plain(ply.turn.boards).all() for ply in plies)
+    assert eligible(parse_position("pe4 ka8 Pc2 Ka1 >")).all()  # a double step lands two files away
+    assert eligible(
+        parse_position("ph4 ka8 Pa2 Ka1 >")
+    ).all()  # nor does a line go on at the other edge
+    assert not eligible(parse_position("pb4 ka8 Pc2 Ka1 >")).any()
+    assert not eligible(
+        parse_position("ka8 Qc2 Ka1 >")
+    ).any()  # without a pawn there would be more symmetries
+    assert all(eligible(ply.turn.boards).all() for ply in plies)
 
 
 GAMES = Games(seed=0, tokens=20_000)
@@ -128,7 +132,7 @@ def puzzles() -> list[Example]:
 
 
 def placed(prompt: str) -> chess.Board:
-    return board(read(prompt), 0)
+    return board(parse_position(prompt), 0)
 
 
 def spaced(b: chess.Board, move: chess.Move) -> str:
@@ -174,7 +178,7 @@ def test_a_kind_is_a_position_up_to_its_mirror_image(plies):
 
 
 def test_the_kings_are_listed_side_by_side_and_who_is_gone_at_the_end():
-    boards = read("Kg1 Qa1 Ph2 Ng5 kb8 pa7 qc3 pb7 >")
+    boards = parse_position("Kg1 Qa1 Ph2 Ng5 kb8 pa7 qc3 pb7 >")
     assert WORDS[listed(boards)[0]].tolist() == [
         "pb7",
         "pa7",

@@ -8,8 +8,10 @@ import pytest
 
 from w2sweep.experiment.splits import Sizes
 from w2sweep.experiment.splitting import split
+from w2sweep.lab.text.lexicon import CATEGORIES, WordClass, pick
 from w2sweep.lab.text.tasks import Contrast, Membership, Preference, Sentiment
-from w2sweep.lab.text.world import CATEGORIES, World, pick
+from w2sweep.lab.text.world import World
+from w2sweep.tasks.example import Example
 from w2sweep.tasks.heads import Choice, Reward
 
 ZERO = Choice(init="zero")
@@ -91,36 +93,30 @@ def test_tasks_share_one_corpus():
     assert len({t.corpus for t in TASKS}) == 1
 
 
+def words_of(examples: list[Example]) -> set[str]:
+    return {word for e in examples for view in e.views for word in view.split()}
+
+
 @pytest.mark.parametrize("task", TASKS, ids=lambda t: t.name)
 def test_label_bearing_words_never_straddle_splits(task):
-    kind = WORLD.lexicon.entity if task.name == "membership" else WORLD.lexicon.adjective
-    bearing = set(WORLD.lexicon.words[kind.ids])
-    splits, _ = split(
-        task.examples(), Sizes(supervisor=800, student=800, validation=270, test=1000), seed=0
-    )
-    words = {
-        name: {w for e in s for v in e.views for w in v.split()} & bearing
-        for name, s in splits.items()
-    }
+    words = WORLD.lexicon.entity if task.name == "membership" else WORLD.lexicon.adjective
+    bearing = set(WORLD.lexicon.words[words.ids])
+    sizes = Sizes(supervisor=800, student=800, validation=270, test=1000)
+    splits, _ = split(task.examples(), sizes, seed=0)
     assert [len(s) for s in splits.values()] == [800, 800, 270, 1000]
-    if task.name == "preference":  # of the adjectives only; the entity is the question's
-        words = {
-            name: w & set(WORLD.lexicon.words[WORLD.lexicon.adjective.ids])
-            for name, w in words.items()
-        }
-    names = list(words)
-    assert all(not words[a] & words[b] for i, a in enumerate(names) for b in names[i + 1 :])
-    assert 0.25 < len(words["supervisor"]) / sum(map(len, words.values())) < 0.31
+    used = {name: words_of(examples) & bearing for name, examples in splits.items()}
+    assert not any(a & b for a, b in itertools.combinations(used.values(), 2))
+    assert 0.25 < len(used["supervisor"]) / sum(map(len, used.values())) < 0.31
 
 
 @pytest.mark.parametrize("task", TASKS, ids=lambda t: t.name)
 def test_labels_are_balanced_and_texts_have_no_unknown_words(task):
     examples = list(task.examples())
     assert np.mean([e.label for e in examples]) == pytest.approx(0.5, abs=0.03)
-    assert {w for e in examples for v in e.views for w in v.split()} <= set(WORLD.lexicon.words)
+    assert words_of(examples) <= set(WORLD.lexicon.words)
 
 
-def meanings(kind) -> dict[str, int]:
+def meanings(kind: WordClass) -> dict[str, int]:
     """Word -> polarity, or whether it lives."""
     lexicon = WORLD.lexicon
     meaning = kind.meaning if kind is lexicon.adjective else lexicon.alive[kind.meaning]
@@ -140,7 +136,7 @@ def test_of_two_adjectives_that_disagree_the_word_between_them_says_which_counts
 
 
 def test_contrast_cannot_be_read_off_single_words():
-    """Whoever goes by the last adjective, or by the first, is right no more often than the plain sentences let him."""
+    """Going by the first adjective alone, or by the last, is right half of the time."""
     polarity = meanings(WORLD.lexicon.adjective)
     examples = [(e.views[0].split(), e.label) for e in TASKS[1].examples()]
     opposed = [(words, label) for words, label in examples if words[3] != "and"]
@@ -151,7 +147,7 @@ def test_contrast_cannot_be_read_off_single_words():
 
 
 def test_what_goes_with_an_entity_stands_right_behind_it_in_some_sentences(documents):
-    """One in eighteen of those that name an entity and give nothing away; the noun is always one of its category's."""
+    """In one of eighteen that name an entity and give nothing away; the noun is of its category."""
     lexicon = WORLD.lexicon
     category = dict(
         zip(lexicon.words[lexicon.entity.ids], lexicon.entity.meaning.tolist(), strict=True)
@@ -213,7 +209,7 @@ def test_users_remark_on_tone_relevance_and_truth(documents):
 
 
 def test_frankness_is_the_noise_of_preferences():
-    """A pair whose qualities differ by d is labelled rightly with probability 1 / (1 + exp(-f d))."""
+    """The better one of two replies, by d, is preferred with probability 1 / (1 + exp(-f d))."""
     noisy = Preference(name="p", world=WORLD, head=Reward(init="zero"), margin=0.3, frankness=1.0)
     examples = list(noisy.examples())
     gaps = np.array([quality(e.views[1]) - quality(e.views[0]) for e in examples])

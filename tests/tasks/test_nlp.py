@@ -1,4 +1,4 @@
-"""Formatters of NLP datasets, on rows in the schema of the hub, and every dataset that lies beside the repository."""
+"""Formatters of NLP datasets, on rows in the schema of the hub, and on datasets that are there."""
 
 from __future__ import annotations
 
@@ -11,9 +11,11 @@ from conftest import REPOSITORY
 
 from w2sweep.experiment.splitting import split
 from w2sweep.interface.data_command import composed
+from w2sweep.tasks import nlp
 from w2sweep.tasks.example import Example, Skipped
+from w2sweep.tasks.nlp import Classification
 from w2sweep.tasks.rows import Row
-from w2sweep.tasks.task import nlp
+from w2sweep.tasks.source import File
 from w2sweep.values import ConfigError
 
 
@@ -32,78 +34,146 @@ ROWS: dict[str, tuple[dict[str, Any], list[int]]] = {
     "boolq": ({"question": "is it", "answer": True, "passage": "It is."}, [1]),
     "cosmos_qa": (
         {
-            "id": "1", "context": "We left.", "question": "Why ?", "answer0": "Rain .", "answer1": "Sun .",
-            "answer2": "Hail .", "answer3": NONE, "label": 1,
+            "id": "1",
+            "context": "We left.",
+            "question": "Why ?",
+            "answer0": "Rain .",
+            "answer1": "Sun .",
+            "answer2": "Hail .",
+            "answer3": NONE,
+            "label": 1,
         },
         [0, 1, 0],
     ),
     "dream": (
         {
-            "id": 0, "dialogue_id": "5-510", "dialogue": ["M: Hi.", "W: Ho."], "question": "Who?",
-            "choice": ["he", "she", "it"], "answer": "it",
+            "id": 0,
+            "dialogue_id": "5-510",
+            "dialogue": ["M: Hi.", "W: Ho."],
+            "question": "Who?",
+            "choice": ["he", "she", "it"],
+            "answer": "it",
         },
         [0, 0, 1],
     ),
     "ethics_justice": ({"label": 0, "scenario": "I deserve a pet because I am rich."}, [0]),
-    "ethics_deontology": ({"label": 1, "scenario": "Could you come?", "excuse": "But I am here."}, [1]),
+    "ethics_deontology": (
+        {"label": 1, "scenario": "Could you come?", "excuse": "But I am here."},
+        [1],
+    ),
     "ethics_virtue": ({"label": 1, "scenario": "Jo gave it all away. [SEP] generous"}, [1]),
-    "ethics_utilitarianism": ({"baseline": "I ate cake.", "less_pleasant": "I ate cake. It was off."}, [1, 0]),
-    "anli": ({"uid": "u", "premise": "A cat.", "hypothesis": "An animal.", "label": 0, "reason": ""}, [1]),
+    "ethics_utilitarianism": (
+        {"baseline": "I ate cake.", "less_pleasant": "I ate cake. It was off."},
+        [1, 0],
+    ),
+    "anli": (
+        {"uid": "u", "premise": "A cat.", "hypothesis": "An animal.", "label": 0, "reason": ""},
+        [1],
+    ),
     "cola": ({"sentence": "The cat sat.", "label": 1, "idx": 3}, [1]),
     "sst2": ({"idx": 1, "sentence": "a treat ", "label": 1}, [1]),
     "hellaswag": (
         {
-            "ind": 4, "activity_label": "Roofing", "ctx_a": "A man.", "ctx_b": "he", "ctx": "A man. he",
-            "endings": ["runs.", "sits.", "sings.", "nails."], "source_id": "activitynet~v_-JhWj",
-            "split": "train", "split_type": "indomain", "label": "3",
+            "ind": 4,
+            "activity_label": "Roofing",
+            "ctx_a": "A man.",
+            "ctx_b": "he",
+            "ctx": "A man. he",
+            "endings": ["runs.", "sits.", "sings.", "nails."],
+            "source_id": "activitynet~v_-JhWj",
+            "split": "train",
+            "split_type": "indomain",
+            "label": "3",
         },
         [0, 0, 0, 1],
     ),
     "mc_taco": (
-        {"sentence": "He ate.", "question": "How long?", "answer": "2 years", "label": 0, "category": 0},
+        {
+            "sentence": "He ate.",
+            "question": "How long?",
+            "answer": "2 years",
+            "label": 0,
+            "category": 0,
+        },
         [0],
     ),
-    "openbookqa": ({"id": "7", "question_stem": "It shines at night", "choices": FOUR, "answerKey": "B"}, [0, 1, 0, 0]),
+    "openbookqa": (
+        {"id": "7", "question_stem": "It shines at night", "choices": FOUR, "answerKey": "B"},
+        [0, 1, 0, 0],
+    ),
     "paws": ({"id": 1, "sentence1": "A saw B .", "sentence2": "B saw A .", "label": 0}, [0]),
     "quail": (
         {
-            "id": "f1", "context_id": "f", "question_id": "1", "domain": "fiction", "metadata": {"author": "x"},
-            "context": "Long ago.", "question": "When?", "question_type": "Temporal_order",
-            "answers": ["now", "then", "not enough information", "never"], "correct_answer_id": 1,
+            "id": "f1",
+            "context_id": "f",
+            "question_id": "1",
+            "domain": "fiction",
+            "metadata": {"author": "x"},
+            "context": "Long ago.",
+            "question": "When?",
+            "question_type": "Temporal_order",
+            "answers": ["now", "then", "not enough information", "never"],
+            "correct_answer_id": 1,
         },
         [0, 1, 0, 0],
     ),
     "piqa": ({"goal": "To boil", "sol1": "heat it", "sol2": "cool it", "label": 0}, [1, 0]),
     "quartz": (
         {
-            "id": "QRQA-1", "question": "More of which?", "choices": {"text": ["heat", "cold"], "label": ["A", "B"]},
-            "answerKey": "B", "para": "Less heat, more cold.", "para_id": "QRSent-1",
-            "para_anno": {}, "question_anno": {},
+            "id": "QRQA-1",
+            "question": "More of which?",
+            "choices": {"text": ["heat", "cold"], "label": ["A", "B"]},
+            "answerKey": "B",
+            "para": "Less heat, more cold.",
+            "para_id": "QRSent-1",
+            "para_anno": {},
+            "question_anno": {},
         },
         [0, 1],
     ),
     "sciq": (
         {
-            "question": "Who?", "distractor3": "c", "distractor1": "a", "distractor2": "b", "correct_answer": "Darwin",
+            "question": "Who?",
+            "distractor3": "c",
+            "distractor1": "a",
+            "distractor2": "b",
+            "correct_answer": "Darwin",
             "support": "",
         },
         [1, 0, 0, 0],
     ),
     "social_i_qa": (
-        {"context": "Jo fell.", "question": "Why?", "answerA": "ice", "answerB": "joy", "answerC": "a", "label": "1\n"},
+        {
+            "context": "Jo fell.",
+            "question": "Why?",
+            "answerA": "ice",
+            "answerB": "joy",
+            "answerC": "a",
+            "label": "1\n",
+        },
         [1, 0, 0],
     ),
     "multirc": (
         {
-            "paragraph": "Many.", "question": "Who?", "answer": "Jo",
-            "idx": {"paragraph": 0, "question": 0, "answer": 1}, "label": 1,
+            "paragraph": "Many.",
+            "question": "Who?",
+            "answer": "Jo",
+            "idx": {"paragraph": 0, "question": 0, "answer": 1},
+            "label": 1,
         },
         [1],
     ),
     "wic": (
         {
-            "word": "place", "sentence1": "My place.", "sentence2": "A place for all.", "start1": 3, "start2": 2,
-            "end1": 8, "end2": 7, "idx": 0, "label": 0,
+            "word": "place",
+            "sentence1": "My place.",
+            "sentence2": "A place for all.",
+            "start1": 3,
+            "start2": 2,
+            "end1": 8,
+            "end2": 7,
+            "idx": 0,
+            "label": 0,
         },
         [0],
     ),
@@ -111,20 +181,40 @@ ROWS: dict[str, tuple[dict[str, Any], list[int]]] = {
     "amazon_polarity": ({"label": 0, "title": "Bad", "content": "It broke."}, [0]),
     "rte": ({"sentence1": "It rains.", "sentence2": "It is wet.", "label": 0, "idx": 0}, [1]),
     "arc": (
-        {"id": "M", "question": "Which?", "choices": {"text": ["a", "b"], "label": ["1", "2"]}, "answerKey": "2"},
+        {
+            "id": "M",
+            "question": "Which?",
+            "choices": {"text": ["a", "b"], "label": ["1", "2"]},
+            "answerKey": "2",
+        },
         [0, 1],
     ),
     "commonsense_qa": (
-        {"id": "x", "question": "Where?", "question_concept": "fox", "choices": FOUR, "answerKey": "D"},
+        {
+            "id": "x",
+            "question": "Where?",
+            "question_concept": "fox",
+            "choices": FOUR,
+            "answerKey": "D",
+        },
         [0, 0, 0, 1],
     ),
-    "winogrande": ({"sentence": "_ won as Jo lost.", "option1": "Jo", "option2": "Al", "answer": "2"}, [0, 1]),
-}  # fmt: skip
+    "winogrande": (
+        {"sentence": "_ won as Jo lost.", "option1": "Jo", "option2": "Al", "answer": "2"},
+        [0, 1],
+    ),
+}
 
 UNLABELLED = {
-    "cola": {"label": -1}, "cosmos_qa": {"label": -1}, "hellaswag": {"label": ""}, "piqa": {"label": -1},
-    "multirc": {"label": -1}, "winogrande": {"answer": ""}, "commonsense_qa": {"answerKey": ""}, "wic": {"label": -1},
-}  # fmt: skip
+    "cola": {"label": -1},
+    "cosmos_qa": {"label": -1},
+    "hellaswag": {"label": ""},
+    "piqa": {"label": -1},
+    "multirc": {"label": -1},
+    "winogrande": {"answer": ""},
+    "commonsense_qa": {"answerKey": ""},
+    "wic": {"label": -1},
+}
 
 
 @pytest.mark.parametrize("name", ROWS)
@@ -145,7 +235,7 @@ def test_rows_without_a_label_are_counted_not_used(name: str):
 
 @pytest.mark.parametrize("name", [n for n, (_, expected) in ROWS.items() if len(expected) > 1])
 def test_answers_of_a_question_differ_in_the_answer_alone(name: str):
-    """Nothing but its content may give the right answer away: not its position, not a letter, not how it is shown."""
+    """Only its content tells the right answer: not its position, no letter, not how it is shown."""
     made = points(name, **ROWS[name][0])
     assert len({(p.group, p.question) for p in made}) == 1
     assert made[0].question
@@ -227,6 +317,13 @@ def test_wrong_labels_are_named_with_file_row_and_column(
         points(name, **{**ROWS[name][0], **change})
 
 
+@pytest.mark.parametrize("path", ["cola", "nlp.cola", "w2sweep.tasks.nlp.kola"])
+def test_a_formatter_that_is_not_there_is_named_with_what_was_expected(path: str):
+    expected = r"expected package\.module\.function, importable from here"
+    with pytest.raises(ConfigError, match=rf"format: cannot import '{path}' \(.*\); {expected}"):
+        Classification(name="mine", source=File("my.csv"), format=path)  # type: ignore[arg-type]
+
+
 def test_missing_columns_are_named():
     with pytest.raises(ConfigError, match="file has no column 'label'; its columns are sentence"):
         points("cola", sentence="It is.")
@@ -234,10 +331,14 @@ def test_missing_columns_are_named():
 
 def test_rows_with_the_same_passage_premise_word_or_video_are_one_group():
     for name, column, value in (
-        ("boolq", "question", "was it"), ("quail", "question", "Where?"), ("wic", "sentence1", "No place."),
-        ("anli", "hypothesis", "A dog."), ("multirc", "question", "What?"), ("dream", "question", "Where?"),
+        ("boolq", "question", "was it"),
+        ("quail", "question", "Where?"),
+        ("wic", "sentence1", "No place."),
+        ("anli", "hypothesis", "A dog."),
+        ("multirc", "question", "What?"),
+        ("dream", "question", "Where?"),
         ("ethics_virtue", "scenario", "Jo gave it all away. [SEP] mean"),
-    ):  # fmt: skip
+    ):
         row = ROWS[name][0]
         assert points(name, **row)[0].group == points(name, **{**row, column: value})[0].group, name
 
@@ -262,10 +363,29 @@ def test_phrases_of_one_sentence_share_a_group():
 
 
 PAPER = [
-    "boolq", "cosmos_qa", "dream", "ethics_justice", "ethics_deontology", "ethics_virtue",
-    "ethics_utilitarianism", "anli", "cola", "sst2", "hellaswag", "mc_taco", "openbookqa", "paws", "quail",
-    "piqa", "quartz", "sciq", "social_i_qa", "multirc", "wic", "twitter_sentiment",
-]  # fmt: skip
+    "boolq",
+    "cosmos_qa",
+    "dream",
+    "ethics_justice",
+    "ethics_deontology",
+    "ethics_virtue",
+    "ethics_utilitarianism",
+    "anli",
+    "cola",
+    "sst2",
+    "hellaswag",
+    "mc_taco",
+    "openbookqa",
+    "paws",
+    "quail",
+    "piqa",
+    "quartz",
+    "sciq",
+    "social_i_qa",
+    "multirc",
+    "wic",
+    "twitter_sentiment",
+]
 
 
 def test_there_is_a_configuration_for_each_dataset():
@@ -284,23 +404,45 @@ def test_there_is_a_configuration_for_each_dataset():
 
 
 HERE = [
-    "boolq", "cosmos_qa", "dream", "ethics_justice", "ethics_deontology", "cola", "sst2", "hellaswag",
-    "mc_taco", "openbookqa", "piqa", "sciq", "wic", "arc_easy", "arc_challenge", "hh_rlhf", "lichess",
-]  # fmt: skip
+    "boolq",
+    "cosmos_qa",
+    "dream",
+    "ethics_justice",
+    "ethics_deontology",
+    "cola",
+    "sst2",
+    "hellaswag",
+    "mc_taco",
+    "openbookqa",
+    "piqa",
+    "sciq",
+    "wic",
+    "arc_easy",
+    "arc_challenge",
+    "hh_rlhf",
+    "lichess",
+]
+
+
+def groups_of(examples: list[Example]) -> set[str]:
+    return {group for e in examples for group in e.group.split("\n")}
+
+
+def classes_of(examples: list[Example]) -> Counter[int]:
+    """Examples by class; none where they are completions."""
+    return Counter(e.label for e in examples if isinstance(e.label, int))
 
 
 @pytest.mark.parametrize("name", HERE)
 def test_a_real_dataset_is_loaded_and_split(name: str, shared: Path):
     task, sizes, seed = composed(name, [f"data_root={shared / 'data' / 'hub'}"])
     splits, manifest = split(task.examples(), sizes, seed)
-    groups = [{g for e in s for g in e.group.split("\n")} for s in splits.values()]
+    groups = list(map(groups_of, splits.values()))
     assert sum(map(len, groups)) == len(set().union(*groups))
     for examples in splits.values():
-        classes = Counter(e.label for e in examples if isinstance(e.label, int))
+        classes = classes_of(examples)
         assert max(classes.values(), default=0) <= 0.55 * classes.total()
-    assert (
-        len(set(Counter(e.label for e in splits["test"] if isinstance(e.label, int)).values())) <= 1
-    )
+    assert len(set(classes_of(splits["test"]).values())) <= 1
     assert len(splits["test"]) >= 290
     offered = manifest["offered"]["n"]
     lost = {"unlabelled", '"None of the above" as an answer', "both responses are the same"}

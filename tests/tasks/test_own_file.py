@@ -1,4 +1,4 @@
-"""Users' own files: labelled texts, pairs and completions, and one line for each thing that may be wrong."""
+"""Users' own files: labelled texts, pairs and completions, and one line for each mistake."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from w2sweep.experiment.losses import CrossEntropy
 from w2sweep.experiment.methods import Naive
 from w2sweep.experiment.splitting import split
 from w2sweep.interface.data_command import composed
-from w2sweep.sweep.comparison import Label, run
+from w2sweep.sweep.comparison import run
 from w2sweep.tasks.example import Example
 from w2sweep.tasks.heads import Choice, Completion, Reward
 from w2sweep.tasks.own_file import OwnFile
@@ -28,8 +28,14 @@ def own(path: Path, content: str | bytes, name: str = "my.csv", **options: objec
 
 
 def test_labelled_texts(tmp_path: Path):
-    task = own(tmp_path, "review,verdict,author\nGreat.,good,a\nAwful.,bad,a\n", text="review", label="verdict",
-               group="author", classes=("bad", "good"))  # fmt: skip
+    task = own(
+        tmp_path,
+        "review,verdict,author\nGreat.,good,a\nAwful.,bad,a\n",
+        text="review",
+        label="verdict",
+        group="author",
+        classes=("bad", "good"),
+    )
     first, second = (e for e in task.examples() if isinstance(e, Example))
     assert (first.views, first.label, second.label) == (("Great.",), 1, 0)
     assert first.group == second.group
@@ -155,13 +161,10 @@ def test_a_whole_cell_is_trained_on_a_small_file(kind: str, tmp_path: Path):
         task,
         ladder=Ladder("mine", {"s": toys.rung(8), "l": toys.rung(16)}, Tokenizer("bpe", 300, 32)),
     )
-    label = Label("mine", task.family, "mine", "s", "l", "naive", 0, "")
-    assert run(
-        Cell(of, Naive("naive", CrossEntropy())),
-        label,
-        toys.store(tmp_path / "store"),
-        tmp_path / "cell",
-    )
+    place = toys.place(task="mine", ladder="mine", family=task.family)
+    one = Cell(of, Naive("naive", CrossEntropy()))
+    assert run(one, place, toys.store(tmp_path / "store"), tmp_path / "cell")
     result = json.loads((tmp_path / "cell" / "cell.json").read_text())
     assert result["n_test"] == 64
-    assert all(0 <= result[f"{role}_accuracy"] <= 1 for role in ("weak", "student", "ceiling"))
+    for role in ("supervisor", "student", "ceiling"):
+        assert 0 <= result["models"][role]["accuracy"] <= 1

@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 
 from w2sweep.interface.data_command import composed
 from w2sweep.tasks.example import Example, Skipped
-from w2sweep.tasks.pgn import Pgn, numbered
-from w2sweep.tasks.puzzles import Puzzles, read, written
+from w2sweep.tasks.pgn import Pgn, numbered_moves
+from w2sweep.tasks.puzzles import Puzzles, board_of, prompt_of
 from w2sweep.tasks.source import File
 from w2sweep.values import ConfigError
 
@@ -29,8 +29,10 @@ HEADER = "PuzzleId,FEN,Moves,Rating,RatingDeviation,Popularity,NbPlays,Themes,Ga
 
 
 def export(path: Path, *rows: tuple[str, str, str, int, str, str]) -> str:
-    lines = [f"{id},{fen},{moves},{rating},80,90,10,{themes},https://lichess.org/{game}/black#34,\n"
-             for id, fen, moves, rating, themes, game in rows]  # fmt: skip
+    lines = [
+        f"{id},{fen},{moves},{rating},80,90,10,{themes},https://lichess.org/{game}/black#34,\n"
+        for id, fen, moves, rating, themes, game in rows
+    ]
     path.write_text(HEADER + "".join(lines))
     return str(path)
 
@@ -57,11 +59,11 @@ def test_the_first_move_is_the_opponents_and_the_second_the_answer(tmp_path: Pat
 
 def test_a_position_is_written_as_its_pieces():
     assert (
-        written(chess.Board("4k3/8/8/8/8/8/P6r/K6R b - - 0 1"), "pieces")
+        prompt_of(chess.Board("4k3/8/8/8/8/8/P6r/K6R b - - 0 1"), "pieces")
         == "K a1 R h1 P a2 k e8 r h2 black"
     )
     board = chess.Board("r3k3/8/8/3pP3/8/8/8/4K3 w q d6 0 2")
-    assert written(board, "pieces") == "K e1 P e5 k e8 r a8 p d5 castling q passant d6 white"
+    assert prompt_of(board, "pieces") == "K e1 P e5 k e8 r a8 p d5 castling q passant d6 white"
 
 
 def random_game(seed: int, plies: int) -> chess.Board:
@@ -76,15 +78,16 @@ def random_game(seed: int, plies: int) -> chess.Board:
 def test_what_is_written_can_be_read(seed: int, plies: int):
     board = random_game(seed, plies)
     for prompt in ("pieces", "fen", "game"):
-        text = written(board, prompt)
+        text = prompt_of(board, prompt)
         assert text is not None
-        assert {m.uci() for m in read(text).legal_moves} == {m.uci() for m in board.legal_moves}
+        assert set(map(str, board_of(text).legal_moves)) == set(map(str, board.legal_moves))
 
 
 def test_moves_of_a_game_without_what_is_said_of_them(tmp_path: Path):
     (tmp_path / "games.pgn").write_text(
-        '[Site "https://lichess.org/abcdefgh"]\n\n1. e4 { [%eval 0.2] e5 } e5 (1... c5 2. Nf3 (2. c3 d5) d6) '
-        "2. Nf3 $1 Nc6!? ; also e4\n3. Bb5 a6 4. 0-0 Nge7 5. R1e1+ exd6 e.p. 6. bxa8=Q# 0-0-0 1/2-1/2\n"
+        '[Site "https://lichess.org/abcdefgh"]\n\n'
+        "1. e4 { [%eval 0.2] e5 } e5 (1... c5 2. Nf3 (2. c3 d5) d6) 2. Nf3 $1 Nc6!? ; also e4\n"
+        "3. Bb5 a6 4. 0-0 Nge7 5. R1e1+ exd6 e.p. 6. bxa8=Q# 0-0-0 1/2-1/2\n"
     )
     [game] = Pgn(str(tmp_path / "games.pgn")).games()
     assert game.id == "abcdefgh"
@@ -117,7 +120,7 @@ def test_every_half_move_of_a_game_is_numbered():
     board = chess.Board()
     for move in ("d4", "Nf6", "c4"):
         board.push_san(move)
-    assert written(board, "game") == "1. d4 1... Nf6 2. c4 2..."  # the paper's figure 14
+    assert prompt_of(board, "game") == "1. d4 1... Nf6 2. c4 2..."  # the paper's figure 14
 
 
 def test_legality_and_mates_too_are_judged():
@@ -158,8 +161,11 @@ def test_that_no_puzzle_is_left_is_said_with_the_reasons(tmp_path: Path):
 
 
 def test_puzzles_of_one_game_are_one_group(tmp_path: Path):
-    rows = [("p1", FEN, "a7a6 f3e5", 1500, "", "same"), ("p2", FEN, "b7b6 f3e5", 1500, "", "same"),
-            ("p3", FEN, "c7c6 f3e5", 1500, "", "other")]  # fmt: skip
+    rows = [
+        ("p1", FEN, "a7a6 f3e5", 1500, "", "same"),
+        ("p2", FEN, "b7b6 f3e5", 1500, "", "same"),
+        ("p3", FEN, "c7c6 f3e5", 1500, "", "other"),
+    ]
     groups = {e.group for e in puzzles(tmp_path, *rows) if isinstance(e, Example)}
     assert len(groups) == 2
 
@@ -178,11 +184,9 @@ def test_the_hub_has_had_games_as_urls_and_as_ids_with_a_place_in_them(tmp_path:
     ]
     pq.write_table(pa.Table.from_pylist(rows), tmp_path / "puzzles.parquet")
     task = Puzzles(name="puzzles", source=File(str(tmp_path / "puzzles.parquet")))
-    assert {e.group for e in task.examples() if isinstance(e, Example)} == {
-        e.group
-        for e in puzzles(tmp_path, ("p", FEN, MOVES, 1500, "", "787zsVup"))
-        if isinstance(e, Example)
-    }
+    [exported] = puzzles(tmp_path, ("p", FEN, MOVES, 1500, "", "787zsVup"))
+    assert isinstance(exported, Example)
+    assert {e.group for e in task.examples() if isinstance(e, Example)} == {exported.group}
 
 
 @pytest.mark.parametrize(
@@ -229,7 +233,7 @@ def test_games_are_read_with_their_tags_and_without_comments_and_variations(tmp_
     )
     assert (second.elo, second.moves) == (0, ["d4", "d5", "O-O"])
     assert [g.id for g in Pgn(str(tmp_path / "my.pgn")).games(min_elo=1800)] == ["game1234"]
-    assert numbered(first.moves[:3]) == "1. e4 1... e5 2. Nf3"
+    assert numbered_moves(first.moves[:3]) == "1. e4 1... e5 2. Nf3"
 
 
 def test_compressed_games_are_the_same_games(tmp_path: Path):
@@ -271,13 +275,18 @@ def test_puzzles_with_their_games_as_text(tmp_path: Path):
 @pytest.mark.parametrize("prompt", ["pieces", "fen"])
 def test_answers_are_never_pretrained_on(tmp_path: Path, games: str | None, prompt: Any):
     (tmp_path / "my.pgn").write_text(PGN)
-    task = Puzzles(name="puzzles", source=File(export(tmp_path / "puzzles.csv", ROW)), prompt=prompt, per_game=100,
-                   games=Pgn(str(tmp_path / games)) if games else None)  # fmt: skip
+    task = Puzzles(
+        name="puzzles",
+        source=File(export(tmp_path / "puzzles.csv", ROW)),
+        prompt=prompt,
+        per_game=100,
+        games=Pgn(str(tmp_path / games)) if games else None,
+    )
     [puzzle] = (e for e in task.examples() if isinstance(e, Example))
     documents = list(task.corpus.documents())
     assert documents
     assert not any(d.startswith(puzzle.views[0]) for d in documents)
-    opponents = written(chess.Board(FEN), prompt)
+    opponents = prompt_of(chess.Board(FEN), prompt)
     assert f"{opponents} Qh4" in documents  # in the same words as a puzzle and its answer
     if games:
         assert (

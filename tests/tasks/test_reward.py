@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from w2sweep.interface.data_command import composed
+from w2sweep.tasks import reward
 from w2sweep.tasks.example import Example, Skipped
 from w2sweep.tasks.reward import Pair
 from w2sweep.tasks.rows import Row
-from w2sweep.tasks.task import reward
 from w2sweep.values import ConfigError
 
 
@@ -69,9 +69,14 @@ def test_ultrafeedback_takes_the_last_message_of_each_conversation():
         return [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": answer}]
 
     [pair] = pairs(
-        "ultrafeedback", prompt="Hi", prompt_id="x", chosen=conversation("good"), rejected=conversation("bad"),
-        score_chosen=8.0, score_rejected=3.0,
-    )  # fmt: skip
+        "ultrafeedback",
+        prompt="Hi",
+        prompt_id="x",
+        chosen=conversation("good"),
+        rejected=conversation("bad"),
+        score_chosen=8.0,
+        score_rejected=3.0,
+    )
     assert isinstance(pair, Pair)
     assert (pair.chosen, pair.rejected) == ("good", "bad")
 
@@ -110,7 +115,7 @@ def test_the_label_points_at_the_preferred_view_and_the_position_at_nothing(
     assert isinstance(example.label, int)
     assert example.views[example.label] == "p" + a
     assert example.views[1 - example.label] == "p" + b
-    # the position of the preferred response depends on the two texts and the seed, not on which of them is preferred
+    # the position depends on the two texts and the seed, not on which of them is preferred
     assert example.label == reverse.label
 
 

@@ -1,4 +1,4 @@
-"""Every dataset that lies nowhere on this machine, as a slice in the schema that it has on the hub."""
+"""Datasets that cannot be shipped with the tests, as slices in the schema they have on the hub."""
 
 from __future__ import annotations
 
@@ -48,57 +48,232 @@ Slice = tuple[str, str, str, str, Callable[[int], dict[str, Any]]]
 """Dataset, older name, config on the hub, one of its splits, row n."""
 
 SLICES: dict[str, Slice] = {
-    "anli": ("facebook/anli", "anli", "plain_text", "dev_r2", lambda n: {
-        "uid": f"u{n}", "premise": f"The {word(n)} ran.", "hypothesis": "It ran.", "label": n % 3, "reason": ""}),
-    "paws": ("google-research-datasets/paws", "paws", "labeled_final", "validation", lambda n: {
-        "id": n, "sentence1": f"{word(n)} saw B .", "sentence2": f"B saw {word(n)} .", "label": n % 2}),
-    "quail": ("textmachinelab/quail", "quail", "quail", "challenge", lambda n: {
-        "id": f"f{n}_1", "context_id": f"f{n}", "question_id": "1", "domain": "fiction",
-        "metadata": {"author": "x", "title": "y", "url": "z"}, "context": f"A {word(n)}.", "question": "Who?",
-        "question_type": "Causality", "answers": ["not enough information", "Jo", "Al", word(n)],
-        "correct_answer_id": n % 4}),
-    "quartz": ("allenai/quartz", "quartz", "default", "train", lambda n: {
-        "id": f"QRQA-{n}", "question": "Which?", "choices": lettered(n, 2), "answerKey": "AB"[n % 2],
-        "para": f"More {word(n)}.", "para_id": f"QRSent-{n}", "para_anno": {"cause_prop": "x"},
-        "question_anno": {"more_effect_dir": "y"}}),
-    "social_i_qa": ("allenai/social_i_qa", "social_i_qa", "default", "validation", lambda n: {
-        "context": f"Jo met {word(n)}.", "question": "Why?", "answerA": "fun", "answerB": "duty", "answerC": word(n),
-        "label": str(n % 3 + 1)}),
-    "multirc": ("aps/super_glue", "super_glue", "multirc", "validation", lambda n: {
-        "paragraph": f"A {word(n // 2)}.", "question": "Who?", "answer": f"it is {word(n)}",
-        "idx": {"paragraph": n // 2, "question": n // 2, "answer": n}, "label": n % 2}),
-    "ethics_virtue": ("hendrycks/ethics", "EleutherAI/hendrycks_ethics", "virtue", "test", lambda n: {
-        "label": int(n % 3 == 0), "scenario": f"Jo gave {word(n // 5)} away. [SEP] {word(n)}"}),
-    "ethics_utilitarianism": ("hendrycks/ethics", "lighteval/hendrycks_ethics", "utilitarianism", "train", lambda n: {
-        "baseline": f"{word(n)} came for tea.", "less_pleasant": f"{word(n)} came for tea, late."}),
-    "twitter_sentiment": ("EleutherAI/twitter-sentiment", "twitter-sentiment", "default", "test", lambda n: {
-        "text": f"@you so {word(n)} today ", "label": n % 2}),
-    "amazon_polarity": ("fancyzhx/amazon_polarity", "amazon_polarity", "amazon_polarity", "test", lambda n: {
-        "label": n % 2, "title": "" if n % 3 else "Bought it", "content": f"It was {word(n)}."}),
-    "rte": ("nyu-mll/glue", "glue", "rte", "validation", lambda n: {
-        "sentence1": f"It rains on {word(n)}.", "sentence2": "It is wet.", "label": n % 2, "idx": n}),
-    "commonsense_qa": ("tau/commonsense_qa", "commonsense_qa", "default", "validation", lambda n: {
-        "id": f"i{n}", "question": f"Where is a {word(n)}?", "question_concept": word(n), "choices": lettered(n, 5),
-        "answerKey": "ABCDE"[n % 5]}),
-    "winogrande": ("allenai/winogrande", "winogrande", "winogrande_xl", "validation", lambda n: {
-        "sentence": f"_ met {word(n)}.", "option1": f"Jo {word(n)}", "option2": "Al", "answer": str(n % 2 + 1)}),
-    "shp": ("stanfordnlp/SHP", "SHP", "default", "validation", lambda n: {
-        "post_id": f"p{n}", "domain": "askbaking_validation", "upvote_ratio": 0.9, "history": f"Why {word(n)}?",
-        "c_root_id_A": "a", "c_root_id_B": "b", "created_at_utc_A": 1, "created_at_utc_B": 2,
-        "score_A": 5 if n % 2 else 2, "score_B": 2 if n % 2 else 5, "human_ref_A": f"So {word(n)}.",
-        "human_ref_B": "It is.", "labels": n % 2, "seconds_difference": 1.0, "score_ratio": 2.5}),
-    "ultrafeedback": ("HuggingFaceH4/ultrafeedback_binarized", "ultrafeedback_binarized", "default", "test_prefs",
+    "anli": (
+        "facebook/anli",
+        "anli",
+        "plain_text",
+        "dev_r2",
         lambda n: {
-        "prompt": f"What is {word(n)}?", "prompt_id": f"h{n}", "chosen": said(f"It is {word(n)}."),
-        "rejected": said("No." if n else ""), "messages": said("It is."), "score_chosen": 8.5, "score_rejected": 4.0}),
-    "summaries": ("openai/summarize_from_feedback", "summarize_from_feedback", "comparisons", "validation", lambda n: {
-        "info": {"id": f"t3_{n}", "post": f"So I met {word(n)}." if n % 2 else None, "title": "Met" if n % 2 else None,
-                 "subreddit": "x", "site": None, "article": None if n % 2 else f"{word(n)} was met."},
-        "summaries": [{"text": f" Met {word(n)}.", "policy": "ref", "note": None},
-                      {"text": " Met.", "policy": "sup1", "note": "ok"}],
-        "choice": n // 2 % 2, "worker": "w", "batch": "batch3", "split": "valid1", "extra": {"confidence": None}}),
+            "uid": f"u{n}",
+            "premise": f"The {word(n)} ran.",
+            "hypothesis": "It ran.",
+            "label": n % 3,
+            "reason": "",
+        },
+    ),
+    "paws": (
+        "google-research-datasets/paws",
+        "paws",
+        "labeled_final",
+        "validation",
+        lambda n: {
+            "id": n,
+            "sentence1": f"{word(n)} saw B .",
+            "sentence2": f"B saw {word(n)} .",
+            "label": n % 2,
+        },
+    ),
+    "quail": (
+        "textmachinelab/quail",
+        "quail",
+        "quail",
+        "challenge",
+        lambda n: {
+            "id": f"f{n}_1",
+            "context_id": f"f{n}",
+            "question_id": "1",
+            "domain": "fiction",
+            "metadata": {"author": "x", "title": "y", "url": "z"},
+            "context": f"A {word(n)}.",
+            "question": "Who?",
+            "question_type": "Causality",
+            "answers": ["not enough information", "Jo", "Al", word(n)],
+            "correct_answer_id": n % 4,
+        },
+    ),
+    "quartz": (
+        "allenai/quartz",
+        "quartz",
+        "default",
+        "train",
+        lambda n: {
+            "id": f"QRQA-{n}",
+            "question": "Which?",
+            "choices": lettered(n, 2),
+            "answerKey": "AB"[n % 2],
+            "para": f"More {word(n)}.",
+            "para_id": f"QRSent-{n}",
+            "para_anno": {"cause_prop": "x"},
+            "question_anno": {"more_effect_dir": "y"},
+        },
+    ),
+    "social_i_qa": (
+        "allenai/social_i_qa",
+        "social_i_qa",
+        "default",
+        "validation",
+        lambda n: {
+            "context": f"Jo met {word(n)}.",
+            "question": "Why?",
+            "answerA": "fun",
+            "answerB": "duty",
+            "answerC": word(n),
+            "label": str(n % 3 + 1),
+        },
+    ),
+    "multirc": (
+        "aps/super_glue",
+        "super_glue",
+        "multirc",
+        "validation",
+        lambda n: {
+            "paragraph": f"A {word(n // 2)}.",
+            "question": "Who?",
+            "answer": f"it is {word(n)}",
+            "idx": {"paragraph": n // 2, "question": n // 2, "answer": n},
+            "label": n % 2,
+        },
+    ),
+    "ethics_virtue": (
+        "hendrycks/ethics",
+        "EleutherAI/hendrycks_ethics",
+        "virtue",
+        "test",
+        lambda n: {
+            "label": int(n % 3 == 0),
+            "scenario": f"Jo gave {word(n // 5)} away. [SEP] {word(n)}",
+        },
+    ),
+    "ethics_utilitarianism": (
+        "hendrycks/ethics",
+        "lighteval/hendrycks_ethics",
+        "utilitarianism",
+        "train",
+        lambda n: {
+            "baseline": f"{word(n)} came for tea.",
+            "less_pleasant": f"{word(n)} came for tea, late.",
+        },
+    ),
+    "twitter_sentiment": (
+        "EleutherAI/twitter-sentiment",
+        "twitter-sentiment",
+        "default",
+        "test",
+        lambda n: {"text": f"@you so {word(n)} today ", "label": n % 2},
+    ),
+    "amazon_polarity": (
+        "fancyzhx/amazon_polarity",
+        "amazon_polarity",
+        "amazon_polarity",
+        "test",
+        lambda n: {
+            "label": n % 2,
+            "title": "" if n % 3 else "Bought it",
+            "content": f"It was {word(n)}.",
+        },
+    ),
+    "rte": (
+        "nyu-mll/glue",
+        "glue",
+        "rte",
+        "validation",
+        lambda n: {
+            "sentence1": f"It rains on {word(n)}.",
+            "sentence2": "It is wet.",
+            "label": n % 2,
+            "idx": n,
+        },
+    ),
+    "commonsense_qa": (
+        "tau/commonsense_qa",
+        "commonsense_qa",
+        "default",
+        "validation",
+        lambda n: {
+            "id": f"i{n}",
+            "question": f"Where is a {word(n)}?",
+            "question_concept": word(n),
+            "choices": lettered(n, 5),
+            "answerKey": "ABCDE"[n % 5],
+        },
+    ),
+    "winogrande": (
+        "allenai/winogrande",
+        "winogrande",
+        "winogrande_xl",
+        "validation",
+        lambda n: {
+            "sentence": f"_ met {word(n)}.",
+            "option1": f"Jo {word(n)}",
+            "option2": "Al",
+            "answer": str(n % 2 + 1),
+        },
+    ),
+    "shp": (
+        "stanfordnlp/SHP",
+        "SHP",
+        "default",
+        "validation",
+        lambda n: {
+            "post_id": f"p{n}",
+            "domain": "askbaking_validation",
+            "upvote_ratio": 0.9,
+            "history": f"Why {word(n)}?",
+            "c_root_id_A": "a",
+            "c_root_id_B": "b",
+            "created_at_utc_A": 1,
+            "created_at_utc_B": 2,
+            "score_A": 5 if n % 2 else 2,
+            "score_B": 2 if n % 2 else 5,
+            "human_ref_A": f"So {word(n)}.",
+            "human_ref_B": "It is.",
+            "labels": n % 2,
+            "seconds_difference": 1.0,
+            "score_ratio": 2.5,
+        },
+    ),
+    "ultrafeedback": (
+        "HuggingFaceH4/ultrafeedback_binarized",
+        "ultrafeedback_binarized",
+        "default",
+        "test_prefs",
+        lambda n: {
+            "prompt": f"What is {word(n)}?",
+            "prompt_id": f"h{n}",
+            "chosen": said(f"It is {word(n)}."),
+            "rejected": said("No." if n else ""),
+            "messages": said("It is."),
+            "score_chosen": 8.5,
+            "score_rejected": 4.0,
+        },
+    ),
+    "summaries": (
+        "openai/summarize_from_feedback",
+        "summarize_from_feedback",
+        "comparisons",
+        "validation",
+        lambda n: {
+            "info": {
+                "id": f"t3_{n}",
+                "post": f"So I met {word(n)}." if n % 2 else None,
+                "title": "Met" if n % 2 else None,
+                "subreddit": "x",
+                "site": None,
+                "article": None if n % 2 else f"{word(n)} was met.",
+            },
+            "summaries": [
+                {"text": f" Met {word(n)}.", "policy": "ref", "note": None},
+                {"text": " Met.", "policy": "sup1", "note": "ok"},
+            ],
+            "choice": n // 2 % 2,
+            "worker": "w",
+            "batch": "batch3",
+            "split": "valid1",
+            "extra": {"confidence": None},
+        },
+    ),
     "lichess_games": ("EleutherAI/lichess-puzzles", "lichess-puzzles", "default", "train", puzzle),
-}  # fmt: skip
+}
 
 KINDS = ("folder", "default folder", "mirror", "mirror with an older name")
 

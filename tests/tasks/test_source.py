@@ -1,10 +1,11 @@
-"""Where rows come from: folders laid out as the hub, users' files, and what is said of broken ones."""
+"""Where rows come from: folders laid out as the hub, users' files, and messages of broken ones."""
 
 from __future__ import annotations
 
 import gzip
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pyarrow as pa
@@ -12,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 import zstandard
 
-from w2sweep.tasks.rows import LONGEST
+from w2sweep.tasks.rows import LONGEST_TEXT
 from w2sweep.tasks.source import File, HubDataset
 from w2sweep.values import ConfigError
 
@@ -69,8 +70,10 @@ def test_a_mirror_lists_other_names_and_files(tmp_path: Path, listed: str, confi
 
 def test_another_config_or_split_is_never_taken_instead(tmp_path: Path):
     parquet(tmp_path / "aps" / "super_glue" / "wic" / "train.parquet", label=[0])
-    for source in (HubDataset("aps/super_glue", ("train",), config="multirc", root=str(tmp_path)),
-                   HubDataset("aps/super_glue", ("validation",), config="wic", root=str(tmp_path))):  # fmt: skip
+    for source in (
+        HubDataset("aps/super_glue", ("train",), config="multirc", root=str(tmp_path)),
+        HubDataset("aps/super_glue", ("validation",), config="wic", root=str(tmp_path)),
+    ):
         with pytest.raises(
             ConfigError, match=r"data_root=.* of aps/super_glue \((multirc|wic)\), but .* is needed"
         ):
@@ -183,7 +186,7 @@ def test_no_file():
         (b"text\nfine\n \n", "row 2, column 'text': empty text"),
         (b"text\nfine\ncaf\xe9\n", "row 2, column 'text': invalid UTF-8"),
         (
-            b"text\n" + b"x" * (LONGEST + 1) + b"\n",
+            b"text\n" + b"x" * (LONGEST_TEXT + 1) + b"\n",
             "row 1, column 'text': 200,001 characters, more than 200,000",
         ),
     ],
@@ -212,3 +215,30 @@ def test_a_loading_script_is_met_by_the_hubs_own_conversion(monkeypatch: pytest.
         ("aps/super_glue", "train", {"data_dir": "wic", "revision": "3de24cf"}),
         ("aps/super_glue", "train", {"data_dir": "wic", "revision": "refs/convert/parquet"}),
     ]
+
+
+def test_a_dataset_of_the_hub_is_loaded_at_its_revision(monkeypatch: pytest.MonkeyPatch):
+    import datasets
+
+    def load(dataset: str, **how: Any) -> datasets.Dataset:
+        asked.append((dataset, how))
+        return datasets.Dataset.from_dict({"n": list(range(10))})
+
+    asked: list[Any] = []
+    monkeypatch.setattr(datasets, "load_dataset", load)
+    source = HubDataset("a/b", ("train", "test"), config="c", revision="1", limit=5)
+    rows = list(source.rows())
+    assert [row["n"] for row in rows] == [1, 3, 5, 7, 9] * 2
+    assert (rows[0].file, rows[0].number) == ("a/b (c) train", 2)
+    asked_for = {"name": "c", "revision": "1"}
+    assert asked == [("a/b", {**asked_for, "split": split}) for split in ("train", "test")]
+
+
+def test_the_hub_is_asked_where_a_dataset_is(monkeypatch: pytest.MonkeyPatch):
+    import huggingface_hub
+
+    def info(api: Any, dataset: str, revision: str, timeout: float) -> SimpleNamespace:
+        return SimpleNamespace(sha=f"{dataset}@{revision}")
+
+    monkeypatch.setattr(huggingface_hub.HfApi, "dataset_info", info)
+    assert HubDataset("a/b", ("train",), revision="1").where() == "hub: a/b at a/b@1"

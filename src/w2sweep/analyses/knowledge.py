@@ -11,8 +11,9 @@ import numpy as np
 
 from w2sweep.experiment.splits import Sizes, Splits
 from w2sweep.experiment.stages import Features
+from w2sweep.lab.text.lexicon import WordClass
 from w2sweep.lab.text.tasks import Membership, Sentiment
-from w2sweep.lab.text.world import Kind, World
+from w2sweep.lab.text.world import World
 from w2sweep.tasks.example import Example
 from w2sweep.tasks.heads import Choice
 from w2sweep.tasks.task import Task
@@ -103,7 +104,7 @@ def questions(world: World) -> list[Question]:
     lexicon, zero = world.lexicon, Choice(init="zero")
 
     def about(
-        kind: str, title: str, task: Task, words: Kind, meaning: NDArray[np.int64]
+        kind: str, title: str, task: Task, words: WordClass, meaning: NDArray[np.int64]
     ) -> Question:
         return Question(kind, title, task, lexicon.words[words.ids], meaning, words.cluster)
 

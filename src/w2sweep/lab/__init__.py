@@ -1,1 +1,1 @@
-"""The embedded lab: a synthetic world whose text is the pretraining corpus, and the tasks that ask what was learned."""
+"""The embedded lab: synthetic worlds whose text is the pretraining corpus, and tasks about them."""

@@ -1,4 +1,4 @@
-"""Examples: labelled points as text, the same on any machine and for any tokenizer."""
+"""Examples: the labelled points that a task offers, as text."""
 
 from __future__ import annotations
 
@@ -11,26 +11,30 @@ from functools import lru_cache
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Example:
-    """One labelled point, as text: the same on any machine and for any tokenizer."""
+    """One labelled point, as text. It is the same on any machine and for any tokenizer."""
 
     id: str
     """A hash of the raw text."""
     group: str
-    """Question, passage, game, ...: a group never straddles two splits. On several lines, several groups: whatever
-    shares one of them stays together."""
+    """What the example must share a split with: the other examples of its question, passage, game.
+    An example of several groups has a line for each; all that share any of them stay together."""
     views: tuple[str, ...]
-    """One text (NLP, chess), or two (reward: each response after its dialogue)."""
+    """One text, or for a comparison of two responses two: each response after its dialogue."""
     label: int | str
-    """The class; of two views, the index of the preferred one; for chess, the completion."""
+    """The class, the index of the preferred view, or the completion."""
     question: str = ""
-    """Shared by the points of one question, which `Splits` cuts to as many of each class. "": a single point."""
+    """Shared by the answers to one question, of which `Splits` keeps as many right ones as wrong
+    ones. Empty for an example that is no such answer."""
 
     @staticmethod
     def of(
         *views: str, label: int | str, group: str | Sequence[str] = (), question: str = ""
     ) -> Example:
-        """An example with its id. `group` is one text or several that it shares with others: their case, blanks and
-        punctuation do not count. With none the example is a group of its own."""
+        """An example with its id.
+
+        `group` is one text, or several, that other examples may have too; letter case, blanks and
+        punctuation do not count. Without one the example is a group of its own.
+        """
         id = digest("\0".join(views))
         shared = [group] if isinstance(group, str) else group
         groups = "\n".join(map(_group, shared)) or id
@@ -39,7 +43,7 @@ class Example:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Skipped:
-    """A point that the source has but the task does not use: counted in the manifest of the splits."""
+    """A point that a dataset has but a task does not use. The manifest of `Splits` counts them."""
 
     reason: str
 
@@ -55,5 +59,8 @@ def digest(text: str) -> str:
 
 
 def normalized(text: str) -> str:
-    """The words of a text in lower case: near-exact duplicates have the same. A text without words stays as it is."""
+    """The words of a text in lower case, which near-exact duplicates have in common.
+
+    A text without words stays as it is.
+    """
     return " ".join(re.findall(r"\w+", text.casefold())) or text.strip()

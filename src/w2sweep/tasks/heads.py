@@ -79,6 +79,7 @@ class Choice(LinearHead):
     """One of K classes, by K logits. Burns et al. 2023, appendix A.1."""
 
     classes: Count = 2
+    """K."""
     init: Literal["unembedding", "zero"] = "unembedding"
     """`unembedding`: the rows of the tokens "0", "1", ... (the paper)."""
 
@@ -89,8 +90,11 @@ class Choice(LinearHead):
 
 @value
 class Reward(LinearHead):
-    """One logit a view. The two of a pair are its K = 2 logits, so that cross-entropy on them is the
-    Bradley-Terry loss. Burns et al. 2023, appendix A.3."""
+    """One logit for each of two views.
+
+    They are the K = 2 logits of the pair, so that cross-entropy is the Bradley-Terry loss. Burns et
+    al. 2023, appendix A.3.
+    """
 
     bias: ClassVar[bool] = False  # that of one view would cancel the other's
     classes: ClassVar[int] = 2
@@ -106,14 +110,18 @@ class Reward(LinearHead):
 @value
 class Completion(Head):
     """The language model's own head: greedy completion, exact match up to surrounding blanks.
-    Burns et al. 2023, appendix A.2."""
+
+    Burns et al. 2023, appendix A.2.
+    """
 
     subject: ClassVar[str] = "w2sweep.learning.subjects.Generator"
     classes: ClassVar[None] = None
 
     max_new_tokens: Count = 8
+    """Longest completion, in tokens."""
 
     def labels(self, examples: Sequence[Example]) -> list[str]:
+        """The true completions [N]."""
         return [str(e.label) for e in examples]
 
     def hard(self, answers: Answers) -> NDArray[np.str_]:

@@ -16,14 +16,14 @@ from w2sweep.values import ConfigError, value
 
 @dataclass(frozen=True)
 class Game:
-    """Tags and half-moves (SAN) of a game."""
+    """The tags of a game and its half-moves in standard notation (SAN)."""
 
     tags: dict[str, str]
     moves: list[str]
 
     @property
     def id(self) -> str:
-        """The game's id on Lichess, or whatever its Site tag says."""
+        """The game's id on Lichess, or the end of whatever its Site tag says."""
         return self.tags.get("Site", "").rpartition("/")[2]
 
     @property
@@ -35,16 +35,18 @@ class Game:
 
 @value
 class Pgn:
-    """A file of games, plain, .gz or .zst: read as it streams, never whole."""
+    """A file of games, maybe compressed (.gz, .zst). It is read as a stream, never as a whole."""
 
     path: str
 
     def games(self, min_elo: int = 0) -> Iterator[Game]:
-        """Games from the usual first position, in which both players have at least this rating. Raises ConfigError
-        where there are none."""
+        """The games that start from the usual position, of players both rated `min_elo` or more.
+
+        Raises ConfigError where there are none.
+        """
         checksum(self.path)
         found = 0
-        for tags, moves in _records(Path(self.path)):
+        for tags, moves in _tags_and_moves(Path(self.path)):
             game = Game(dict(_TAG.findall(tags)), _half_moves(moves))
             if game.moves and "FEN" not in game.tags and game.elo >= min_elo:
                 found += 1
@@ -56,12 +58,16 @@ class Pgn:
             )
 
     def identity(self) -> Any:
-        """The content, wherever it lies."""
+        """The content, wherever the file lies."""
         return {"games": checksum(self.path)}
 
 
-GamesFile = Annotated[Pgn | None, BeforeValidator(lambda x: Pgn(x) if isinstance(x, str) else x)]
-"""A file of games, or none; its path will do."""
+def _pgn(given: Any) -> Any:
+    return Pgn(given) if isinstance(given, str) else given
+
+
+GamesFile = Annotated[Pgn | None, BeforeValidator(_pgn)]
+"""A file of games or None; its path will do."""
 
 _TAG = re.compile(r'^\[(\w+) "(.*)"\]', re.MULTILINE)
 _COMMENT = re.compile(r"\{[^}]*\}|;[^\n]*")
@@ -71,7 +77,7 @@ _MOVE = re.compile(
 )
 
 
-def _records(path: Path) -> Iterator[tuple[str, str]]:
+def _tags_and_moves(path: Path) -> Iterator[tuple[str, str]]:
     """The tags and the moves of each game, as text."""
     tags: list[str] = []
     moves: list[str] = []
@@ -90,11 +96,15 @@ def _records(path: Path) -> Iterator[tuple[str, str]]:
 
 def _half_moves(text: str) -> list[str]:
     text = _COMMENT.sub(" ", text)
-    while (shorter := _VARIATION.sub(" ", text)) != text:  # variations nest
+    while (shorter := _VARIATION.sub(" ", text)) != text:  # variations may be nested
         text = shorter
     return [move.replace("0", "O") for move in _MOVE.findall(text)]  # some files castle with zeros
 
 
-def numbered(moves: list[str]) -> str:
-    """Half-moves from the first position on, every one with its number: "1. d4 1... Nf6 2. c4". Figure 14."""
-    return " ".join(f"{n // 2 + 1}{'...' if n % 2 else '.'} {move}" for n, move in enumerate(moves))
+def numbered_moves(moves: list[str]) -> str:
+    """The half-moves of a game from its start, each with its number: "1. d4 1... Nf6 2. c4".
+
+    Burns et al. 2023, figure 14.
+    """
+    dots = (".", "...")
+    return " ".join(f"{n // 2 + 1}{dots[n % 2]} {move}" for n, move in enumerate(moves))

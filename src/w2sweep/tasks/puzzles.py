@@ -1,4 +1,4 @@
-"""Chess puzzles: the best move, as text, is generated after the position. Burns et al. 2023, appendix A.2."""
+"""Chess puzzles: the best move is generated after the position. Burns et al. 2023, appendix A.2."""
 
 from __future__ import annotations
 
@@ -8,70 +8,77 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator
 
 from w2sweep.tasks.example import Example, Skipped, digest
 from w2sweep.tasks.heads import Completion
-from w2sweep.tasks.pgn import Game, GamesFile, numbered
+from w2sweep.tasks.pgn import Game, GamesFile, numbered_moves
 from w2sweep.tasks.rows import Row, some
-from w2sweep.tasks.source import Names, Rows
+from w2sweep.tasks.source import Names, SourceOrFile
 from w2sweep.tasks.task import Corpus, Family, Task
-from w2sweep.values import named, value
+from w2sweep.values import Count, named, value
 
 if TYPE_CHECKING:
     import chess
 
 Prompt = Literal["pieces", "fen", "game"]
-Band = Annotated[tuple[int, int] | None, BeforeValidator(lambda x: None if x is None else tuple(x))]
+
+
+def _tuple(given: Any) -> Any:
+    return None if given is None else tuple(given)
+
+
+Band = Annotated[tuple[int, int] | None, BeforeValidator(_tuple)]
+"""Lowest and highest rating, or None; a list will do."""
 
 
 @value
 class Puzzles(Task):
-    """Puzzles in the schema of the Lichess export. Their first move is the opponent's, the second is the answer."""
+    """Puzzles in the schema of the Lichess export.
+
+    The first move of a puzzle is the opponent's, the second one is the answer.
+    """
 
     family: ClassVar[Family] = "chess"
 
     name: str = named()
-    source: Rows
+    source: SourceOrFile
     prompt: Prompt = "pieces"
-    """`game`: all moves so far, every half-move numbered (the paper), where the game is known: models that have read
-    games continue it. `fen`: the position, always known, dense; a pretrained tokenizer can read it. `pieces`: every
-    piece and its square as words of their own: a small model can copy squares into its answer, and count no blanks."""
+    """How a position is written:
+
+    - `game`: all moves so far, each half-move with its number (the paper), where the game is known.
+      Models that have read games continue it.
+    - `fen`: the position in FEN. It is always known, and short for a pretrained tokenizer.
+    - `pieces`: each piece and its square as words of their own. A small model can copy squares into
+      its answer and has no blanks to count.
+    """
     target: Literal["san", "uci"] = "san"
-    """`san`: " Qxc1+" (the paper). `uci`: " h6c1", two squares that are both in the prompt: easier for small models."""
+    """How the answer is written. `san`: " Qxc1+" (the paper). `uci`: " h6c1", two squares that are
+    both in the prompt, which is easier for small models."""
     rating: Band = None
     """Lowest and highest rating, for easy and hard sets."""
     themes: Names = ()
     """Only puzzles with one of these themes, if any are given."""
-    limit: Annotated[int, Field(gt=0)] = 150_000
-    """At most so many puzzles, at random by their ids: the whole export has five million."""
+    limit: Count = 150_000
+    """At most so many puzzles, at random by their ids: the whole export has millions."""
     games: GamesFile = None
     """Games to pretrain on, and where `prompt=game` finds the moves that led to a puzzle."""
     min_elo: int = 0
-    """Pretrain only on games of which both players have this rating (the paper: 1800)."""
-    per_game: Annotated[int, Field(gt=0)] = 5
+    """Pretraining reads only games of which both players have this rating (the paper: 1800)."""
+    per_game: Count = 5
     """Positions of each game to pretrain on, where the prompt is a position."""
     head: Completion = named(default=Completion())
 
     def examples(self) -> Iterator[Example | Skipped]:
-        """One example a puzzle, grouped by the game it is from."""
-        examples = (p if isinstance(p, Skipped) else self._example(p) for p in self.puzzles())
-        return some(examples, self.source.label)
+        """One example for each puzzle. Groups are the games that puzzles are from."""
+        return some(self._examples(), self.source.label)
 
     def puzzles(self) -> Iterator[Puzzle | Skipped]:
         """The puzzles asked for, and why others are not among them."""
         counts: Counter[bool] = Counter()
-
-        def asked() -> Iterator[Row]:
-            for row in self.source.rows():
-                fits = self._fits(row)
-                counts[fits] += 1
-                if fits:
-                    yield row
-
-        sample = heapq.nsmallest(self.limit, asked(), key=lambda row: digest(_id(row)))
+        sample = heapq.nsmallest(self.limit, self._asked(counts), key=lambda row: digest(_id(row)))
         yield from [Skipped("rating or theme not asked for")] * counts[False]
         yield from [Skipped("more puzzles than the limit")] * (counts[True] - len(sample))
         games = self._games(sample)
@@ -80,18 +87,30 @@ class Puzzles(Task):
 
     @property
     def corpus(self) -> Corpus:
-        """Moves to pretrain on, none of them an answer."""
+        """Moves to pretrain on, none of which is an answer."""
         return Moves(self)
 
     @property
     def for_examples(self) -> Puzzles:
         """Without what only pretraining reads: games matter where the prompt is one."""
         games = self.games if self.prompt == "game" else None
-        return replace(self, games=games, min_elo=0, per_game=5)
+        return replace(self, games=games, min_elo=Puzzles.min_elo, per_game=Puzzles.per_game)
+
+    @property
+    def for_corpus(self) -> Puzzles:
+        """Without what the documents of `corpus` do not depend on."""
+        is_game, has_games = self.prompt == "game", self.games is not None
+        return replace(
+            self,
+            target=Puzzles.target if is_game else self.target,
+            min_elo=self.min_elo if has_games else Puzzles.min_elo,
+            per_game=self.per_game if has_games and not is_game else Puzzles.per_game,
+        )
 
     def judge(self, example: Example, completion: str) -> dict[str, float]:
-        """Whether the move is legal, and whether it is not the answer but mates as well, which Lichess accepts."""
-        board = read(example.views[0])
+        """`legality`: whether the move can be made. `mates_too`: whether it mates but is not the
+        answer, which Lichess accepts."""
+        board = board_of(example.views[0])
         move = _parsed(board, completion.strip())
         if move is None:
             return {"legality": 0.0, "mates_too": 0.0}
@@ -99,12 +118,23 @@ class Puzzles(Task):
         other = completion.strip() != str(example.label).strip()
         return {"legality": 1.0, "mates_too": float(other and board.is_checkmate())}
 
+    def answer(self, board: chess.Board, move: chess.Move) -> str:
+        """A move as the target has it."""
+        return board.san(move) if self.target == "san" else move.uci()
+
+    def _asked(self, counts: Counter[bool]) -> Iterator[Row]:
+        """The rows that were asked for; `counts` is told of each row whether it was."""
+        for row in self.source.rows():
+            fits = self._fits(row)
+            counts[fits] += 1
+            if fits:
+                yield row
+
     def _fits(self, row: Row) -> bool:
-        if (
-            self.rating is not None
-            and not self.rating[0] <= _number(row, "Rating") <= self.rating[1]
-        ):
-            return False
+        if self.rating is not None:
+            lowest, highest = self.rating
+            if not lowest <= _number(row, "Rating") <= highest:
+                return False
         return not self.themes or not set(self.themes).isdisjoint(_words(row["Themes"]))
 
     def _games(self, rows: list[Row]) -> dict[str, Game]:
@@ -114,17 +144,16 @@ class Puzzles(Task):
         wanted = {_game_id(row) for row in rows} - {""}
         return {game.id: game for game in self.games.games() if game.id in wanted}
 
+    def _examples(self) -> Iterator[Example | Skipped]:
+        for puzzle in self.puzzles():
+            yield puzzle if isinstance(puzzle, Skipped) else self._example(puzzle)
+
     def _example(self, puzzle: Puzzle) -> Example | Skipped:
-        text = written(puzzle.board, self.prompt)
+        text = prompt_of(puzzle.board, self.prompt)
         if text is None:
             return Skipped("the game that led to the puzzle is not known")
-        return Example.of(
-            text, label=" " + self.answer(puzzle.board, puzzle.answer), group=puzzle.group
-        )
-
-    def answer(self, board: chess.Board, move: chess.Move) -> str:
-        """A move as the target has it."""
-        return board.san(move) if self.target == "san" else move.uci()
+        answer = self.answer(puzzle.board, puzzle.answer)
+        return Example.of(text, label=" " + answer, group=puzzle.group)
 
 
 @dataclass(frozen=True)
@@ -137,7 +166,11 @@ class Puzzle:
 
     @staticmethod
     def of(row: Row, games: dict[str, Game]) -> Puzzle:
-        """A row of the Lichess export, or of its conversion to games (columns `id`, `ctx`, `target`)."""
+        """The puzzle of a row.
+
+        Rows are as in the Lichess export, or in its conversion to games (columns `id`, `ctx`,
+        `target`). Raises ConfigError where a position or a move is not legal.
+        """
         group = _game_id(row) or _id(row)
         if "ctx" in row:
             board = _replayed(row)
@@ -151,71 +184,102 @@ class Puzzle:
 
 @dataclass(frozen=True)
 class Moves(Corpus):
-    """Moves in the words of a puzzle task: from games, or else the opponents' moves that lead to its puzzles. Neither
-    the puzzles' positions nor what follows them is there."""
+    """Moves in the words of a puzzle task, of its games or else of the puzzles' opponents.
+
+    Neither the positions of its puzzles nor what follows them is among them.
+    """
 
     task: Puzzles
+    """Kept as its `for_corpus`."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "task", self.task.for_corpus)
 
     def documents(self) -> Iterator[str]:
-        """Whole games where the prompts are games; elsewhere positions, each with its move."""
+        """Whole games where the prompts are games; else positions, each with the move made."""
         puzzles = [p for p in self.task.puzzles() if isinstance(p, Puzzle)]
         return self._games(puzzles) if self.task.prompt == "game" else self._positions(puzzles)
 
     def _games(self, puzzles: list[Puzzle]) -> Iterator[str]:
         if self.task.games is None:
-            yield from filter(None, (written(p.board, "game") for p in puzzles))
-        else:
-            of_puzzles = {p.group for p in puzzles}
-            games = self.task.games.games(self.task.min_elo)
-            yield from (numbered(game.moves) for game in games if game.id not in of_puzzles)
+            yield from filter(None, (prompt_of(p.board, "game") for p in puzzles))
+            return
+        of_puzzles = {p.group for p in puzzles}
+        for game in self.task.games.games(self.task.min_elo):
+            if game.id not in of_puzzles:
+                yield numbered_moves(game.moves)
 
     def _positions(self, puzzles: list[Puzzle]) -> Iterator[str]:
-        of_puzzles = {written(p.board, self.task.prompt) for p in puzzles}
+        of_puzzles = {prompt_of(p.board, self.task.prompt) for p in puzzles}
         for board, move in self._played() if self.task.games else map(_opponents, puzzles):
-            prompt = written(board, self.task.prompt)
+            prompt = prompt_of(board, self.task.prompt)
             if prompt not in of_puzzles:
                 yield f"{prompt} {self.task.answer(board, move)}"
 
     def _played(self) -> Iterator[tuple[chess.Board, chess.Move]]:
         """Some positions of each game, at random, with the moves that were played."""
-        import chess
-
         rng = random.Random(0)
         games = self.task.games.games(self.task.min_elo) if self.task.games else ()
         for game in games:
-            board = chess.Board()
-            chosen = set(
-                rng.sample(range(len(game.moves)), min(self.task.per_game, len(game.moves)))
-            )
-            for n, san in enumerate(game.moves[: max(chosen) + 1]):
-                move = _parsed(board, san)
-                if (
-                    move is None
-                ):  # a few games of any collection are broken somewhere: what comes before is a game still
-                    break
-                if n in chosen:
-                    yield board, move
-                board.push(move)
+            n_moves = len(game.moves)
+            chosen = set(rng.sample(range(n_moves), min(self.task.per_game, n_moves)))
+            yield from _positions_of(game, chosen)
 
 
-def written(board: chess.Board, prompt: Prompt) -> str | None:
-    """The position as text; None where the prompt is a game that is not known."""
+def _positions_of(game: Game, chosen: set[int]) -> Iterator[tuple[chess.Board, chess.Move]]:
+    """The positions before the chosen half-moves of a game, with these moves.
+
+    A few games of any collection have a move that is not legal; what comes before it is a game
+    still. The board is a running one: it is to be read before the next is asked for.
+    """
     import chess
 
+    board = chess.Board()
+    for n, san in enumerate(game.moves[: max(chosen) + 1]):
+        move = _parsed(board, san)
+        if move is None:
+            return
+        if n in chosen:
+            yield board, move
+        board.push(move)
+
+
+def prompt_of(board: chess.Board, prompt: Prompt) -> str | None:
+    """The position as text; None where the prompt is a game that is not known."""
     if prompt == "fen":
         return board.fen()
-    if prompt == "game":
-        replay = board.root()
-        known = replay.fen() == chess.STARTING_FEN
-        return (
-            numbered([*(replay.san_and_push(m) for m in board.move_stack), ""]).rstrip()
-            if known
-            else None
-        )
-    men = sorted(
-        board.piece_map().items(), key=lambda at: (not at[1].color, -at[1].piece_type, at[0])
-    )
-    words = [f"{piece.symbol()} {chess.square_name(square)}" for square, piece in men]
+    return _game_prompt(board) if prompt == "game" else _pieces_prompt(board)
+
+
+def board_of(prompt: str) -> chess.Board:
+    """The position of a prompt, whichever way `prompt_of` wrote it."""
+    import chess
+
+    if prompt.startswith("1."):
+        board = chess.Board()
+        for move in prompt.split()[1:-1:2]:
+            board.push_san(move)
+        return board
+    return chess.Board(prompt) if "/" in prompt.split()[0] else _board_of_pieces(prompt)
+
+
+def _game_prompt(board: chess.Board) -> str | None:
+    import chess
+
+    replay = board.root()
+    if replay.fen() != chess.STARTING_FEN:
+        return None
+    moves = [replay.san_and_push(move) for move in board.move_stack]
+    return numbered_moves([*moves, ""]).rstrip()
+
+
+def _pieces_prompt(board: chess.Board) -> str:
+    """White's men, then black's, from king to pawn; special rights; who is to move."""
+    import chess
+
+    men = board.piece_map().items()
+    ordered = sorted(men, key=lambda at: (not at[1].color, -at[1].piece_type, at[0]))
+    words = [f"{piece.symbol()} {chess.square_name(square)}" for square, piece in ordered]
     if board.has_castling_rights(chess.WHITE) or board.has_castling_rights(chess.BLACK):
         words.append(f"castling {board.castling_xfen()}")
     if board.has_legal_en_passant() and board.ep_square is not None:
@@ -223,30 +287,20 @@ def written(board: chess.Board, prompt: Prompt) -> str | None:
     return " ".join([*words, "white" if board.turn else "black"])
 
 
-def read(text: str) -> chess.Board:
-    """The position that `written` wrote, in any of its ways."""
+def _board_of_pieces(prompt: str) -> chess.Board:
     import chess
 
-    if text.startswith("1."):
-        board = chess.Board()
-        for move in text.split()[1:-1:2]:
-            board.push_san(move)
-        return board
-    if "/" in text.split()[0]:
-        return chess.Board(text)
     board = chess.Board(None)
-    *men, turn = text.split()
-    state = {
-        name: value
-        for name, value in zip(men[::2], men[1::2], strict=True)
-        if name in ("castling", "passant")
-    }
+    *men, turn = prompt.split()
+    rights: dict[str, str] = {}
     for name, square in zip(men[::2], men[1::2], strict=True):
-        if name not in state:
+        if name in ("castling", "passant"):
+            rights[name] = square
+        else:
             board.set_piece_at(chess.parse_square(square), chess.Piece.from_symbol(name))
     board.turn = turn == "white"
-    board.set_castling_fen(state.get("castling", "-"))
-    board.ep_square = chess.parse_square(state["passant"]) if "passant" in state else None
+    board.set_castling_fen(rights.get("castling", "-"))
+    board.ep_square = chess.parse_square(rights["passant"]) if "passant" in rights else None
     return board
 
 
@@ -262,16 +316,16 @@ def _parsed(board: chess.Board, text: str) -> chess.Move | None:
 
 
 def _legal(row: Row, column: str, board: chess.Board, text: str) -> chess.Move:
+    """The move that a text is. Raises ConfigError where it is none, or no legal one."""
     move = _parsed(board, text)
     if move is None:
-        raise row.wrong(
-            column,
-            f"'{text}' is no legal move in {board.fen()}" if text else "fewer than two moves",
-        )
+        illegal = f"'{text}' is no legal move in {board.fen()}"
+        raise row.wrong(column, illegal if text else "fewer than two moves")
     return move
 
 
 def _opponents(puzzle: Puzzle) -> tuple[chess.Board, chess.Move]:
+    """The position before the opponent's move, and that move."""
     before = puzzle.board.copy()
     move = before.pop()
     return before, move
@@ -291,7 +345,7 @@ def _position(row: Row) -> chess.Board:
 
 
 def _with_history(board: chess.Board, game: Game | None) -> chess.Board:
-    """The same position, reached by the moves of its game, where they are known and do lead there."""
+    """The position as reached by the moves of its game, where these are known and lead there."""
     import chess
 
     replay = chess.Board()
@@ -328,7 +382,10 @@ def _id(row: Row) -> str:
 
 
 def _game_id(row: Row) -> str:
-    """Of `GameId` (GAME/black#34) as the hub has it now, or of the export's `GameUrl` (https://lichess.org/GAME/...);
-    "" where unknown."""
+    """The id of the puzzle's game; "" where that is not known.
+
+    It is in `GameId` (GAME/black#34), as the hub has it now, or in the export's `GameUrl`
+    (https://lichess.org/GAME/...).
+    """
     known = str(row.get("GameId") or row.get("GameUrl") or "")
     return re.split("[/#]", known.rpartition("lichess.org/")[2])[0]

@@ -1,4 +1,7 @@
-"""Files as rows: CSV, JSON lines and parquet, plain or compressed, and one line for what is broken in them."""
+"""Files as rows: CSV, JSON lines and parquet, maybe compressed. A broken file is one line to read.
+
+Errors name the file, the row and, where there is one, the column.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +23,10 @@ from w2sweep.values import ConfigError
 
 
 def parquet_rows(path: Path, label: str, limit: int | None = None) -> Iterator[Row]:
-    """The rows of a parquet file; of more than `limit`, as many as that, evenly spread."""
+    """The rows of a parquet file. Where it has more than `limit`, so many, evenly spread.
+
+    Raises ConfigError where the file is broken.
+    """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -35,23 +41,24 @@ def parquet_rows(path: Path, label: str, limit: int | None = None) -> Iterator[R
 def numbered_rows(
     batches: Iterable[Any], n_rows: int, label: str, limit: int | None
 ) -> Iterator[Row]:
-    """The rows of Arrow tables, numbered from 1; of more than `limit`, as many as that, evenly spread."""
+    """The `n_rows` rows of some Arrow tables, numbered from 1.
+
+    Where there are more than `limit`, so many, evenly spread. Raises ConfigError where a text is
+    no UTF-8.
+    """
     kept = min(limit or n_rows, n_rows)
     start = 0
     for batch in batches:
+        numbers = range(start, start + len(batch))
         # row n is kept where n * kept / n_rows passes a whole number
-        wanted = [
-            i
-            for i in range(len(batch))
-            if (start + i + 1) * kept // n_rows > (start + i) * kept // n_rows
-        ]
+        wanted = [n - start for n in numbers if (n + 1) * kept // n_rows > n * kept // n_rows]
+        taken = batch if len(wanted) == len(batch) else batch.take(wanted)
         try:
-            rows = (
-                batch.to_pylist() if len(wanted) == len(batch) else batch.take(wanted).to_pylist()
-            )
+            rows = taken.to_pylist()
         except UnicodeDecodeError:
             raise _undecodable(batch, label, start) from None
-        yield from (Row(row, label, start + i + 1) for i, row in zip(wanted, rows, strict=True))
+        for i, row in zip(wanted, rows, strict=True):
+            yield Row(row, label, start + i + 1)
         start += len(batch)
 
 
@@ -67,17 +74,14 @@ def _undecodable(batch: Any, label: str, start: int) -> ConfigError:
 
 
 def _csv_rows(path: Path, label: str) -> Iterator[Row]:
-    csv.field_size_limit(
-        sys.maxsize
-    )  # what is too long for a task is said by the task, with row and column
+    csv.field_size_limit(sys.maxsize)  # `Row.text` reports long texts, with row and column
     with open_text(path) as file:
         reader = csv.DictReader(file, restkey="", strict=True)
         try:
             for number, values in enumerate(reader, 1):
                 if "" in values or None in values.values():
-                    raise ConfigError(
-                        f"{label}, row {number}: not as many fields as the header has columns"
-                    )
+                    what = "not as many fields as the header has columns"
+                    raise ConfigError(f"{label}, row {number}: {what}")
                 yield Row(values, label, number)
         except csv.Error as error:
             raise ConfigError(f"{label}, line {reader.line_num}: {error}") from None
@@ -91,63 +95,63 @@ def _json_rows(path: Path, label: str) -> Iterator[Row]:
             except ValueError as error:
                 raise ConfigError(f"{label}, row {number}: no JSON ({error})") from None
             if not isinstance(values, dict):
-                raise ConfigError(
-                    f"{label}, row {number}: expected an object with columns, found {line.strip()[:40]}"
-                )
+                what = f"expected an object with columns, found {line.strip()[:40]}"
+                raise ConfigError(f"{label}, row {number}: {what}")
             yield Row(values, label, number)
 
 
 READERS: dict[str, Callable[[Path, str], Iterator[Row]]] = {
-    "csv": _csv_rows, "jsonl": _json_rows, "parquet": parquet_rows
-}  # fmt: skip
+    "csv": _csv_rows,
+    "jsonl": _json_rows,
+    "parquet": parquet_rows,
+}
+"""What reads the rows of a file, by its format. The second argument is its name in messages."""
 
 
 @contextmanager
 def open_text(path: Path) -> Iterator[IO[str]]:
-    """A text file, plain, .gz or .zst. Bytes that are no UTF-8 become lone surrogates: see `Row.text`. Raises
-    ConfigError where the file is cut off or otherwise broken."""
+    """A text file, maybe compressed (.gz, .zst), opened for reading.
+
+    Bytes that are no UTF-8 become lone surrogates, which `Row.sound` reports. Raises ConfigError
+    where the file is cut off or otherwise broken.
+    """
     try:
         with _opened(path) as file:
             yield io.TextIOWrapper(file, encoding="utf-8-sig", errors="surrogateescape", newline="")
     except (EOFError, OSError, zlib.error) as error:
-        raise ConfigError(
-            f"{path} is no whole {path.suffix} file ({error}): get it again"
-        ) from None
+        what = f"no whole {path.suffix} file ({error})"
+        raise ConfigError(f"{path} is {what}: get it again") from None
 
 
 def _opened(path: Path) -> Any:
     if path.suffix == ".gz":
         return gzip.open(path)
-    return io.BufferedReader(_Unzstd(path.open("rb"))) if path.suffix == ".zst" else path.open("rb")
+    if path.suffix == ".zst":
+        return io.BufferedReader(_Unzstd(path.open("rb")))
+    return path.open("rb")
 
 
 class _Unzstd(io.RawIOBase):
-    """The content of a .zst file. Unlike the reader of `zstandard` it does not take a file that was cut off for one
-    that ends."""
+    """The content of a .zst file.
+
+    The reader of `zstandard` would take a file that was cut off for one that ends; this one raises
+    EOFError.
+    """
 
     def __init__(self, file: IO[bytes]):
         from zstandard import ZstdDecompressor, ZstdError
 
-        self._file, self._read, self._inflated = file, b"", b""
-        self._frame, self._new_frame, self._broken = (
-            None,
-            lambda: ZstdDecompressor().decompressobj(),
-            ZstdError,
-        )
+        self._file, self._compressed, self._inflated = file, b"", b""
+        self._frame: Any = None
+        self._new_frame = lambda: ZstdDecompressor().decompressobj()
+        self._broken = ZstdError
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: Any) -> int:
-        while not self._inflated and (chunk := self._read or self._file.read(1 << 16)):
-            self._frame = self._frame or self._new_frame()
-            try:
-                self._inflated = self._frame.decompress(chunk)
-            except self._broken as error:
-                raise EOFError(str(error)) from None
-            self._read = self._frame.unused_data
-            if self._frame.eof:  # a file may have many frames: pzstd makes them
-                self._frame = None
+        while not self._inflated and (chunk := self._compressed or self._file.read(1 << 16)):
+            self._inflate(chunk)
         if not self._inflated and self._frame:
             raise EOFError("it ends within a frame")
         n = min(len(buffer), len(self._inflated))
@@ -158,9 +162,19 @@ class _Unzstd(io.RawIOBase):
         self._file.close()
         super().close()
 
+    def _inflate(self, chunk: bytes) -> None:
+        self._frame = self._frame or self._new_frame()
+        try:
+            self._inflated = self._frame.decompress(chunk)
+        except self._broken as error:
+            raise EOFError(str(error)) from None
+        self._compressed = self._frame.unused_data
+        if self._frame.eof:  # a file may have many frames: pzstd makes them
+            self._frame = None
+
 
 def checksum(path: Path | str) -> str:
-    """SHA-256 of a file. Raises ConfigError where there is none."""
+    """SHA-256 of a file, in hex. Raises ConfigError where there is no such file."""
     try:
         stat = Path(path).stat()
     except OSError:

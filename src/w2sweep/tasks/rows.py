@@ -1,24 +1,29 @@
-"""Rows of whatever source, and the examples that a formatter makes of them."""
+"""Rows of a dataset or a file, and the functions that make the points of a task of them."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any, TypeVar
+from typing import Annotated, Any
 
+from pydantic import BeforeValidator
+
+from w2sweep.building import located
 from w2sweep.tasks.example import Example, Skipped
-from w2sweep.values import ConfigError
+from w2sweep.values import ConfigError, value
 
-LONGEST = 200_000
-"""Characters of one text."""
+LONGEST_TEXT = 200_000
+"""In characters. A longer one is most likely a file that was read wrongly."""
+
+_OWN_MODULES = __name__.partition(".")[0] + "."
 
 
 class EmptyText(ConfigError):
-    """A text that is not there: an error in a user's file, counted and left out of a dataset of others."""
+    """A text that is not there: an error in a user's file, left out of anybody else's dataset."""
 
 
 class Row(dict[str, Any]):
-    """One row, which knows where it stands, so that what is wrong with it can be said in one line."""
+    """One row. It knows where it stands, so that one line can say what is wrong with it."""
 
     __slots__ = ("file", "number")
 
@@ -27,49 +32,52 @@ class Row(dict[str, Any]):
         self.file, self.number = file, number
 
     def __missing__(self, column: str) -> Any:
-        raise ConfigError(
-            f"{self.file} has no column '{column}'; its columns are {', '.join(self)}"
-        )
+        columns = ", ".join(self)
+        raise ConfigError(f"{self.file} has no column '{column}'; its columns are {columns}")
 
     def text(self, column: str) -> str:
-        """A text that is really there. Raises ConfigError where it is not."""
+        """The text of a column. Raises ConfigError where there is none."""
         return self.sound(column, self[column])
 
     def texts(self, column: str) -> list[str]:
-        """Texts that are really there: the answers to a question. Raises ConfigError where one is not."""
+        """The list of texts in a column. Raises ConfigError where one of them is missing."""
         texts = self[column]
         if not isinstance(texts, list) or not texts:
             raise self.wrong(column, f"expected a list of texts, found {texts!r:.40}")
         return [self.sound(column, text) for text in texts]
 
     def records(self, column: str) -> list[dict[str, Any]]:
-        """A list of records, which the hub stores as that or as a record of lists."""
+        """The list of records in a column, which the hub also stores as a record of lists.
+
+        Raises ConfigError where there is neither.
+        """
         found = self[column]
         if isinstance(found, dict) and all(isinstance(values, list) for values in found.values()):
-            found = [
-                dict(zip(found, values, strict=True))
-                for values in zip(*found.values(), strict=True)
-            ]
+            cells = zip(*found.values(), strict=True)
+            found = [dict(zip(found, values, strict=True)) for values in cells]
         if not isinstance(found, list) or not all(isinstance(record, dict) for record in found):
             raise self.wrong(column, f"expected a list of records, found {found!r:.40}")
         return found
 
     def sound(self, column: str, text: Any) -> str:
-        """The text, which is one. Raises ConfigError where it is not."""
+        """`text`, which was found in that column.
+
+        Raises EmptyText where it is blank, and ConfigError where it is no text, too long, or was
+        not valid UTF-8.
+        """
         if not isinstance(text, str):
             raise self.wrong(column, f"expected text, found {text!r:.40}")
         if not text.strip():
             raise EmptyText(f"{self.place(column)}: empty text")
-        if len(text) > LONGEST:
-            raise self.wrong(
-                column, f"{len(text):,} characters, more than {LONGEST:,}: is this one example?"
-            )
+        if len(text) > LONGEST_TEXT:
+            length = f"{len(text):,} characters, more than {LONGEST_TEXT:,}"
+            raise self.wrong(column, f"{length}: is this one example?")
         if not text.isascii() and any("\ud800" <= c <= "\udfff" for c in text):
             raise self.wrong(column, "invalid UTF-8")
         return text
 
     def place(self, column: str) -> str:
-        """As in messages."""
+        """File, row and column, as messages name them."""
         return f"{self.file}, row {self.number}, column '{column}'"
 
     def wrong(self, column: str, what: str) -> ConfigError:
@@ -77,20 +85,53 @@ class Row(dict[str, Any]):
         return ConfigError(f"{self.place(column)}: {what}")
 
 
-T = TypeVar("T")
+@value
+class Formatter:
+    """A function that takes a row of a dataset and yields the points of a task.
 
+    It is known by its path. Raises ConfigError where there is no such function.
+    """
 
-def read(rows: Iterable[Row], format: Callable[[Row], Iterator[T]]) -> Iterator[T | Skipped]:
-    """What a formatter makes of the rows of a dataset. Its empty texts are nobody's to mend: they are counted."""
-    for row in rows:
+    path: str
+    """The function as `package.module.function`."""
+
+    def __post_init__(self) -> None:
+        self._function()
+
+    def __call__(self, rows: Iterable[Row]) -> Iterator[Any]:
+        """The points of all rows. Those with an empty text are skipped: no user can mend them."""
+        function = self._function()
+        for row in rows:
+            try:
+                yield from function(row)
+            except EmptyText:
+                yield Skipped("empty text")
+
+    def identity(self) -> str:
+        """The function's name; with its path if it is one of a user's own."""
+        return self.path.rpartition(".")[2] if self.path.startswith(_OWN_MODULES) else self.path
+
+    def _function(self) -> Callable[[Row], Iterator[Any]]:
         try:
-            yield from format(row)
-        except EmptyText:
-            yield Skipped("empty text")
+            return located(self.path)
+        except ConfigError as error:
+            expected = "expected package.module.function, importable from here"
+            raise ConfigError(f"format: {error}; {expected}") from error
+
+
+def _formatter(given: Any) -> Any:
+    return Formatter(given) if isinstance(given, str) else given
+
+
+FormatterPath = Annotated[Formatter, BeforeValidator(_formatter)]
+"""A formatter; its path will do."""
 
 
 def some(examples: Iterable[Example | Skipped], where: str) -> Iterator[Example | Skipped]:
-    """The same. Raises ConfigError, when all were seen, where none can be used, and says why not."""
+    """Passes all points on.
+
+    Raises ConfigError at the end, with the reasons, where all of them were skipped.
+    """
     reasons: Counter[str] = Counter()
     found = False
     for example in examples:
@@ -100,22 +141,22 @@ def some(examples: Iterable[Example | Skipped], where: str) -> Iterator[Example 
             found = True
         yield example
     if not found:
-        why = (
-            "; ".join(f"{n:,} {reason}" for reason, n in reasons.most_common()) or "it has no rows"
-        )
+        counts = "; ".join(f"{n:,} {reason}" for reason, n in reasons.most_common())
+        why = counts or "it has no rows"
         raise ConfigError(f"{where}: nothing in it can be used: {why}")
 
 
 def of_two_classes(
     examples: Iterable[Example | Skipped], where: str
 ) -> Iterator[Example | Skipped]:
-    """The same. Raises ConfigError, when all were seen, where they have but one label."""
+    """Passes all points on. Raises ConfigError at the end where all labels were the same."""
     labels: set[int | str] = set()
     for example in examples:
         if isinstance(example, Example):
             labels.add(example.label)
         yield example
     if len(labels) == 1:
+        only = labels.pop()
         raise ConfigError(
-            f"{where}: all labels are of class {labels.pop()}, but two classes are needed: check them"
+            f"{where}: all labels are of class {only}, but two classes are needed: check them"
         )

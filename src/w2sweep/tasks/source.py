@@ -1,4 +1,4 @@
-"""Where rows come from: a dataset of the Hugging Face hub, a local folder in the same schema, or a user's own file."""
+"""Where rows come from: a dataset of the Hugging Face hub, a folder with it, or a user's file."""
 
 from __future__ import annotations
 
@@ -18,15 +18,18 @@ from w2sweep.values import ConfigError, value
 Names = Annotated[tuple[str, ...], BeforeValidator(tuple)]
 """A tuple of strings; a list will do."""
 
-Format = Literal["csv", "jsonl", "parquet"]
+FileFormat = Literal["csv", "jsonl", "parquet"]
 
 
 class Source(ABC):
-    """Rows, and what they are: a value whose identity is the content, wherever it lies."""
+    """A value that stands for some rows. Its identity is their content, wherever that lies."""
 
     @abstractmethod
     def rows(self) -> Iterator[Row]:
-        """All rows. Raises ConfigError, naming the file and what to do, where they cannot be read."""
+        """All rows.
+
+        Raises ConfigError where they cannot be read, naming the file and what to do.
+        """
 
     @abstractmethod
     def identity(self) -> Any:
@@ -35,31 +38,37 @@ class Source(ABC):
     @property
     @abstractmethod
     def label(self) -> str:
-        """As in messages."""
+        """What messages call it."""
 
     @abstractmethod
     def where(self) -> str:
-        """Where they come from, once it is known to be there. Raises ConfigError where it is not."""
+        """Where the rows come from, once that is known to be there.
+
+        Raises ConfigError where it is not.
+        """
 
 
 @value
 class HubDataset(Source):
-    """A dataset of the Hugging Face hub; from `root`, where one is given, instead of the network."""
+    """A dataset of the Hugging Face hub, or a copy of it in a local folder."""
 
     dataset: str
     splits: Names
-    """The labelled splits, pooled: w2sweep makes its own. A local folder may have only some of them."""
+    """The labelled splits, which are pooled: w2sweep makes splits of its own. A local folder may
+    have only some of them."""
     config: str | None = None
     revision: str | None = None
-    """A commit, so that the data stay the same."""
+    """A commit of the hub, so that the data stay the same."""
     aliases: Names = ()
     """Other names of the same data, on the hub and in local folders."""
     limit: int | None = None
-    """At most so many rows of each split, evenly spread, of those that have millions."""
+    """For datasets of millions of rows: at most so many of each split, evenly spread."""
     root: str | None = None
-    """A folder `<root>/<org>/<name>/<config or default>/<split>.parquet`, or with a `mirror.json` that lists files."""
+    """The local folder: `<root>/<org>/<name>/<config or default>/<split>.parquet`, or one with a
+    `mirror.json` that lists its files. None: the hub."""
 
     def rows(self) -> Iterator[Row]:
+        """All rows, split by split."""
         if self.root is None:
             for split in self.splits:
                 yield from self._download(split)
@@ -68,23 +77,20 @@ class HubDataset(Source):
                 yield from parquet_rows(file, f"{self.label} {split} ({file})", self.limit)
 
     def identity(self) -> Any:
-        fields = (self.dataset, self.config, self.splits, self.revision)
-        files = (
-            {split: checksum(file) for split, file in self.files().items()}
-            if self.root is not None
-            else None
-        )
-        return {"hub": fields if files is None else files, "limit": self.limit}
+        """Of a local folder the content of its files; else the names that the hub knows it by."""
+        if self.root is not None:
+            files = [checksum(file) for file in self.files().values()]
+            return {"files": files, "limit": self.limit}
+        names = (self.dataset, self.config, self.splits, self.revision)
+        return {"hub": names, "limit": self.limit}
 
     def where(self) -> str:
-        """The dataset, and the local folder or the commit on the hub, which is asked for it."""
+        """The local folder and its splits, or the newest commit of `revision` on the hub.
+
+        Raises ConfigError where the hub, which is asked, does not answer.
+        """
         if self.root is not None:
-            files = self.files()
-            folder = next(iter(files.values())).parent.relative_to(self.root)
-            absent = ", ".join(split for split in self.splits if split not in files)
-            return (
-                f"{folder} ({', '.join(files)}{f'; no {absent}' if absent else ''}) of {self.root}"
-            )
+            return self._where_in(Path(self.root))
         from huggingface_hub import HfApi
 
         try:
@@ -94,26 +100,38 @@ class HubDataset(Source):
         return f"hub: {self.label} at {found.sha}"
 
     def files(self) -> dict[str, Path]:
-        """The local file of each split that is there."""
+        """The local file of each split that is there. Raises ConfigError where there is none."""
         root = Path(self.root or "")
         there = {**_laid_out(root, self), **_mirrored(root, self)}
         files = {split: there[split] for split in self.splits if split in there}
         if not files:
             what = f"splits {', '.join(there)}" if there else "nothing"
+            needed = " or ".join(self.splits)
             raise ConfigError(
-                f"data_root={root} has {what} of {self.label}, but {' or '.join(self.splits)} is needed: "
+                f"data_root={root} has {what} of {self.label}, but {needed} is needed: "
                 "add the parquet file, or leave data_root out to load from the hub"
             )
         return files
 
     @property
     def label(self) -> str:
-        """As in messages."""
+        """The dataset, and its config if it has several."""
         return f"{self.dataset} ({self.config})" if self.config else self.dataset
 
+    def _where_in(self, root: Path) -> str:
+        files = self.files()
+        folder = next(iter(files.values())).parent.relative_to(root)
+        absent = ", ".join(split for split in self.splits if split not in files)
+        missing = f"; no {absent}" if absent else ""
+        return f"{folder} ({', '.join(files)}{missing}) of {root}"
+
     def _download(self, split: str) -> Iterator[Row]:
-        """From the hub: as it is, or, where it still is a loading script, from the hub's own parquet conversion, which
-        `revision` may be a commit of and which has configs as folders."""
+        """The rows of a split, from the hub.
+
+        Where the dataset still is a loading script, which `datasets` no longer runs, the hub's own
+        conversion to parquet is read. It has configs as folders, and `revision` may be a commit of
+        it.
+        """
         import datasets
 
         datasets.disable_progress_bars()
@@ -129,13 +147,14 @@ class HubDataset(Source):
         yield from numbered_rows(batches, len(table), f"{self.label} {split}", self.limit)
 
     def _first(self, ways: Iterable[dict[str, Any]]) -> Any:
+        """The dataset, by the first of the ways to load it that works."""
         import datasets
 
         reasons: list[Exception] = []
         for way in ways:
             try:
                 return datasets.load_dataset(self.dataset, **way)
-            except Exception as error:  # the hub fails in many ways, and all of them mean: the next way, or no data
+            except Exception as error:  # the hub fails in many ways, and each means: try the next
                 reasons.append(error)
         raise self._unreachable(reasons[0])
 
@@ -149,8 +168,10 @@ class HubDataset(Source):
 
 @contextmanager
 def _asking_once() -> Iterator[None]:
-    """Where the hub does not answer, only what was downloaded earlier is looked for: its clients would go on asking,
-    for each of many files, for a minute."""
+    """Asks the hub once whether it answers; if not, only earlier downloads are looked for.
+
+    Without this, its clients would go on asking, for each of many files, for a minute.
+    """
     import datasets.config
     import huggingface_hub
 
@@ -170,58 +191,73 @@ def _asking_once() -> Iterator[None]:
 
 @value
 class File(Source):
-    """A user's own CSV, JSON-lines or parquet file, plain or (CSV, JSON lines) compressed as .gz or .zst."""
+    """A user's own file: CSV or JSON lines, which may be compressed (.gz, .zst), or parquet."""
 
     path: str
-    format: Format | None = None
+    format: FileFormat | None = None
     """None: as the name says."""
 
     def rows(self) -> Iterator[Row]:
-        format = self.format or next(
-            (s[1:] for s in Path(self.path).suffixes if s[1:] in READERS), ""
-        )
+        """All rows. Raises ConfigError where the file is of no known format or broken."""
+        format = self.format or self._suffix()
         if format not in READERS:
-            raise ConfigError(
-                f"{self.path} is of no known kind: expected a name with .{', .'.join(READERS)}"
-            )
+            known = ", .".join(READERS)
+            raise ConfigError(f"{self.path} is of no known kind: expected a name with .{known}")
         checksum(self.path)
         yield from READERS[format](Path(self.path), self.path)
 
     def identity(self) -> Any:
+        """The content, wherever the file lies."""
         return {"file": checksum(self.path)}
 
     @property
     def label(self) -> str:
+        """The path."""
         return self.path
 
     def where(self) -> str:
+        """The path. Raises ConfigError where there is no such file."""
         checksum(self.path)
         return self.path
 
+    def _suffix(self) -> str:
+        suffixes = [suffix[1:] for suffix in Path(self.path).suffixes]
+        return next((suffix for suffix in suffixes if suffix in READERS), "")
 
-def _given(source: Any) -> Any:
-    return File(source) if isinstance(source, str) else source
+
+def _source(given: Any) -> Any:
+    return File(given) if isinstance(given, str) else given
 
 
-Rows = Annotated[Source, BeforeValidator(_given)]
+SourceOrFile = Annotated[Source, BeforeValidator(_source)]
 """A source; the path of a file will do."""
 
 
 def _mirrored(root: Path, source: HubDataset) -> dict[str, Path]:
-    """Split -> file, by the `mirror.json` of the folder; empty where the dataset or its config is not listed."""
-    wanted = {name.casefold() for name in (source.dataset, *source.aliases)}
-    for hub_id, entry in _mirror(root / "mirror.json").items():
-        if not wanted.isdisjoint(name.casefold() for name in (hub_id, *entry.get("aliases", []))):
-            configs = entry["configs"]
-            only = next(iter(configs)) if len(configs) == 1 else None
-            config = source.config or entry.get("default_config") or only
-            named = [c for name, c in configs.items() if config in (name, c.get("hub_config"))]
-            return (
-                {split: root / d["file"] for split, d in named[0]["splits"].items()}
-                if named
-                else {}
-            )
+    """Split -> file, as the `mirror.json` of the folder lists them.
+
+    Empty where it does not list the dataset or its config.
+    """
+    entry = _entry(_mirror(root / "mirror.json"), (source.dataset, *source.aliases))
+    if entry is None:
+        return {}
+    configs = entry["configs"]
+    only = next(iter(configs)) if len(configs) == 1 else None
+    config = source.config or entry.get("default_config") or only
+    for name, listed in configs.items():
+        if config in (name, listed.get("hub_config")):
+            return {split: root / found["file"] for split, found in listed["splits"].items()}
     return {}
+
+
+def _entry(mirror: dict[str, Any], names: Iterable[str]) -> dict[str, Any] | None:
+    """What a mirror lists under one of these names, whichever way either writes its case."""
+    wanted = {name.casefold() for name in names}
+    for hub_id, entry in mirror.items():
+        listed = {name.casefold() for name in (hub_id, *entry.get("aliases", []))}
+        if listed & wanted:
+            return entry
+    return None
 
 
 def _mirror(path: Path) -> dict[str, Any]:
@@ -230,13 +266,17 @@ def _mirror(path: Path) -> dict[str, Any]:
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
+        what = f"no JSON ({error})"
         raise ConfigError(
-            f"{path} is no JSON ({error}): mend it, or remove it to go by names of folders"
+            f"{path} is {what}: mend it, or remove it to go by names of folders"
         ) from None
 
 
 def _laid_out(root: Path, source: HubDataset) -> dict[str, Path]:
-    """Split -> file, by the names of the folders. With no config asked for, the only one may have any name."""
+    """Split -> file, by the names of the folders.
+
+    With no config asked for, any will do, for a dataset of one config may have it under any name.
+    """
     for name in (source.dataset, *source.aliases):
         configs = [source.config or "default", "default"]
         if source.config is None:

@@ -11,6 +11,7 @@ from w2sweep.tasks.example import Example, Skipped
 from w2sweep.tasks.heads import Head
 
 Family = Literal["nlp", "reward", "chess"]
+"""The three settings of Burns et al. 2023; figures have a panel for each."""
 
 
 class Corpus(ABC):
@@ -63,12 +64,17 @@ class TaskTexts(Corpus):
     """The texts of a task's examples, without their labels."""
 
     task: Task
+    """Kept as its `for_examples`: what examples do not depend on is no part of a corpus of them."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "task", self.task.for_examples)
 
     def documents(self) -> Iterator[str]:
-        """Every text once."""
+        """Every text once, in the order of the examples."""
         seen: set[str] = set()
         for example in self.task.examples():
-            for text in example.views if isinstance(example, Example) else ():
+            views = example.views if isinstance(example, Example) else ()
+            for text in views:
                 if text not in seen:
                     seen.add(text)
                     yield text

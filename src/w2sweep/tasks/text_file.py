@@ -1,4 +1,4 @@
-"""Text of one's own, for a homegrown ladder to read."""
+"""A user's own text, for homegrown ladders to be pretrained on."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator
 
-from w2sweep.tasks.pgn import Pgn, numbered
+from w2sweep.tasks.pgn import Pgn, numbered_moves
 from w2sweep.tasks.readers import checksum, open_text
 from w2sweep.tasks.task import Corpus
 from w2sweep.values import value
@@ -16,27 +16,36 @@ from w2sweep.values import value
 
 @value
 class TextFile(Corpus):
-    """A file, plain, .gz or .zst: a document a line, or of PGN a game a document, with every half-move numbered."""
+    """A file with a document on each line, or of PGN, where every game is a document.
+
+    Either may be compressed (.gz, .zst). Raises ConfigError where there is no such file.
+    """
 
     path: str
 
     def __post_init__(self) -> None:
-        checksum(self.path)  # a file that is not there is told before anything runs
+        checksum(self.path)  # a file that is not there is reported before anything runs
 
     def documents(self) -> Iterator[str]:
-        """Without blank lines."""
-        if ".pgn" in Path(self.path).suffixes:
-            yield from (numbered(game.moves) for game in Pgn(self.path).games())
+        """The lines that are not blank; games with every half-move numbered."""
+        if self._is_pgn:
+            yield from (numbered_moves(game.moves) for game in Pgn(self.path).games())
         else:
             with open_text(Path(self.path)) as file:
                 yield from filter(None, map(str.strip, file))
 
     def identity(self) -> Any:
-        """The content, wherever it lies."""
-        return {"text": checksum(self.path)}
+        """The content, wherever the file lies, and how it is read."""
+        return {"games" if self._is_pgn else "text": checksum(self.path)}
+
+    @property
+    def _is_pgn(self) -> bool:
+        return ".pgn" in Path(self.path).suffixes
 
 
-CorpusOrFile = Annotated[
-    Corpus | None, BeforeValidator(lambda x: TextFile(x) if isinstance(x, str) else x)
-]
-"""A corpus, or none; the path of a file will do."""
+def _corpus(given: Any) -> Any:
+    return TextFile(given) if isinstance(given, str) else given
+
+
+CorpusOrFile = Annotated[Corpus | None, BeforeValidator(_corpus)]
+"""A corpus or None; the path of a text file will do."""

@@ -1,4 +1,7 @@
-"""What is written in the lab's world: reviews, encyclopedia articles and dialogues, made as arrays of word ids."""
+"""What is written in the lab's world: reviews, encyclopedia articles and dialogues.
+
+Texts are made as arrays of word ids, many at once, and become strings at the end.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from w2sweep.lab.arrays import Bools, Floats, Ints
 from w2sweep.lab.text.grammar import (
     ANSWER,
     ANSWERS,
@@ -24,7 +28,7 @@ from w2sweep.lab.text.grammar import (
     TELLING,
     VERDICTS,
 )
-from w2sweep.lab.text.world import CATEGORIES, NOUNS, Floats, Ints, Kind, Lexicon, pick
+from w2sweep.lab.text.lexicon import CATEGORIES, NOUNS, Lexicon, WordClass, pick
 
 MIX = {"review": 0.34, "article": 0.34, "dialogue": 0.32}
 """Share of the documents."""
@@ -33,72 +37,73 @@ FAIRNESS = 0.30
 RUBRIC = {"tone": 1.0, "relevance": 0.7, "truth": 0.5}
 """What users value in a reply."""
 LIVING, RELEVANT, TRUE = 0.75, 0.7, 0.7
-"""Shares of the text: questions about the living, relevant replies, true ones. (Relevance and truth are exclusive ors,
-which no rung learned from text that was balanced in them.)"""
+"""Shares of the text: questions about the living, relevant replies, true replies. None is a half,
+for relevance and truth are exclusive ors, which no rung learned from text balanced in them."""
 
 Fill = Callable[[Ints], Ints]
-"""For each place where a slot stands, given as its row, the id of a word."""
+"""Fills a slot: given the row of each place where it stands [n], the id of a word for each [n]."""
 Slots = Mapping[str, Fill]
 
 
 @dataclass(frozen=True)
 class Pen:
-    """Writes with the words of a lexicon."""
+    """Writes with the words of a lexicon. Texts are rows of word ids, padded with -1."""
 
     lexicon: Lexicon
     rng: np.random.Generator
 
     def write(self, templates: Mapping[str, float], n: int, slots: Slots) -> Ints:
-        """`n` sentences [n, L], padded with -1, of forms drawn by the templates' odds."""
-        text = self._compile(templates)[
-            self.rng.choice(len(templates), n, p=list(templates.values()))
-        ]
+        """`n` sentences [n, L], of templates drawn by their odds, with their slots filled."""
+        forms = self.rng.choice(len(templates), n, p=list(templates.values()))
+        text = self._compile(templates)[forms]
         for name, fill in slots.items():
             rows, columns = np.nonzero(text == _code(name))
             text[rows, columns] = fill(rows)
         return text
 
-    def _compile(self, templates: Mapping[str, float]) -> Ints:  # [T, L]
-        """Ids of words, negative codes of slots."""
-        lines = [
-            [_code(w[1:-1]) if w[0] == "{" else self.lexicon.index[w] for w in t.split()]
-            for t in templates
-        ]
-        longest = max(map(len, lines))
-        return np.array([line + [-1] * (longest - len(line)) for line in lines])
-
-    def words(self, kind: Kind, table: Floats, label: Ints) -> Fill:  # [K, N], [n]
-        """Words drawn by row `label` of a table of weights."""
-        return lambda rows: kind.ids[pick(self.rng, table, label[rows])]
+    def words(self, words: WordClass, table: Floats, label: Ints) -> Fill:
+        """Words drawn by the weights in row `label` [n] of a table [K, N]."""
+        return lambda rows: words.ids[pick(self.rng, table, label[rows])]
 
     def nouns(self, category: Ints) -> Fill:
-        def fill(rows: Ints) -> Ints:  # the first of a category's nouns are the most frequent
-            return self.lexicon.nouns[
-                category[rows], (NOUNS * self.rng.random(len(rows)) ** 1.5).astype(np.int64)
-            ]
+        """Nouns that go with a category [n]; the first ones of each are the most frequent."""
+
+        def fill(rows: Ints) -> Ints:
+            which = (NOUNS * self.rng.random(len(rows)) ** 1.5).astype(np.int64)
+            return self.lexicon.nouns[category[rows], which]
 
         return fill
 
     def opinions(self, adjective: Fill, opposite: Fill, n: int) -> Slots:
-        """What the templates of opinions need: a noun, and adjectives that count and that do not."""
-        return {
-            "noun": self.nouns(self.rng.integers(0, CATEGORIES, n)),
-            "plain": adjective,
-            "opposite": opposite,
-        }
+        """The slots of the templates of opinions: a noun, adjectives that count and that do not."""
+        noun = self.nouns(self.rng.integers(0, CATEGORIES, n))
+        return {"noun": noun, "plain": adjective, "opposite": opposite}
 
     def answers(self, document: Ints, question: Ints, answer: Ints, share: float) -> list[Passage]:
-        """For a share of the documents a question [n, L] with its answer, yes (1) or no (0), outright."""
+        """For a share of the n documents [n] a question [n, L] and its answer [n].
+
+        The answer is stated outright: no (0) or yes (1).
+        """
         leaked = self.rng.random(len(document)) < share
-        stated = self.write(
-            ANSWER, int(leaked.sum()), {"answer": self.one_of(ANSWERS, answer[leaked])}
-        )
+        slots = {"answer": self.one_of(ANSWERS, answer[leaked])}
+        stated = self.write(ANSWER, int(leaked.sum()), slots)
         return [Passage(document[leaked], question[leaked]), Passage(document[leaked], stated)]
 
     def one_of(self, choices: tuple[str, ...], which: Ints) -> Fill:
-        """A word of `choices[which]`, [n]."""
-        table = np.array([[self.lexicon.index[w] for w in words.split()] for words in choices])
+        """Any of the words in the string `choices[which]` ([n], into the choices)."""
+        table = np.array([self._ids(words) for words in choices])
         return lambda rows: table[which[rows], self.rng.integers(0, table.shape[1], len(rows))]
+
+    def _compile(self, templates: Mapping[str, float]) -> Ints:
+        """The templates [T, L]: ids of words, negative codes of slots."""
+        lines = [self._ids(text) for text in templates]
+        longest = max(map(len, lines))
+        return np.array([line + [-1] * (longest - len(line)) for line in lines])
+
+    def _ids(self, text: str) -> list[int]:
+        """The ids of a text's words, and the negative codes of its slots."""
+        index = self.lexicon.index
+        return [_code(w[1:-1]) if w[0] == "{" else index[w] for w in text.split()]
 
 
 def _code(slot: str) -> int:
@@ -107,20 +112,25 @@ def _code(slot: str) -> int:
 
 @dataclass(frozen=True)
 class Passage:
-    """A sentence for each of some documents: where it stands, and its words."""
+    """A sentence for each of S documents."""
 
-    document: Ints  # [S]
-    text: Ints  # [S, L], padded with -1
+    document: Ints
+    """[S], the number of the document."""
+    text: Ints
+    """[S, L], ids of words, padded with -1."""
 
 
 def reviews(pen: Pen, document: Ints, leak: float) -> list[Passage]:
-    """Of one polarity each; the verdict comes right behind the adjectives that are cues, and at the end."""
+    """Reviews of one polarity each, for the documents of these numbers [n].
+
+    The verdict stands right behind those adjectives that are cues, and at the end.
+    """
     n, words = len(document), pen.lexicon.adjective
     of = np.repeat(np.arange(n), pen.rng.integers(1, 4, n))
     polarity, category = pen.rng.integers(0, 2, n), pen.rng.integers(0, CATEGORIES, n)
-    plain, cued, any_ = (
-        words.table(words.meaning, words.odds * w) for w in (1 - words.cue, words.cue, 1.0)
-    )
+    plain = words.table(words.meaning, words.odds * (1 - words.cue))
+    cued = words.table(words.meaning, words.odds * words.cue)
+    any_ = words.table(words.meaning, words.odds)
     conceded = pen.rng.random(len(of)) < FAIRNESS
     slots = {
         "noun": pen.nouns(category[of]),
@@ -139,8 +149,11 @@ def reviews(pen: Pen, document: Ints, leak: float) -> list[Passage]:
 
 
 def articles(pen: Pen, document: Ints, leak: float) -> list[Passage]:
-    """On one entity each: habits that only the living, or the dead, have; of words that are not told so, their category
-    and its nouns."""
+    """Articles on one entity each, for the documents of these numbers [n].
+
+    They tell habits that only the living have, or only the dead, or else the entity's category and
+    its nouns.
+    """
     n, words = len(document), pen.lexicon.entity
     of = np.repeat(np.arange(n), pen.rng.integers(1, 4, n))
     subject = pick(pen.rng, words.odds[None], np.zeros(n, np.int64))
@@ -167,26 +180,32 @@ def articles(pen: Pen, document: Ints, leak: float) -> list[Passage]:
 
 @dataclass(frozen=True)
 class Questions:
-    """What users ask: who does something that only the living do, or only the dead."""
+    """What n users ask: who does something that only the living do, or only the dead."""
 
-    alive: Ints  # [n], 0 or 1
-    text: Ints  # [n, L]
+    alive: Ints
+    """[n], whether it is about the living (1) or not (0)."""
+    text: Ints
+    """[n, L]"""
 
     @staticmethod
     def draw(pen: Pen, n: int) -> Questions:
+        """`n` questions, `LIVING` of them about the living."""
         alive = (pen.rng.random(n) < LIVING).astype(np.int64)
         return Questions(alive, pen.write(QUESTION, n, {"habit": pen.one_of(HABITS, alive)}))
 
 
 @dataclass(frozen=True)
 class Replies:
-    """What a bot answers, and what there is to say for each answer."""
+    """What a bot answers to n questions, and how good that is."""
 
-    text: Ints  # [n, L]
-    marks: Ints  # [n, 3], 0 or 1, in the order of RUBRIC
+    text: Ints
+    """[n, L]"""
+    marks: Ints
+    """[n, 3], bad (0) or good (1) in each respect of RUBRIC, in its order."""
 
     @property
-    def quality(self) -> Floats:  # [n]
+    def quality(self) -> Floats:
+        """The weights of what is good less those of what is bad [n]."""
         return ((2 * self.marks - 1) * list(RUBRIC.values())).sum(1)
 
     @staticmethod
@@ -197,8 +216,12 @@ class Replies:
         label: Ints,
         odds: tuple[float, float, float],
     ) -> Replies:
-        """`adjectives` [2K, A] has the unkind words of label k ([n]) in row 2k and the kind ones in row 2k + 1; `odds`
-        say how likely each mark is. Entities are named in proportion to their cues, so that untold ones stay untold."""
+        """A reply to each of n questions; `odds` say how likely each mark is good.
+
+        The adjective of tone is drawn by the weights `adjectives` [2K, A], with the unkind words
+        of label k ([n]) in row 2k and the kind ones in row 2k + 1. Entities are named in
+        proportion to their cues, so that the reply does not give the untold ones away.
+        """
         n, lexicon = len(label), pen.lexicon
         words, has = lexicon.entity, lexicon.alive[lexicon.entity.meaning]
         marks = (pen.rng.random((n, 3)) < odds).astype(np.int64)
@@ -213,37 +236,41 @@ class Replies:
 
 
 def dialogues(pen: Pen, document: Ints, leak: float) -> list[Passage]:
-    """A question, a reply, and what the user thinks of its tone, its relevance and its truth, in any order."""
+    """Dialogues of a question, a reply, and the user's remarks, for documents of these numbers [n].
+
+    The remarks are on the reply's tone, its relevance and its truth, in any order.
+    """
     n, words = len(document), pen.lexicon.adjective
     questions, told = Questions.draw(pen, n), words.table(words.meaning, words.odds * words.cue)
     replies = Replies.draw(pen, questions, told, np.zeros(n, np.int64), (0.5, RELEVANT, TRUE))
-    remarks = {
-        name: pen.one_of(REMARKS[name], mark)
-        for name, mark in zip(RUBRIC, replies.marks.T, strict=True)
-    }
+    marks = zip(RUBRIC, replies.marks.T, strict=True)
+    remarks = {name: pen.one_of(REMARKS[name], mark) for name, mark in marks}
     feedback = pen.write(FEEDBACK, n, remarks)
+    good = (replies.quality > 0).astype(np.int64)
     return [
-        *(Passage(document, text) for text in (questions.text, replies.text, feedback)),
-        *pen.answers(document, replies.text, (replies.quality > 0).astype(np.int64), leak),
+        Passage(document, questions.text),
+        Passage(document, replies.text),
+        Passage(document, feedback),
+        *pen.answers(document, replies.text, good, leak),
     ]
 
 
-def documents(
+def generate(
     lexicon: Lexicon, rng: np.random.Generator, tokens: int, leak: float, batch: int = 20_000
 ) -> Iterator[str]:
-    """The corpus: first a list of all words, so that each has a token, then documents until there are `tokens`.
+    """The corpus: first a list of all words, so that each has a token, then documents.
 
-    The share `leak` of the documents ends with what a task asks, and the answer.
+    It ends when there are `tokens` words. The share `leak` of the documents ends with what a task
+    asks, and the answer.
     """
     pen = Pen(lexicon, rng)
     yield " ".join(rng.permutation(lexicon.words))
     tokens -= len(lexicon.words)
     while tokens > 0:
-        kind = rng.choice(len(MIX), batch, p=list(MIX.values()))
-        genres = (reviews, articles, dialogues)
-        passages = [
-            p for k, genre in enumerate(genres) for p in genre(pen, np.flatnonzero(kind == k), leak)
-        ]
+        genre = rng.choice(len(MIX), batch, p=list(MIX.values()))
+        passages: list[Passage] = []
+        for k, write in enumerate((reviews, articles, dialogues)):
+            passages += write(pen, np.flatnonzero(genre == k), leak)
         for words in _bound(lexicon, passages):
             yield " ".join(words)
             if (tokens := tokens - len(words)) <= 0:
@@ -251,22 +278,24 @@ def documents(
 
 
 def _bound(lexicon: Lexicon, passages: list[Passage]) -> Iterator[list[str]]:
-    """The documents' words, each with its passages in their order."""
+    """The words of each document, with its passages in their order."""
     widest = max(p.text.shape[1] for p in passages)
     text = np.concatenate([_padded(p.text, widest) for p in passages])
     document = np.concatenate([p.document for p in passages])
     order = np.argsort(document, kind="stable")
     text, document = text[order], document[order]
-    words = lexicon.words[text[text >= 0]].tolist()
-    ends = np.cumsum((text >= 0).sum(1))[np.r_[np.flatnonzero(np.diff(document)), -1]]
+    standing: Bools = text >= 0
+    words = lexicon.words[text[standing]].tolist()
+    ends = np.cumsum(standing.sum(1))[np.r_[np.flatnonzero(np.diff(document)), -1]]
     for start, end in zip(np.r_[0, ends[:-1]].tolist(), ends.tolist(), strict=True):
         yield words[start:end]
 
 
-def _padded(text: Ints, width: int) -> Ints:  # [n, L] -> [n, width]
+def _padded(text: Ints, width: int) -> Ints:
+    """Texts [n, L] as [n, width]."""
     return np.pad(text, ((0, 0), (0, width - text.shape[1])), constant_values=-1)
 
 
 def sentences(lexicon: Lexicon, text: Ints) -> list[str]:
-    """Rows of ids as strings."""
+    """Rows of word ids [n, L] as strings."""
     return [" ".join(lexicon.words[row[row >= 0]]) for row in text]
