@@ -7,10 +7,11 @@ import io
 import re
 import shutil
 from collections import Counter
+from collections.abc import Sequence
 from html.parser import HTMLParser
 from itertools import combinations, pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import pytest
@@ -24,9 +25,14 @@ from fake_sweep import (
     fake_sweep,
     results,
 )
+from matplotlib.axes import Axes
 from rich.console import Console
 
 from w2sweep.report import Report, figures, report, sweep_page
+from w2sweep.report.figures.axis import placed
+from w2sweep.report.figures.panels import Panels
+from w2sweep.report.figures.plot import Ladders
+from w2sweep.report.summary import SummaryRow
 from w2sweep.report.table import terminal_table
 from w2sweep.results.cell import SUPERVISOR, Compared
 
@@ -317,8 +323,8 @@ def test_what_a_sweep_turns_is_on_the_x_axis_of_a_figure_of_its_own(tmp_path: Pa
     assert "2 seeds, 400 test examples each" in caption
     [row] = [r for r in made.rows if r["task"] == "mate" and "=0.1" in r["variant"]]
     turned = [r for r in results(sweep).values() if r.variant["supervision.noise"] == "0.1"]
-    wrong = [r.agreement_weak_wrong for r in turned if r.task == "mate"]
-    assert row["agreement_weak_wrong_se"] == pytest.approx(abs(wrong[0] - wrong[1]) / 2)
+    first, second = [r.agreement_weak_wrong or 0.0 for r in turned if r.task == "mate"]
+    assert row["agreement_weak_wrong_se"] == pytest.approx(abs(first - second) / 2)
 
 
 def test_a_few_values_stay_in_the_figures_over_size_where_sizes_differ(tmp_path: Path):
@@ -371,8 +377,6 @@ def test_supervisors_of_one_student_are_a_gap_to_draw_against(tmp_path: Path):
     ],
 )
 def test_values_lie_where_they_can_be_told_apart(values: list[str], scale: str, x: list[float]):
-    from w2sweep.report.figures.axis import placed
-
     assert placed(values) == (scale, dict(zip(values, x, strict=True)))
 
 
@@ -429,23 +433,28 @@ def test_a_sweep_without_its_plan_is_read_from_its_cells(tmp_path: Path):
     assert len(report(sweep).rows) == 2
 
 
+def printed(made: Report, width: int) -> str:
+    """The table as a terminal of this width shows it."""
+    console = Console(width=width, file=io.StringIO())
+    console.print(terminal_table(made.summary, console))
+    assert isinstance(console.file, io.StringIO)
+    return console.file.getvalue()
+
+
 @pytest.mark.parametrize("width", [80, 100, 120, 200])
 def test_a_narrow_terminal_costs_the_last_columns_and_folds_numbers_but_no_names(
     made: Report, width: int
 ):
-    console = Console(width=width, file=io.StringIO())
-    console.print(terminal_table(made.summary, console))
-    assert isinstance(console.file, io.StringIO)
-    printed = console.file.getvalue()
-    assert max(map(len, printed.splitlines())) <= width
-    first = [line.split()[:4] for line in printed.splitlines() if line.strip()]
+    lines = printed(made, width).splitlines()
+    assert max(map(len, lines)) <= width
+    first = [line.split()[:4] for line in lines if line.strip()]
     assert all([r["task"], r["weak"], r["strong"], r["method"]] in first for r in made.rows)
-    assert "PGR" in printed
-    assert ("over naive" in printed) == (width == 200)
+    assert any("PGR" in line for line in lines)
+    assert any("over naive" in line for line in lines) == (width == 200)
 
 
 def test_a_variant_that_is_the_only_one_of_its_task_needs_no_name(tmp_path: Path):
-    """Some tasks need an option of their own (`task.games=...`): that makes no other line of them."""
+    """Some tasks need an option of their own (`task.games=...`), which makes no other line."""
     games = f"/{'folder/' * 12}games.pgn"
     recipe = {"recipe": "mine"}
     for name, variant in (("sst2", recipe), ("lichess", recipe | {"task.games": games})):
@@ -460,3 +469,70 @@ def test_a_variant_that_is_the_only_one_of_its_task_needs_no_name(tmp_path: Path
     made = report(tmp_path / "s")
     assert {r["variant"] for r in made.rows} == {"recipe=mine", f"recipe=mine,task.games={games}"}
     assert "games" not in (made.page.parent / "accuracy.svg").read_text(encoding="utf-8")
+
+
+def test_a_further_compared_model_is_in_every_table(tmp_path: Path):
+    sweep = fake_sweep(tmp_path / "s", tasks={"a": "nlp"}, ladder=TWO_RUNGS, further=["zero_shot"])
+    made = report(sweep)
+    with_it = [r for r in results(sweep).values() if r.method == "confidence"]
+    accuracies = [r.accuracy("zero_shot") for r in with_it]
+    mean, error = np.mean(accuracies), abs(accuracies[0] - accuracies[1]) / 2
+
+    cells = read_csv(made.page.parent / "cells.csv")
+    told = {c["zero_shot_accuracy"] for c in cells if c["method"] == "confidence"}
+    assert told - {""} == set(map(str, accuracies))
+    assert {c["zero_shot_accuracy"] for c in cells if c["method"] == "naive"} == {""}
+
+    [naive, confidence] = read_csv(made.page.parent / "summary.csv")
+    assert float(confidence["zero_shot_accuracy"]) == pytest.approx(mean)
+    assert float(confidence["zero_shot_accuracy_se"]) == pytest.approx(error)
+    assert (naive["zero_shot_accuracy"], naive["zero_shot_accuracy_se"]) == ("", "")
+
+    tags = Tags(made.page.read_text(encoding="utf-8"))
+    assert "zero_shot %" in tags.words
+    assert f"{100 * mean:.1f} ± {100 * error:.1f}" in tags.words
+    assert "zero_shot %" in printed(made, width=200)
+
+
+def test_many_tasks_have_a_median_of_further_models(tmp_path: Path):
+    tasks = {f"task{i}": "nlp" for i in range(7)}
+    sweep = fake_sweep(tmp_path, tasks=tasks, ladder=TWO_RUNGS, seeds=1, further=["zero_shot"])
+    rows = [r for r in report(sweep).rows if r["method"] == "confidence"]
+    first, *others = [r["zero_shot_accuracy"] for r in rows]
+    assert first == sorted(others)[3]
+
+
+class Share(Panels):
+    """A figure of a user's own: how many rows have a PGR, of sweeps of one made-up task."""
+
+    name = "share"
+    order = 15
+    title = "Rows with a PGR"
+    sharey = "all"
+
+    @classmethod
+    def of(cls, rows: Sequence[SummaryRow], ladders: Ladders) -> Self | None:
+        mine = [r for r in rows if r.task == "counted"]
+        return cls(mine, ladders) if mine else None
+
+    def panel(self, ax: Axes, rows: Sequence[SummaryRow], line: str) -> None:
+        ax.bar(["with"], [sum(r.pgr is not None for r in rows)])
+
+    @property
+    def caption(self) -> str:
+        return f"Of {len(self.rows)} rows."
+
+
+def test_a_figure_is_a_class_that_says_which_rows_it_draws(tmp_path: Path):
+    tasks = {"counted": "nlp", "other": "nlp"}
+    made = report(fake_sweep(tmp_path / "s", tasks=tasks, ladder=TWO_RUNGS, seeds=1))
+    assert [f.stem for f in made.figures] == ["accuracy", "share", "pgr"]
+    drawn = (made.page.parent / "share.svg").read_text(encoding="utf-8")
+    assert ">counted<" in drawn
+    assert ">other<" not in drawn
+    assert "<b>Rows with a PGR.</b> Of 2 rows." in made.page.read_text(encoding="utf-8")
+
+
+def test_each_file_of_figures_is_found_without_a_list():
+    places = [(kind.order, kind.name) for kind in figures.kinds() if kind is not Share]
+    assert places == [(0, "knob"), (10, "accuracy"), (20, "pgr"), (30, "pgr_grid")]
