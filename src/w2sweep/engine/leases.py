@@ -126,7 +126,7 @@ def _file(folder: Path, key: str, number: int) -> Path:
 
 def _numbers(folder: Path, key: str) -> list[int]:
     lease = re.compile(rf"\.{key}\.lease\.(\d+)")
-    matches = map(lease.fullmatch, os.listdir(folder))
+    matches = [lease.fullmatch(entry.name) for entry in folder.iterdir()]
     return [int(match[1]) for match in matches if match]
 
 

@@ -23,7 +23,8 @@ log = logging.getLogger(__name__)
 
 
 class Progress:
-    """How far one stage is, as `progress.json` in its working folder; written at most once a second.
+    """How far one stage is, as `progress.json` in its working folder, written at most once a
+    second.
 
     Args:
         out: the folder the stage writes to.
