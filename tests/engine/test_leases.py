@@ -70,9 +70,11 @@ def test_a_claim_that_slept_does_not_revive_a_number(root: Path, monkeypatch: py
 
 
 def test_two_workers_never_own_one_key(root: Path):
-    """Many processes claim, work, die, and are too slow for their lease; each notes when it owned what.
+    """Many processes claim, work, die, and are too slow for their lease; each notes when it owned
+    what.
 
-    Ownership is exclusive in this sense: number n is over (released, or its owner dead) before n + 1 begins.
+    Ownership is exclusive in this sense: number n is over (released, or its owner dead) before
+    n + 1 begins.
     """
     context = multiprocessing.get_context("fork")
     root.mkdir()
