@@ -150,6 +150,7 @@ def test_a_kill_at_a_commit_loses_nothing_and_leaves_nothing(
     killed.start()
     killed.join()
     assert killed.exitcode == -signal.SIGKILL
+    assert sweep.done(SECOND) == (victim == FIRST)
     sweep.ensure(FIRST, SECOND)
     assert both_are_whole(root)
     assert events(root)["adopted"] == 1
