@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import json
 import os
 import sys
 import time
@@ -13,51 +12,79 @@ from types import ModuleType
 
 import pytest
 
-from w2sweep.engine.stage import Stage, closure
+from w2sweep.engine.files import read_json, write_json
+from w2sweep.engine.job import Circumstances
+from w2sweep.engine.runtime import Runtime
+from w2sweep.engine.stage import Job, Stage, closure
 from w2sweep.engine.store import Store
+from w2sweep.values import value
 
 STEPS, EVERY = 80, 10
 
 
-@dataclass
-class Pace:
+@value
+class Pace(Runtime):
     """How walks are run."""
 
-    steps: Path
-    """Grows by one byte a step."""
-    pause_s: float
+    steps: str = ""
+    """A file that grows by one byte a step."""
+    pause_s: float = 0.0
 
 
 @dataclass(frozen=True)
 class Walk(Stage[int]):
-    """A slow pseudo-random walk with a checkpoint every few steps: a training, as far as a store can tell."""
+    """A slow pseudo-random walk with a checkpoint every few steps: a training, as far as a store
+    can tell."""
 
     seed: int
     labels: Walk | None = None
 
-    def run(self, out: Path, store: Store) -> None:
-        checkpoint = out / "checkpoint.json"
-        x, first = self.seed + (store.get(self.labels) if self.labels else 0), 0
+    def run(self, job: Job) -> None:
+        assert isinstance(job.runtime, Pace)
+        start = job.get(self.labels) if self.labels else 0
+        x = self.walk(self.seed + start, job.out, job.runtime)
+        write(job.out, x)
+        if job.wants(Echo(self)):
+            write(job.deliver(Echo(self)), x)
+
+    def walk(self, x: int, out: Path, pace: Pace) -> int:
+        checkpoint, first = out / "checkpoint.json", 0
         if checkpoint.exists():
-            x, first = json.loads(checkpoint.read_text())
-        with (out / "log").open("w") as log, store.how.steps.open("ab", buffering=0) as steps:
+            x, first = read_json(checkpoint)
+        with (out / "log").open("w") as log, Path(pace.steps).open("ab", buffering=0) as steps:
             for step in range(first, STEPS):
                 if step % EVERY == 0:
-                    (out / "checkpoint.tmp").write_text(json.dumps([x, step]))
-                    (out / "checkpoint.tmp").replace(checkpoint)
-                time.sleep(store.how.pause_s)
+                    write_json(checkpoint, [x, step])
+                time.sleep(pace.pause_s)
                 x = (6364136223846793005 * x + 1442695040888963407) % 2**64
                 log.write("half a result, were it not thrown away\n")
                 steps.write(b".")
         (out / "log").unlink()
-        (out / "x").write_text(str(x))
+        return x
 
     def read(self, path: Path) -> int:
         return int((path / "x").read_text())
 
 
-def cells() -> list[Walk]:
-    """Students of shared supervisors, and a chain: 36 distinct stages."""
+@dataclass(frozen=True)
+class Echo(Stage[int]):
+    """What a walk delivers beside its own result."""
+
+    of: Walk
+
+    def run(self, job: Job) -> None:
+        write(job.out, job.get(self.of))
+
+    def read(self, path: Path) -> int:
+        return int((path / "x").read_text())
+
+
+def write(out: Path, x: int) -> None:
+    (out / "x").write_text(str(x))
+
+
+def walks() -> list[Walk]:
+    """Students of shared supervisors, and a chain: 36 distinct walks."""
     supervisors = [Walk(seed) for seed in range(6)]
     students = [Walk(seed, labels=s) for s in supervisors for seed in range(4)]
     chain = students[0]
@@ -66,9 +93,15 @@ def cells() -> list[Walk]:
     return [*students, chain]
 
 
+def stages() -> list[Stage[int]]:
+    """Walks, and the echoes that they deliver."""
+    return [*walks(), *map(Echo, walks())]
+
+
 def work(root: str, steps: str) -> None:
     """What each worker runs."""
-    Store(root, how=Pace(Path(steps), 0.01), poll_s=0.2).ensure(*cells())
+    pace = Pace(steps=steps, pause_s=0.01)
+    Store(root, Circumstances(pace), poll_s=0.2).ensure(*stages())
 
 
 @pytest.fixture(scope="module")
@@ -93,14 +126,16 @@ def test_kill_storm(kill_storm: ModuleType, tmp_path: Path, monkeypatch: pytest.
     storm.run(workers=8)
 
     assert len(storm.killed) == 25
-    distinct = closure(tuple(cells()))
+    distinct = closure(tuple(stages()))
     account = kill_storm.Account.of(storm.root / "store", storm.killed)
     assert account.unexplained == []
     assert account.distinct == len(distinct)
     assert account.executed == account.distinct + account.interrupted
     assert account.adopted > 0
 
-    Store(tmp_path / "calm", how=Pace(tmp_path / "calm_steps", 0)).ensure(*cells())
+    calm = Pace(steps=str(tmp_path / "calm_steps"))
+    Store(tmp_path / "calm", Circumstances(calm)).ensure(*stages())
     assert kill_storm.differences(tmp_path / "calm", storm.root / "store") == []
     # a kill costs what was done since the last checkpoint, and no more
-    assert steps.stat().st_size <= STEPS * len(distinct) + EVERY * account.interrupted
+    needed = STEPS * sum(isinstance(stage, Walk) for stage in distinct)
+    assert needed <= steps.stat().st_size <= needed + EVERY * account.interrupted

@@ -1,4 +1,5 @@
-"""Runs are read back from what W&B wrote, as `wandb leet` reads them; nothing here reaches a network."""
+"""Runs are read back from what W&B wrote, as `wandb leet` reads them. Nothing here reaches a
+network."""
 
 from __future__ import annotations
 
@@ -8,13 +9,21 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
+from arithmetic import Number
 
 from w2sweep.engine import tracking
-from w2sweep.engine.tracking import Run, Tracking, tracked
+from w2sweep.engine.failures import StageFailed
+from w2sweep.engine.job import Circumstances
+from w2sweep.engine.runtime import Runtime
+from w2sweep.engine.stage import Job, Stage, identity
+from w2sweep.engine.store import Store
+from w2sweep.engine.tracking import Run, Tracking
+from w2sweep.values import value
 
 STUDENT: dict[str, Any] = {
     "id": "0123456789abcdef",
@@ -24,12 +33,13 @@ STUDENT: dict[str, Any] = {
 }
 
 
-IMPORT = "from w2sweep import tracking\nfrom w2sweep.tracking import Tracking\n"
+IMPORT = "from w2sweep.engine import tracking\nfrom w2sweep.engine.tracking import Tracking\n"
 
 
 @pytest.fixture(autouse=True)
 def _a_fresh_process(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
-    """What tracking remembers for the life of a process is forgotten between tests, and nobody is logged in."""
+    """What tracking remembers for the life of a process is forgotten between tests, and nobody is
+    logged in."""
     monkeypatch.delenv("WANDB_API_KEY", raising=False)
     monkeypatch.setenv("NETRC", str(tmp_path / "no-netrc"))
     yield
@@ -62,6 +72,11 @@ def history(file: Path) -> list[dict[str, Any]]:
     ]
 
 
+def config(file: Path) -> dict[str, Any]:
+    written = record(file, "run")["config"]["update"]
+    return {key: held for key, held in written.items() if key != "_wandb"}
+
+
 def python(
     script: str, stdin: int = subprocess.DEVNULL, **environment: str
 ) -> subprocess.CompletedProcess[str]:
@@ -69,37 +84,46 @@ def python(
     env = {k: v for k, v in os.environ.items() if not k.startswith("WANDB_")}
     env |= {"PYTHONPATH": os.pathsep.join(sys.path), **environment}
     return subprocess.run(
-        [sys.executable, "-c", script], env=env, stdin=stdin, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
-        text=True, timeout=60,
-    )  # fmt: skip
+        [sys.executable, "-c", script],
+        env=env,
+        stdin=stdin,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        timeout=60,
+    )
 
 
 def test_a_run_is_found_again_with_all_that_names_it(tmp_path: Path):
-    config = {"is": "Finetune", "backbone": {"width": 32}, "labels": None}
+    given = {"is": "Finetune", "backbone": {"width": 32}, "labels": None}
     here = Tracking(project="study", tags=("night",), dir=str(tmp_path))
-    with here.run(**STUDENT, tags=["sentiment", "night"], config=config) as run:
+    with here.run(**STUDENT, tags=["sentiment", "night"], config=given) as run:
         run.log({"train/loss": 0.7, "train/lr": 1e-3}, step=10)
         run.log({"train/loss": 0.5, "train/alpha": 0.25}, step=20)
         run.log({"validation/accuracy_own": 0.75, "validation/accuracy_truth": 0.5}, step=20)
 
     [file] = runs(tmp_path)
     written = record(file, "run")
-    assert {
-        k: written[k] for k in ("run_id", "display_name", "run_group", "job_type", "project")
-    } == {
+    expected = {
         "run_id": "0123456789abcdef",
         "display_name": "student small",
         "run_group": "quickstart",
         "job_type": "student",
         "project": "study",
+        "tags": ["night", "sentiment"],
     }
-    assert written["tags"] == ["night", "sentiment"]
-    assert {k: v for k, v in written["config"]["update"].items() if k != "_wandb"} == config
+    assert {key: written[key] for key in expected} == expected
+    assert config(file) == given
     assert history(file) == [
         {"_step": 10, "train/loss": 0.7, "train/lr": 1e-3},
-        {"_step": 20, "train/loss": 0.5, "train/alpha": 0.25, "validation/accuracy_own": 0.75,
-         "validation/accuracy_truth": 0.5},
-    ]  # fmt: skip
+        {
+            "_step": 20,
+            "train/loss": 0.5,
+            "train/alpha": 0.25,
+            "validation/accuracy_own": 0.75,
+            "validation/accuracy_truth": 0.5,
+        },
+    ]
     assert record(file, "exit").get("exit_code", 0) == 0
 
 
@@ -180,22 +204,108 @@ def test_the_summary_has_the_table_the_figures_and_the_page(tmp_path: Path):
     assert table["data"] == [["sentiment", 0.25, None], ["chess", None, "ceiling below weak"]]
 
 
-def test_no_tracking_does_not_even_import_wandb():
-    script = """
+# the way from stages to W&B
+
+
+@value
+class Logging(Runtime):
+    """What a stage logs before it is done, or fails."""
+
+    rows: tuple[dict[str, Any], ...] = ()
+    fails: bool = False
+
+
+@dataclass(frozen=True)
+class Course(Stage[None]):
+    """Stands for a training."""
+
+    lr: float
+    text: Number
+
+    @property
+    def what(self) -> str:
+        return "student small <- nano"
+
+    @property
+    def role(self) -> str:
+        return "student"
+
+    @property
+    def tags(self) -> list[str]:
+        return ["sentiment", "small"]
+
+    def run(self, job: Job) -> None:
+        assert isinstance(job.runtime, Logging)
+        for row in job.runtime.rows:
+            job.log(row)
+        if job.runtime.fails:
+            raise ZeroDivisionError("the stage's own error")
+
+    def read(self, path: Path) -> None:
+        return None
+
+
+COURSE = Course(0.5, Number(3))
+ROWS = (
+    {"step": 10, "progress": 0.5, "loss": 0.75, "lr": 0.5},
+    {"step": 20, "progress": 1.0, "loss": 0.25, "validation/accuracy_own": 0.5},
+)
+
+
+def tracking_store(folder: Path, tracking: Tracking | None, **runtime: Any) -> Store:
+    return Store(folder / "store", Circumstances(Logging(**runtime), tracking, sweep="night"))
+
+
+def test_a_stages_rows_are_a_run_named_after_the_stage(tmp_path: Path):
+    here = Tracking(project="study", tags=("demo",), dir=str(tmp_path))
+    tracking_store(tmp_path, here, rows=ROWS).ensure(COURSE)
+
+    [file] = runs(tmp_path)  # and none of `Number`, which logs nothing
+    written = record(file, "run")
+    expected = {
+        "run_id": COURSE.key,
+        "display_name": "student small <- nano",
+        "run_group": "night",
+        "job_type": "student",
+        "project": "study",
+        "tags": ["demo", "sentiment", "small"],
+    }
+    assert {key: written[key] for key in expected} == expected
+    assert config(file) == identity(COURSE)
+    assert config(file)["text"] == {"stage": Number(3).name}
+    assert history(file) == [
+        {"_step": 10, "train/loss": 0.75, "train/lr": 0.5},
+        {"_step": 20, "train/loss": 0.25, "validation/accuracy_own": 0.5},
+    ]
+    assert record(file, "exit").get("exit_code", 0) == 0
+
+
+def test_the_run_of_a_stage_that_fails_is_marked(tmp_path: Path):
+    here = Tracking(dir=str(tmp_path))
+    with pytest.raises(StageFailed):
+        tracking_store(tmp_path, here, rows=ROWS, fails=True).ensure(COURSE)
+    [file] = runs(tmp_path)
+    assert len(history(file)) == 2
+    assert record(file, "exit")["exit_code"] == 1
+
+
+def test_a_stage_that_logs_nothing_has_no_run(tmp_path: Path):
+    tracking_store(tmp_path, Tracking(dir=str(tmp_path))).ensure(COURSE)
+    assert runs(tmp_path) == []
+
+
+def test_without_tracking_wandb_is_not_even_imported(tmp_path: Path):
+    script = f"""
 import sys
-from w2sweep.tracking import Tracking, tracked
-Tracking()
-with tracked(None, id="x") as run:
-    run.log({"train/loss": 1.0}, step=0)
+from pathlib import Path
+from test_tracking import COURSE, ROWS, tracking_store
+tracking_store(Path({str(tmp_path)!r}), None, rows=ROWS).ensure(COURSE)
 sys.exit("wandb" in sys.modules)
 """
     assert python(script).returncode == 0
 
 
-def test_tracked_with_a_tracking_is_its_run(tmp_path: Path):
-    with tracked(Tracking(dir=str(tmp_path)), **STUDENT) as run:
-        run.log({"train/loss": 1.0}, step=0)
-    assert len(runs(tmp_path)) == 1
+# what goes wrong
 
 
 def test_a_broken_wandb_is_said_once_and_left(
@@ -236,18 +346,18 @@ def test_nobody_is_ever_asked(tmp_path: Path):
     )
     os.close(ours)
     os.close(theirs)
-    assert (done.returncode, done.stderr) == (
-        0,
-        "W&B tracks offline, for nobody is logged in: say `wandb login`, or tracking.mode=offline\n",
-    )
+    assert done.returncode == 0
+    remedy = "say `wandb login`, or tracking.mode=offline"
+    assert done.stderr == f"W&B tracks offline, for nobody is logged in: {remedy}\n"
     assert len(runs(tmp_path)) == 1
 
 
 def test_an_unreachable_wandb_delays_a_process_once_and_then_tracks_offline(tmp_path: Path):
     script = f"""{IMPORT}
 tracking.QUIET["init_timeout"] = 1
+here = Tracking(dir={str(tmp_path)!r})
 for i in range(3):
-    with Tracking(dir={str(tmp_path)!r}).run(id=str(i), name="n", group="g", job_type="student") as run:
+    with here.run(id=str(i), name="n", group="g", job_type="student") as run:
         run.log({{"train/loss": 1.0}}, step=i)
 """
     done = python(script, WANDB_BASE_URL="http://127.0.0.1:9", WANDB_API_KEY="a" * 40)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
+import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,9 +12,12 @@ from typing import Any
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """A hidden file beside `path` to write to. It takes the place of `path` when the block is done,
-    and is removed where the block raises."""
-    new = path.with_name(f".{path.name}.{os.getpid()}")
+    """A hidden name beside `path`, of the same suffix, to write a file to.
+
+    The file takes the place of `path` when the block is done, and is removed where the block
+    raises. Each call has a name of its own, so that of two writers of one file the last one wins.
+    """
+    new = path.with_name(f".{path.stem}.{secrets.token_hex(4)}{path.suffix}")
     try:
         yield new
         new.replace(path)
@@ -35,5 +38,5 @@ def write_json(path: Path, content: Any) -> None:
 
 
 def read_json(path: Path) -> Any:
-    """What a file of JSON says. Raises OSError or ValueError where it cannot be read."""
+    """What a JSON file says. Raises OSError or ValueError where it cannot be read."""
     return json.loads(path.read_text(encoding="utf-8"))

@@ -1,4 +1,5 @@
-"""How far a sweep is: what each running stage says of itself, and a look at all of them from outside."""
+"""How far a sweep is: what each running stage says of itself, and a look at all of them from
+outside."""
 
 from __future__ import annotations
 
@@ -22,10 +23,11 @@ log = logging.getLogger(__name__)
 
 
 class Progress:
-    """How far one stage is, as `progress.json` in its working directory; written at most once a second.
+    """How far one stage is, as `progress.json` in its working folder, written at most once a
+    second.
 
     Args:
-        out: the directory the stage writes to.
+        out: the folder the stage writes to.
         what: what it is called in progress lines: `student small <- nano, sentiment`.
         steps: how many there are; with those that an adopted checkpoint spares.
         unit: what a step is.
@@ -41,12 +43,11 @@ class Progress:
         """`step` of the steps are done.
 
         Raises:
-            FileNotFoundError: the directory is gone: another worker took over, so there is no use in going on.
+            FileNotFoundError: the folder is gone: another worker took over, so there is no use in
+                going on.
         """
         now = time.time()
-        if (
-            self._first_step is None
-        ):  # after a resume this is not the first of all: only what we did makes our rate
+        if self._first_step is None:  # not 0 after a resume: only what we did makes our rate
             self._first_step, self._first_time = step, now
         if now - self._written < 1 and step < self.steps:
             return
@@ -58,17 +59,17 @@ class Progress:
             "steps": self.steps,
             "rate": round(rate, 3),
             "unit": f"{self.unit}/s",
+            "started": self._started,
+            "updated": now,
         }
-        self._write({**said, "started": self._started, "updated": now})
+        self._write(said)
 
     def _write(self, said: dict[str, Any]) -> None:
         try:
             write_json(self.out / "progress.json", said)
         except FileNotFoundError:
             raise
-        except (
-            OSError
-        ) as error:  # a full disk will stop the stage soon enough, with a better message
+        except OSError as error:  # a full disk stops the stage soon enough, with a better message
             log.debug("no progress.json: %s", error)
 
 
@@ -91,12 +92,14 @@ class _Running:
         done = f"{self.what}: {self.step}/{self.steps}"
         if not self.rate:  # nobody knows yet
             return done
-        return f"{done}, {self.rate:.3g} {self.unit}, {clock((self.steps - self.step) / self.rate)} left"
+        left = clock((self.steps - self.step) / self.rate)
+        return f"{done}, {self.rate:.3g} {self.unit}, {left} left"
 
 
 @dataclass
 class _View:
-    """A look at the store, by listing its few folders: what is done of the planned stages, and what runs."""
+    """A look at the store, by listing its few folders: which of the planned stages are done, and
+    what runs."""
 
     root: Path
     stages: dict[str, str]
@@ -104,22 +107,25 @@ class _View:
     done: set[str] = field(default_factory=set)
     running: list[_Running] = field(default_factory=list)
     seconds: dict[str, list[float]] = field(default_factory=dict)
-    """What finished stages took, by class: a pretraining takes a hundred times as long as a finetuning."""
+    """What finished stages took, by class: a pretraining takes a hundred times as long as a
+    finetuning."""
 
     @property
     def left(self) -> float | None:
-        """Seconds until the last stage, with as many workers as are at it now; None before each class that is to come
-        had a stage that finished."""
-        ahead = Counter(name.split("/")[0] for name in self.stages.keys() - self.done)
-        if not ahead or any(kind not in self.seconds for kind in ahead):
+        """Seconds until the last stage, with as many workers as are at it now; None before each
+        class that is to come had a stage that finished."""
+        ahead = Counter(map(_kind, self.stages.keys() - self.done))
+        if not ahead or not ahead.keys() <= self.seconds.keys():
             return None
-        begun = sum(running.part * fmean(self.seconds[running.kind]) for running in self.running)
-        work = sum(n * fmean(self.seconds[kind]) for kind, n in ahead.items())
+        takes = {kind: fmean(seconds) for kind, seconds in self.seconds.items()}
+        begun = sum(running.part * takes[running.kind] for running in self.running)
+        work = sum(n * takes[kind] for kind, n in ahead.items())
         return (work - begun) / max(1, len(self.running))
 
     def look(self) -> None:
+        """Looks again."""
         self.running = []
-        for kind in sorted({name.split("/")[0] for name in self.stages}):
+        for kind in sorted(set(map(_kind, self.stages))):
             with suppress(FileNotFoundError):  # no stage of this class began yet
                 for entry in (self.root / kind).iterdir():
                     self._see(kind, entry)
@@ -141,6 +147,11 @@ class _View:
             self.seconds.setdefault(kind, []).append(took)
 
 
+def _kind(name: str) -> str:
+    """The class of a stage, from its name."""
+    return name.partition("/")[0]
+
+
 def _running(work: Path, kind: str, what: str) -> _Running:
     """What a stage says of itself; many have nothing to say, or not yet."""
     try:
@@ -151,10 +162,12 @@ def _running(work: Path, kind: str, what: str) -> _Running:
 
 
 class Watch:
-    """Shows on stderr how far a sweep is, while the context is open; by whatever workers, on whatever machine.
+    """Shows on stderr how far a sweep is while the context is open, whatever workers it has on
+    whatever machines.
 
-    On a terminal: a live line a running stage and one for the sweep. Elsewhere: a line when stages finished, at most
-    every `every_s` seconds, and a last one. It only looks, and whatever it meets, the sweep goes on.
+    On a terminal: a live line for each running stage and one for the sweep. Elsewhere: a line when
+    stages finished, at most every `every_s` seconds, and a last one. It only looks, and whatever it
+    meets, the sweep goes on.
 
     Args:
         stages: what to wait for, `<class>/<key>` -> what it is called.
@@ -195,9 +208,7 @@ class Watch:
                 self._live()
             else:
                 self._plain()
-        except (
-            Exception
-        ):  # a closed terminal, a file system that is gone: no reason to stop a sweep
+        except Exception:  # a closed terminal, no file system: no reason to stop a sweep
             log.debug("progress is not shown any more", exc_info=True)
 
     def _live(self) -> None:
@@ -205,20 +216,20 @@ class Watch:
         from rich.live import Live
         from rich.text import Text
 
-        console = Console(
-            file=self._stream
-        )  # above it what is printed scrolls by, unless stdout goes elsewhere
-        with Live(
-            console=console, auto_refresh=False, transient=True, redirect_stdout=sys.stdout.isatty()
-        ) as live:
+        console = Console(file=self._stream)
+        # above the lines what is printed scrolls by, unless stdout goes elsewhere
+        options = {"transient": True, "redirect_stdout": sys.stdout.isatty()}
+        with Live(console=console, auto_refresh=False, **options) as live:
             while not self._closed.wait(1.0):
                 self._look()
-                lines = [
-                    f"  {running}" for running in self._sweep.running[: max(console.height - 4, 1)]
-                ]
-                text = "\n".join([*lines, self._line()])
-                live.update(Text(text, no_wrap=True, overflow="ellipsis"), refresh=True)
+                shown = self._lines(at_most=max(console.height - 4, 1))
+                live.update(Text(shown, no_wrap=True, overflow="ellipsis"), refresh=True)
         self._last()
+
+    def _lines(self, at_most: int) -> str:
+        """Some of the running stages, and the sweep."""
+        running = [f"  {stage}" for stage in self._sweep.running[:at_most]]
+        return "\n".join([*running, self._line()])
 
     def _plain(self) -> None:
         told = self._before
@@ -236,7 +247,7 @@ class Watch:
     def _look(self) -> None:
         try:
             self._sweep.look()
-        except OSError as error:  # a result replaced, a worker's directory gone while we looked
+        except OSError as error:  # a result replaced, a worker's folder gone while we looked
             log.debug("no look at the store: %s", error)
 
     def _line(self) -> str:
@@ -251,7 +262,7 @@ class Watch:
 
 
 def clock(seconds: float) -> str:
-    """1:05, or 2:03:40."""
+    """A time as a clock shows it: 1:05, or 2:03:40."""
     minutes, s = divmod(round(seconds), 60)
     hours, m = divmod(minutes, 60)
     return f"{hours}:{m:02}:{s:02}" if hours else f"{m}:{s:02}"

@@ -1,7 +1,8 @@
-"""The only module that knows Weights & Biases: one run per trained stage, one summary run per sweep.
+"""The only module that knows Weights & Biases: a run for each trained stage, and a summary run for
+each sweep.
 
-Tracking never asks, never fails a stage, and holds a process up by some seconds at most, once: what W&B cannot do is
-said in one line and then left.
+Tracking never asks, never fails a stage, and holds a process up by some seconds at most, once: what
+W&B cannot do is said in one line and then left.
 """
 
 from __future__ import annotations
@@ -10,7 +11,8 @@ import functools
 import logging
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -32,14 +34,16 @@ QUIET = {
     "x_disable_meta": True,
     "x_disable_stats": True,
     "x_save_requirements": False,
-    "init_timeout": 10,  # seconds; W&B's own 90 would be waited for by every worker of a cluster without internet
+    "init_timeout": 10,
     "finish_timeout": 60,
 }
-"""W&B gets the metrics and the config of a run, and nothing of the code, the terminal or the machine."""
+"""Settings of W&B (times in seconds). It gets the metrics and the config of a run, and nothing of
+the code, the terminal or the machine. Its own `init_timeout` of 90 s would be waited for by every
+worker of a cluster without internet."""
 
 
 class Run:
-    """An open run, or one that logs nothing."""
+    """An open run of W&B, or one that logs nothing."""
 
     def __init__(self, run: wandb.Run | None = None):
         self._run = run
@@ -75,14 +79,15 @@ class Run:
 
 @value
 class Tracking:
-    """Where runs go. W&B's own settings (WANDB_MODE, WANDB_API_KEY, `wandb login`, `wandb offline`) are respected."""
+    """Where runs go. W&B's own settings (WANDB_MODE, WANDB_API_KEY, `wandb login`, `wandb offline`)
+    are respected."""
 
     project: str = "w2sweep"
     entity: str | None = None
     """The W&B user or team; None: the account's default."""
     mode: Literal["auto", "online", "offline"] = "auto"
-    """`auto`: online when logged in, else offline. `online` falls back to offline where W&B cannot be reached, and does
-    not overrule WANDB_MODE=offline."""
+    """`auto`: online when logged in, else offline. `online` falls back to offline where W&B cannot
+    be reached, and does not overrule WANDB_MODE=offline."""
     tags: tuple[str, ...] = ()
     """On every run, beside its own."""
     dir: str = "outputs"
@@ -103,7 +108,18 @@ class Tracking:
 
         A run opened again with the same `id`, as that of a resumed stage, goes on where it was.
         """
-        run, exit_code = Run(self._open(id, name, group, job_type, tags, config)), 1
+        asked = {
+            "project": self.project,
+            "entity": self.entity,
+            "dir": self.dir,
+            "id": id,
+            "name": name[:128],
+            "group": group[:128],
+            "job_type": job_type,
+            "tags": _labels((*self.tags, *tags)),
+            "config": dict(config or {}),
+        }
+        run, exit_code = Run(_opened(_modes(self.mode), asked)), 1
         try:
             yield run
             exit_code = 0
@@ -119,77 +135,67 @@ class Tracking:
         page: Path | None = None,
     ) -> None:
         """The run of a whole sweep: its table, its PNG figures and its HTML page."""
-        run_id = "sweep-" + re.sub(r"[^\w.-]", "-", sweep)[:100]
-        with self.run(id=run_id, name=f"{sweep}: summary", group=sweep, job_type="summary") as run:
+        id = "sweep-" + re.sub(r"[^\w.-]", "-", sweep)[:100]
+        with self.run(id=id, name=f"{sweep}: summary", group=sweep, job_type="summary") as run:
             run.show(rows, figures, page)
 
-    def _open(
-        self,
-        id: str,
-        name: str,
-        group: str,
-        job_type: str,
-        tags: Sequence[str],
-        config: Mapping[str, Any] | None,
-    ) -> wandb.Run | None:
-        labels = [
-            t[:64] for t in dict.fromkeys((*self.tags, *tags)) if t
-        ]  # W&B refuses longer and empty ones
-        modes = _modes(self.mode)
-        while modes:
-            try:
-                return _init(
-                    mode=modes[0], project=self.project, entity=self.entity, dir=self.dir, id=id, name=name[:128],
-                    group=group[:128], job_type=job_type, tags=labels, config=dict(config or {}),
-                )  # fmt: skip
-            except Exception as error:
-                failed = modes.pop(0)
-                then = (
-                    f"offline, in {self.dir}/wandb; `wandb sync` uploads it later"
-                    if modes
-                    else "without tracking"
-                )
-                _warn(f"W&B cannot be used {failed} ({_brief(error)}): going on {then}")
-        return None
+
+def _labels(tags: Sequence[str]) -> list[str]:
+    """Each tag once, as W&B takes it: it refuses long and empty ones."""
+    return [tag[:64] for tag in dict.fromkeys(tags) if tag]
 
 
-def tracked(tracking: Tracking | None, **run: Any) -> AbstractContextManager[Run]:
-    """`tracking.run(...)`, or with None a run that logs nothing, for which W&B is not even imported."""
-    return tracking.run(**run) if tracking else nullcontext(Run())
+def _opened(modes: list[str], asked: dict[str, Any]) -> wandb.Run | None:
+    """A run in the best of the modes that works, after striking out the others; None without
+    any."""
+    while modes:
+        try:
+            return _init(mode=modes[0], **asked)
+        except Exception as error:
+            failed = modes.pop(0)
+            then = "without tracking"
+            if modes:
+                then = f"offline, in {asked['dir']}/wandb; `wandb sync` uploads it later"
+            _warn(f"W&B cannot be used {failed} ({_brief(error)}): going on {then}")
+    return None
 
 
 @functools.cache
 def _modes(asked: str) -> list[str]:
-    """The modes still worth trying, best first. The process shares the list, so that a failure is waited for once."""
+    """The modes still worth trying, best first. The process shares the list, so that a failure is
+    waited for once."""
     try:
-        import wandb
-
-        own = wandb.setup(
-            wandb.Settings(silent=True)
-        ).settings.mode  # WANDB_MODE or `wandb offline`, else online
-        if asked == "offline" or own != "online":
-            return ["offline" if asked == "offline" else own]
-        if wandb.login(prompt=False, verify=False):
-            return ["online", "offline"]
-        if asked == "online":
-            _warn(
-                "W&B tracks offline, for nobody is logged in: say `wandb login`, or tracking.mode=offline"
-            )
+        return _modes_of_wandb(asked)
     except Exception as error:
         _warn(f"W&B cannot be set up ({_brief(error)}): going on offline")
+        return ["offline"]
+
+
+def _modes_of_wandb(asked: str) -> list[str]:
+    import wandb
+
+    # WANDB_MODE or `wandb offline`, else online
+    own = wandb.setup(wandb.Settings(silent=True)).settings.mode
+    if asked == "offline":
+        return ["offline"]
+    if own != "online":
+        return [own]
+    if wandb.login(prompt=False, verify=False):
+        return ["online", "offline"]
+    if asked == "online":
+        remedy = "say `wandb login`, or tracking.mode=offline"
+        _warn(f"W&B tracks offline, for nobody is logged in: {remedy}")
     return ["offline"]
 
 
 def _init(dir: str, **run: Any) -> wandb.Run:
     import wandb
 
-    Path(dir).mkdir(
-        parents=True, exist_ok=True
-    )  # W&B takes the system's temporary folder for one that is not there
+    # W&B takes the system's temporary folder for one that is not there
+    Path(dir).mkdir(parents=True, exist_ok=True)
+    settings = wandb.Settings(**QUIET)
     try:
-        return wandb.init(
-            dir=dir, resume="allow", reinit="create_new", settings=wandb.Settings(**QUIET), **run
-        )
+        return wandb.init(dir=dir, resume="allow", reinit="create_new", settings=settings, **run)
     except Exception:
         wandb.teardown()  # it would go on holding the run's id, even against the next mode
         raise
@@ -200,13 +206,15 @@ def _media(
 ) -> dict[str, Any]:
     import wandb
 
-    columns: list[Any] = list(dict.fromkeys(column for row in rows for column in row))
-    cells: list[Any] = [[row.get(column) for column in columns] for row in rows]
+    columns: list[Any] = list(dict.fromkeys(chain.from_iterable(rows)))
+    cells: list[Any] = [list(map(row.get, columns)) for row in rows]
+    table = wandb.Table(columns=columns, data=cells, allow_mixed_types=True)
     media: dict[str, Any] = {
-        "table": wandb.Table(columns=columns, data=cells, allow_mixed_types=True)
+        f"figures/{figure.stem}": wandb.Image(str(figure)) for figure in figures
     }
-    media |= {f"figures/{figure.stem}": wandb.Image(str(figure)) for figure in figures}
-    return media if page is None else {**media, "page": wandb.Html(str(page))}
+    if page is not None:
+        media["page"] = wandb.Html(str(page))
+    return {"table": table, **media}
 
 
 def _brief(error: Exception) -> str:

@@ -1,0 +1,50 @@
+"""The journal of a store: who started, finished and failed what, and when."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from w2sweep.engine.leases import Lease
+from w2sweep.engine.stage import Stage
+
+
+class Journal:
+    """A file of JSON lines to which any number of processes append."""
+
+    def __init__(self, file: Path):
+        self.file = file
+
+    def tell(self, stage: Stage[Any], lease: Lease, event: str, **more: Any) -> None:
+        """Adds a line, unless the disk is full: that must not undo a commit."""
+        line = {
+            "event": event,
+            "stage": stage.name,
+            "what": stage.what,
+            "lease": lease.number,
+            "pid": os.getpid(),
+            "host": socket.gethostname(),
+            "time": time.time(),
+            "seconds": time.time() - lease.since,
+            **more,
+        }
+        with suppress(OSError):
+            self._append(json.dumps(line) + "\n")
+
+    def _append(self, text: str) -> None:
+        descriptor = os.open(self.file, os.O_APPEND | os.O_CREAT | os.O_WRONLY, 0o666)
+        try:
+            os.write(descriptor, text.encode())  # in one call, so that lines do not mix
+        finally:
+            os.close(descriptor)
+
+    def read(self) -> list[dict[str, Any]]:
+        """All lines, oldest first."""
+        if not self.file.exists():
+            return []
+        return [json.loads(line) for line in self.file.read_text("utf-8").splitlines()]

@@ -1,0 +1,127 @@
+"""Leases: who may compute what, whatever dies or sleeps."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import random
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from w2sweep.engine import leases
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    return tmp_path / "store"
+
+
+def test_a_worker_elsewhere_is_dead_when_its_lease_is_old(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+):
+    folder = root / "Number"
+    monkeypatch.setattr(leases, "_machine", lambda: ["elsewhere", "", ""])
+    lease = leases.claim(folder, "k", lease_s=1)
+    monkeypatch.undo()
+    assert lease is not None
+    assert leases.claim(folder, "k", lease_s=1) is None
+    os.utime(lease.file, (time.time() - 2, time.time() - 2))
+    assert leases.claim(folder, "k", lease_s=3) is None
+    successor = leases.claim(folder, "k", lease_s=1)
+    assert successor is not None
+    assert successor.number == 2
+    assert (lease.held, successor.held) == (False, True)
+
+
+def test_age_is_judged_by_the_clock_of_the_file_system(root: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(leases, "_died_here", lambda lease: False)
+    assert leases.claim(root, "k", lease_s=60)
+    monkeypatch.setattr(time, "time", lambda: 4e9)  # a host whose clock is half a century ahead
+    assert leases.claim(root, "k", lease_s=60) is None
+
+
+def test_a_kept_lease_does_not_expire(root: Path):
+    lease = leases.claim(root, "k", lease_s=0.2)
+    assert lease
+    with lease:
+        time.sleep(0.5)
+        assert leases.claim(root, "k", lease_s=0.2) is None
+    assert leases.claim(root, "k", lease_s=0.2)
+
+
+def test_a_claim_that_slept_does_not_revive_a_number(root: Path, monkeypatch: pytest.MonkeyPatch):
+    for _ in range(3):
+        lease = leases.claim(root, "k", lease_s=60)
+        assert lease
+        lease.release()
+        lease.tidy()
+    assert [p.name for p in root.glob(".k.lease.*")] == [".k.lease.3"]
+    now = leases._highest
+    looks = iter([lambda *a: 0, now])  # it looked before the first claim, and slept until now
+    monkeypatch.setattr(leases, "_highest", lambda *a: next(looks)(*a))
+    assert leases.claim(root, "k", lease_s=60) is None
+    monkeypatch.undo()
+    assert [p.name for p in root.glob(".k.lease.*")] == [".k.lease.3"]
+
+
+def test_two_workers_never_own_one_key(root: Path):
+    """Many processes claim, work, die, and are too slow for their lease; each notes when it owned
+    what.
+
+    Ownership is exclusive in this sense: number n is over (released, or its owner dead) before
+    n + 1 begins.
+    """
+    context = multiprocessing.get_context("fork")
+    root.mkdir()
+    until = time.time() + 6
+    workers = [context.Process(target=_claim_and_die, args=(root, until, i)) for i in range(8)]
+    for worker in workers:
+        worker.start()
+    spawned = 8
+    while time.time() < until:
+        for i, worker in enumerate(workers):
+            if not worker.is_alive():
+                workers[i] = context.Process(target=_claim_and_die, args=(root, until, spawned))
+                workers[i].start()
+                spawned += 1
+        time.sleep(0.005)
+    for worker in workers:
+        worker.join()
+    spans = [json.loads(line) for line in (root / "spans").read_text().splitlines()]
+    assert len(spans) > 200
+    assert spawned > 30
+    for key in "ab":
+        begun = [(n, t) for k, n, what, t in spans if (k, what) == (key, "begin")]
+        ended = [(n, t) for k, n, what, t in spans if (k, what) == (key, "end")]
+        begins = dict(begun)
+        assert len(begins) == len(begun), "one number had two owners"
+        for number, end in ended:
+            early = [n for n, begin in begins.items() if n > number and begin < end]
+            assert early == [], "two owners at once"
+
+
+def _claim_and_die(root: Path, until: float, seed: int) -> None:
+    chance = random.Random(seed)
+    log = os.open(root / "spans", os.O_APPEND | os.O_CREAT | os.O_WRONLY)
+
+    def note(*line: Any) -> None:
+        os.write(log, (json.dumps([*line, time.monotonic()]) + "\n").encode())
+
+    while time.time() < until:
+        key = chance.choice("ab")
+        lease = leases.claim(root, key, lease_s=60)
+        if lease is None:
+            continue
+        with lease:
+            note(key, lease.number, "begin")
+            time.sleep(chance.random() * 0.004)
+            note(key, lease.number, "end")
+            if chance.random() < 0.1:
+                os.kill(os.getpid(), signal.SIGKILL)
+            if chance.random() < 0.3:
+                lease.tidy()
