@@ -92,11 +92,12 @@ class Setting:
             tuning: None: the setting's.
             recipe: None: the setting's.
         """
+        start = init or self.pretrained(rung)
         name, rung = self.rung(rung)
         tuning, recipe = tuning or self.tuning, recipe or self.recipe
         return Finetune(
             backbone=rung.backbone(name),
-            init=init or self.pretrained(rung, name),
+            init=start,
             splits=self.splits,
             on=on,
             labels=labels,
@@ -108,14 +109,14 @@ class Setting:
             seed=self.seed,
         )
 
-    def pretrained(self, rung: str | Rung, name: str = "") -> Adapt | None:
+    def pretrained(self, rung: str | Rung) -> Adapt | None:
         """Where the weights of a homegrown rung come from; None of a rung of the hub."""
-        own_name, rung = self.rung(rung)
+        name, rung = self.rung(rung)
         if not isinstance(rung, HomegrownRung) or self.ladder.tokenizer is None:
             return None
         text = Text(self.ladder.reads(self.task.corpus), self.ladder.tokenizer)
         seed = self.ladder.pretrain_seed
-        return Adapt(rung.backbone(name or own_name), None, text, rung.pretraining, seed)
+        return Adapt(rung.backbone(name), None, text, rung.pretraining, seed)
 
     def rung(self, rung: str | Rung) -> tuple[str, Rung]:
         """Its name and itself. Raises ConfigError where the ladder has none of that name."""
