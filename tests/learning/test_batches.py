@@ -47,6 +47,7 @@ def test_too_long_a_text_loses_its_beginning_but_not_its_mark(tokenizer: PreTrai
     (whole,), (cut,) = encode(tokenizer, [LONG], 64), encode(tokenizer, [LONG], 5)
     assert len(whole) > 5
     assert cut == [whole[0], *whole[-4:]]
+    assert encode(tokenizer, [LONG, ""], 1) == [[whole[0]]] * 2
     assert encode(tokenizer, ["fine"], 64, begin=False)[0][0] != whole[0]
 
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from tokenizers import Tokenizer as Engine
+from tokenizers import decoders, models, pre_tokenizers, processors, trainers
 from torch import Tensor
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
@@ -17,9 +19,6 @@ from w2sweep.engine.stage import Job
 from w2sweep.experiment.ladder import HubModel, Tokenizer
 from w2sweep.experiment.stages import OwnTokenizer, Text
 from w2sweep.values import ConfigError
-
-if TYPE_CHECKING:
-    from tokenizers import Tokenizer as Engine
 
 PAD, END, UNKNOWN = "<pad>", "<|endoftext|>", "<unk>"
 """As in GPT-2, one token ends a document and begins the next."""
@@ -90,8 +89,6 @@ def _stream(tokenizer: PreTrainedTokenizerFast, documents: Sequence[str]) -> NDA
 
 def train_tokenizer(spec: Tokenizer, documents: Sequence[str]) -> PreTrainedTokenizerFast:
     """A tokenizer of these documents; it begins every text with the end-of-document token."""
-    from tokenizers import processors
-
     engine = _words(documents) if spec.kind == "word" else _byte_pairs(documents, spec.vocabulary)
     begins = [(END, engine.token_to_id(END))]
     engine.post_processor = processors.TemplateProcessing(f"{END} $A", special_tokens=begins)
@@ -102,9 +99,6 @@ def train_tokenizer(spec: Tokenizer, documents: Sequence[str]) -> PreTrainedToke
 
 def _words(documents: Sequence[str]) -> Engine:
     """One token for each word between blanks."""
-    from tokenizers import Tokenizer as Engine
-    from tokenizers import models, pre_tokenizers
-
     words: set[str] = set()
     for document in documents:
         words.update(document.split())
@@ -116,9 +110,6 @@ def _words(documents: Sequence[str]) -> Engine:
 
 def _byte_pairs(documents: Sequence[str], vocabulary: int) -> Engine:
     """Byte-level byte-pair encoding with so many tokens."""
-    from tokenizers import Tokenizer as Engine
-    from tokenizers import decoders, models, pre_tokenizers, trainers
-
     engine = Engine(models.BPE())
     engine.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     engine.decoder = decoders.ByteLevel()
@@ -186,7 +177,8 @@ def encode(
 
 
 def _cut(ids: list[int], max_tokens: int, marks: int) -> list[int]:
-    """The first `marks` token ids and the last ones, `max_tokens` in all."""
+    """The first `marks` token ids, and as many of the last as there is room for."""
     if len(ids) <= max_tokens:
         return ids
-    return ids[:marks] + ids[marks - max_tokens :]
+    room = max(0, max_tokens - marks)
+    return ids[:marks] + ids[len(ids) - room :]
