@@ -17,7 +17,7 @@ from w2sweep.engine.runtime import Runtime
 from w2sweep.engine.stage import Stage
 from w2sweep.engine.store import Store
 from w2sweep.experiment.cell import Cell
-from w2sweep.experiment.ladder import HomegrownRung, Ladder, Tokenizer
+from w2sweep.experiment.ladder import HomegrownRung, Ladder, Rung, Tokenizer
 from w2sweep.experiment.losses import CrossEntropy
 from w2sweep.experiment.methods import Naive
 from w2sweep.experiment.recipe import Recipe
@@ -107,7 +107,7 @@ def rung(width: int, tokens: int = 40_000) -> HomegrownRung:
 
 
 def setting(task: Task | None = None, **changes: object) -> Setting:
-    rungs = {"s": rung(8), "m": rung(12), "l": rung(24)}
+    rungs: dict[str, Rung] = {"s": rung(8), "m": rung(12), "l": rung(24)}
     defaults: dict[str, Any] = {
         "task": task or Toy(),
         "ladder": Ladder("toys", rungs, Tokenizer("word", context=24)),
@@ -163,9 +163,10 @@ def killed_after(steps: int) -> Iterator[None]:
             raise Killed
         original(self, micro, index)
 
-    with pytest.MonkeyPatch.context() as patch, pytest.raises(Killed):
+    with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Learner, "training_step", step)
-        yield
+        with pytest.raises(Killed):
+            yield
 
 
 def place(**changes: object) -> Place:

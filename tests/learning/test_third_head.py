@@ -10,7 +10,7 @@ from typing import ClassVar, Literal
 import numpy as np
 import pytest
 import torch
-from toys import BAD, GOOD, Toy, made, place, pretrained_store, setting
+from toys import Toy, made, place, pretrained_store, sentence, setting
 
 from w2sweep.engine.stage import identity
 from w2sweep.engine.store import Store
@@ -19,7 +19,7 @@ from w2sweep.experiment.losses import CrossEntropy
 from w2sweep.experiment.methods import Naive
 from w2sweep.experiment.recipe import Recipe
 from w2sweep.experiment.stages import Weights
-from w2sweep.experiment.tuning import Full, LinearProbe, Lora, Tuning
+from w2sweep.experiment.tuning import Full, LinearProbe, Tuning
 from w2sweep.results.cell import Result, read
 from w2sweep.sweep import comparison
 from w2sweep.tasks.example import Example
@@ -57,8 +57,8 @@ class Grades(Toy):
         rng = np.random.default_rng(2)
         for i in range(400):
             grade = i % 3
-            nouns = [str(rng.choice(GOOD if k < grade else BAD)) for k in range(2)]
-            yield made((f"the {nouns[0]} the {nouns[1]}",), grade, i)
+            first, second = (sentence(rng, int(k < grade)) for k in range(2))
+            yield made((f"{first} {second}",), grade, i)
 
 
 RECIPE = Recipe(epochs=6, batch_size=16, head_lr=5.0, lr_scale=3.0, max_tokens=32, evaluations=2)
@@ -74,8 +74,8 @@ def test_its_logits_add_up_steps():
     assert said.tolist() == [[0.0, 2.0, -1.0]]
 
 
-@pytest.mark.parametrize("tuning", [Full(), Lora(rank=4), LinearProbe(lr=0.1)])
-def test_it_learns_by_every_tuning(shelf: Store, tuning: Tuning):
+@pytest.mark.parametrize("tuning", [Full(), LinearProbe(lr=0.1)])
+def test_it_learns_and_is_saved(shelf: Store, tuning: Tuning):
     epochs = 60 if isinstance(tuning, LinearProbe) else 6
     stage = setting(Grades(), tuning=tuning, recipe=replace(RECIPE, epochs=epochs)).ceiling
     shelf.ensure(stage, Weights(stage))

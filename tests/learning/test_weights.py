@@ -1,4 +1,4 @@
-"""Weights: ordinary Hugging Face folders that answer as the stage did, and that others start from."""
+"""Weights: ordinary Hugging Face folders that answer as their stage did, and where others start."""
 
 from __future__ import annotations
 
