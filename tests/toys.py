@@ -1,5 +1,5 @@
 """Toy tasks in code, one a head: small enough to train in a second, with text that a word-level
-model can learn."""
+model can learn. And what tests need to run stages by hand."""
 
 from __future__ import annotations
 
@@ -10,13 +10,14 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
+import pytest
 
 from w2sweep.engine.job import Circumstances, StoreJob
 from w2sweep.engine.runtime import Runtime
 from w2sweep.engine.stage import Stage
 from w2sweep.engine.store import Store
 from w2sweep.experiment.cell import Cell
-from w2sweep.experiment.ladder import HomegrownRung, Ladder, Tokenizer
+from w2sweep.experiment.ladder import HomegrownRung, Ladder, Rung, Tokenizer
 from w2sweep.experiment.losses import CrossEntropy
 from w2sweep.experiment.methods import Naive
 from w2sweep.experiment.recipe import Recipe
@@ -34,10 +35,8 @@ GOOD, BAD = ("sun", "rose", "honey", "song"), ("mud", "rust", "thorn", "noise")
 
 
 def sentence(rng: np.random.Generator, label: int) -> str:
-    filler = " ".join(
-        rng.choice(["the", "a", "one", "that", "this", "old", "new"], rng.integers(1, 9))
-    )
-    return f"{filler} {rng.choice(GOOD if label else BAD)}"
+    words = rng.choice(["the", "a", "one", "that", "this", "old", "new"], rng.integers(1, 9))
+    return f"{' '.join(words)} {rng.choice(GOOD if label else BAD)}"
 
 
 @value
@@ -97,9 +96,8 @@ class ToyCompletions(Toy):
 
 
 def made(views: tuple[str, ...], label: int | str, i: int) -> Example:
-    return Example(
-        hashlib.sha256(f"{i} {views}".encode()).hexdigest()[:16], f"group {i // 4}", views, label
-    )
+    id = hashlib.sha256(f"{i} {views}".encode()).hexdigest()[:16]
+    return Example(id, f"group {i // 4}", views, label)
 
 
 def rung(width: int, tokens: int = 40_000) -> HomegrownRung:
@@ -109,7 +107,7 @@ def rung(width: int, tokens: int = 40_000) -> HomegrownRung:
 
 
 def setting(task: Task | None = None, **changes: object) -> Setting:
-    rungs = {"s": rung(8), "m": rung(12), "l": rung(24)}
+    rungs: dict[str, Rung] = {"s": rung(8), "m": rung(12), "l": rung(24)}
     defaults: dict[str, Any] = {
         "task": task or Toy(),
         "ladder": Ladder("toys", rungs, Tokenizer("word", context=24)),
@@ -130,6 +128,45 @@ def cell(task: Task | None = None, **changes: object) -> Cell:
 
 def store(root: Path, **runtime: object) -> Store:
     return Store(root, Circumstances(Runtime(accelerator="cpu", **runtime)))  # type: ignore[arg-type]
+
+
+def pretrained_store(root: Path) -> Store:
+    """A store in which the toys' ladder is pretrained; most of the time it is there already."""
+    shelf, s = store(root), setting()
+    stages = [s.pretrained(rung) for rung in s.ladder.rungs]
+    shelf.ensure(s.splits, *(stage for stage in stages if stage is not None))
+    return shelf
+
+
+def run(stage: Stage, folder: Path, shelf: Store, **runtime: Any) -> dict[str, Any]:
+    """Runs a stage whose inputs are in a store into a folder; what it noted of how it was done."""
+    folder.mkdir(parents=True, exist_ok=True)
+    circumstances = Circumstances(Runtime(accelerator="cpu", **runtime))
+    with StoreJob(stage, folder, circumstances, shelf.get) as made:
+        stage.run(made)
+    return made.facts
+
+
+class Killed(BaseException):
+    """As sudden as a signal: no handler of the stage runs."""
+
+
+@contextmanager
+def killed_after(steps: int) -> Iterator[None]:
+    """Training that takes more steps is killed; the block goes on behind it."""
+    from w2sweep.learning.learner import Learner
+
+    original = Learner.training_step
+
+    def step(self: Any, micro: Any, index: int) -> None:
+        if self.state.step == steps:
+            raise Killed
+        original(self, micro, index)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Learner, "training_step", step)
+        with pytest.raises(Killed):
+            yield
 
 
 def place(**changes: object) -> Place:

@@ -1,4 +1,4 @@
-"""Ladders: what is hashed of a rung, and what a homegrown one reads."""
+"""Ladders: what stages hold of a rung, and what a homegrown one reads."""
 
 from __future__ import annotations
 
@@ -10,14 +10,10 @@ import pytest
 from toys import ToyCorpus, rung, setting
 
 from w2sweep.engine.stage import identity
-from w2sweep.experiment.ladder import HubRung, Ladder
+from w2sweep.experiment.ladder import HomegrownRung, HubModel, HubRung, Ladder
 from w2sweep.lab.text.world import World
 from w2sweep.tasks.text_file import TextFile
 from w2sweep.values import ConfigError
-
-
-def hub(model: Path | str) -> HubRung:
-    return HubRung(lr=1e-4, model=str(model), params=10, pretrain_tokens=100)
 
 
 def folder(path: Path, weights: bytes) -> Path:
@@ -27,27 +23,42 @@ def folder(path: Path, weights: bytes) -> Path:
     return path
 
 
-def test_a_local_rung_is_its_content_wherever_it_lies(tmp_path: Path):
+def test_a_local_model_is_its_content_wherever_it_lies(tmp_path: Path):
     here, there = folder(tmp_path / "a", b"weights"), folder(tmp_path / "b", b"weights")
     (there / "notes.md").write_text("is not read")
-    assert identity(hub(here)) == identity(hub(there))
-    assert identity(hub(here)) != identity(hub(folder(tmp_path / "c", b"others")))
-    assert identity(hub(here)) != identity(replace(hub(here), lr=1e-3))
+    others = folder(tmp_path / "c", b"others")
+    of_here, of_there, of_others = (identity(HubModel(str(f))) for f in (here, there, others))
+    assert of_here == of_there
+    assert of_here != of_others
 
 
-def test_a_rung_of_the_hub_is_its_name_and_revision():
-    assert identity(hub("gpt2")) == identity(hub("gpt2"))
-    assert identity(hub("gpt2")) != identity(replace(hub("gpt2"), revision="main"))
+def test_a_model_of_the_hub_is_its_name_and_revision_whatever_its_rung_is_called():
+    plain = identity(HubModel("gpt2"))
+    assert plain == identity(HubModel("gpt2", rung="small"))
+    changes = [{"model": "gpt2-xl"}, {"revision": "main"}, {"scratch": True}]
+    for change in changes:
+        assert plain != identity(replace(HubModel("gpt2"), **change))
 
 
-@pytest.mark.parametrize(
-    ("field", "other"), [("precision", "bf16-mixed"), ("pretrain_warmup", 100)]
-)
-def test_how_to_pretrain_counts_but_what_was_trained_before_there_was_a_choice_keeps_its_key(
-    field: str, other: object
-):
-    assert field not in identity(rung(8))
-    assert identity(replace(rung(8), **{field: other}))[field] == other
+def test_a_hub_rungs_backbone_is_what_transformers_loads_and_no_more():
+    rung = HubRung(1e-4, "gpt2", params=10, pretrain_tokens=100, revision="main")
+    assert rung.backbone("small") == HubModel("gpt2", "main")
+    assert rung.untrained().backbone("small") == HubModel("gpt2", "main", scratch=True)
+    assert rung.compute == 6 * 10 * 100
+    assert rung.untrained().compute == 0
+
+
+def test_a_homegrown_rungs_pretraining_holds_every_choice_about_it():
+    fields = {"tokens": 7, "pretrain_lr": 0.5, "pretrain_batch": 3, "pretrain_warmup": 2}
+    rung = HomegrownRung(lr=1.0, width=8, depth=1, heads=2, precision="bf16-mixed", **fields)
+    recipe = rung.pretraining
+    found = (recipe.tokens, recipe.lr, recipe.batch, recipe.warmup, recipe.precision)
+    assert found == (7, 0.5, 3, 2, "bf16-mixed")
+
+
+def test_the_width_of_a_head_is_even():
+    with pytest.raises(ConfigError, match="width 10 over 2 heads: the width of a head must be"):
+        rung(10)
 
 
 def test_a_homegrown_ladder_may_read_a_file(tmp_path: Path):
@@ -57,10 +68,11 @@ def test_a_homegrown_ladder_may_read_a_file(tmp_path: Path):
     ladder = replace(s.ladder, corpus=str(file))
     assert isinstance(ladder.corpus, TextFile)
     assert list(ladder.corpus.documents()) == ["one document", "another one"]
-    pretrain = replace(s, ladder=ladder).init(ladder.rungs["l"])
-    assert pretrain is not None
-    assert pretrain.text.corpus == ladder.corpus
-    assert pretrain.key != s.init(ladder.rungs["l"]).key  # type: ignore[union-attr]
+    before, after = s.pretrained("l"), replace(s, ladder=ladder).pretrained("l")
+    assert before is not None
+    assert after is not None
+    assert after.text.corpus == ladder.corpus
+    assert after.key != before.key
 
 
 def test_a_ladder_may_ask_for_more_of_a_text_that_is_written_on_the_spot():
@@ -81,3 +93,8 @@ def test_games_are_read_with_every_half_move_numbered(tmp_path: Path):
 def test_a_file_that_is_not_there_is_told_at_the_door():
     with pytest.raises(ConfigError, match=r"no file /nowhere/text.txt"):
         Ladder("mine", {}, corpus="/nowhere/text.txt")  # type: ignore[arg-type]
+
+
+def test_a_homegrown_rung_needs_a_tokenizer():
+    with pytest.raises(ConfigError, match=r"ladder mine has homegrown rungs but no tokenizer"):
+        Ladder("mine", {"s": rung(8)})

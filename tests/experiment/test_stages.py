@@ -1,11 +1,15 @@
-"""The graph: methods are expressions over stages, and what is shared is shared by construction. Nothing trains here."""
+"""The graph: methods are expressions over stages, and what is shared is shared by construction.
+
+Nothing trains here.
+"""
 
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import product
 
 import pytest
-from toys import Toy, ToyCompletions, cell, rung, setting
+from toys import ToyCompletions, ToyPairs, cell, rung, setting
 
 from w2sweep.engine.stage import closure
 from w2sweep.experiment.cell import Cell
@@ -32,7 +36,8 @@ def test_a_naive_student_learns_from_its_supervisor():
     assert s.supervisor == s.weak_model
     assert (student.on, s.weak_model.on, s.ceiling.on) == ("student", "supervisor", "student")
     assert (student.role, s.weak_model.role, s.ceiling.role) == ("student", "supervisor", "ceiling")
-    assert student.backbone == s.ceiling.backbone == s.ladder.rungs["l"]
+    assert student.backbone == s.ceiling.backbone == s.ladder.rungs["l"].backbone("l")
+    assert student.init == s.ceiling.init == s.pretrained("l")
 
 
 def test_bootstrapping_climbs_every_rung_between():
@@ -41,7 +46,8 @@ def test_bootstrapping_climbs_every_rung_between():
     chain: list[Finetune] = [student]
     while isinstance(labels := chain[-1].labels, Finetune):
         chain.append(labels)
-    assert [f.backbone for f in chain] == [s.ladder.rungs[r] for r in ("l", "m", "s")]
+    assert [f.label for f in chain] == ["l", "m", "s"]
+    assert [f.init for f in chain] == [s.pretrained(r) for r in ("l", "m", "s")]
 
 
 def test_one_step_of_bootstrapping_is_the_naive_student():
@@ -64,12 +70,8 @@ def test_bootstrapping_may_take_fresh_examples_at_each_step():
 
 def test_a_grid_trains_nothing_twice():
     pairs = [("s", "m"), ("s", "l"), ("m", "l")]
-    cells = [
-        Cell(setting(weak=w, strong=st, seed=seed), m)
-        for w, st in pairs
-        for m in (NAIVE, BOOTSTRAP)
-        for seed in (0, 1)
-    ]
+    grid = product(pairs, (NAIVE, BOOTSTRAP), (0, 1))
+    cells = [Cell(setting(weak=w, strong=st, seed=seed), m) for (w, st), m, seed in grid]
     # a seed: 2 supervisors, 2 ceilings, 3 naive students and one more for bootstrapping from s to l
     assert distinct(cells, Finetune) == 2 * (2 + 2 + 3 + 1)
     assert distinct(cells, Adapt) == 3
@@ -79,8 +81,9 @@ def test_a_scratch_student_shares_all_but_its_own_weights():
     s = setting()
     student = Scratch("scratch", CrossEntropy()).student(s)
     assert student.labels == s.supervisor
-    assert student.init is not None
-    assert student.init.backbone.tokens == 0
+    assert student.backbone == s.ceiling.backbone
+    assert isinstance(student.init, Adapt)
+    assert student.init.recipe.tokens == 0
 
 
 @pytest.mark.parametrize(
@@ -90,7 +93,7 @@ def test_a_scratch_student_shares_all_but_its_own_weights():
         {"sizes": Sizes(supervisor=96, student=96, validation=32, test=65)},
         {"tuning": LinearProbe()},
         {"seed": 1},
-        {"task": Toy(name="other")},
+        {"task": ToyPairs()},
     ],
 )
 def test_what_changes_the_result_changes_the_key(change: dict):
@@ -132,11 +135,15 @@ def test_a_method_that_makes_no_sense_for_a_task_is_refused():
 def test_the_size_of_a_homegrown_rung_is_what_transformers_counts():
     from transformers import LlamaConfig, LlamaForCausalLM
 
-    for backbone in (rung(12), replace(rung(32), depth=3)):
+    for homegrown in (rung(12), replace(rung(32), depth=3)):
         config = LlamaConfig(
-            vocab_size=7, hidden_size=backbone.width, intermediate_size=backbone.feedforward,
-            num_hidden_layers=backbone.depth, num_attention_heads=2, tie_word_embeddings=True,
-        )  # fmt: skip
+            vocab_size=7,
+            hidden_size=homegrown.width,
+            intermediate_size=homegrown.backbone("").feedforward,
+            num_hidden_layers=homegrown.depth,
+            num_attention_heads=2,
+            tie_word_embeddings=True,
+        )
         parameters = sum(p.numel() for p in LlamaForCausalLM(config).parameters())
-        assert backbone.size == parameters - 7 * backbone.width
-        assert backbone.compute == 6 * backbone.size * backbone.tokens
+        assert homegrown.size == parameters - 7 * homegrown.width
+        assert homegrown.compute == 6 * homegrown.size * homegrown.tokens

@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 
 from w2sweep.experiment.losses import Loss
 from w2sweep.experiment.setting import Setting
-from w2sweep.experiment.splits import student_set
+from w2sweep.experiment.splitting import student_set
 from w2sweep.experiment.stages import Labels
 from w2sweep.values import Impossible, value
 

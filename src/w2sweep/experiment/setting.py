@@ -4,7 +4,7 @@ are measured by."""
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Any, Literal
+from typing import Literal
 
 from w2sweep.experiment.ladder import HomegrownRung, Ladder, Rung
 from w2sweep.experiment.losses import CrossEntropy, Loss
@@ -78,7 +78,8 @@ class Setting:
         labels: Labels | None = None,
         loss: Loss | None = None,
         init: Model | None = None,
-        **changes: Any,
+        tuning: Tuning | None = None,
+        recipe: Recipe | None = None,
     ) -> Finetune:
         """A rung finetuned on a split.
 
@@ -88,14 +89,15 @@ class Setting:
             labels: whose predictions are the labels; None: the ground truth.
             loss: None: cross-entropy.
             init: what it starts from; None: the rung as it was pretrained.
-            changes: another `tuning`, `recipe` or `seed` than the setting's.
+            tuning: None: the setting's.
+            recipe: None: the setting's.
         """
+        start = init or self.pretrained(rung)
         name, rung = self.rung(rung)
-        tuning: Tuning = changes.pop("tuning", self.tuning)
-        recipe: Recipe = changes.pop("recipe", self.recipe)
+        tuning, recipe = tuning or self.tuning, recipe or self.recipe
         return Finetune(
             backbone=rung.backbone(name),
-            init=init or self.pretrained(rung, name),
+            init=start,
             splits=self.splits,
             on=on,
             labels=labels,
@@ -104,18 +106,17 @@ class Setting:
             loss=loss or CrossEntropy(),
             recipe=recipe,
             lr=tuning.peak_lr(rung.lr * recipe.lr_scale),
-            seed=changes.pop("seed", self.seed),
-            **changes,
+            seed=self.seed,
         )
 
-    def pretrained(self, rung: str | Rung, name: str = "") -> Adapt | None:
+    def pretrained(self, rung: str | Rung) -> Adapt | None:
         """Where the weights of a homegrown rung come from; None of a rung of the hub."""
-        named, rung = self.rung(rung)
+        name, rung = self.rung(rung)
         if not isinstance(rung, HomegrownRung) or self.ladder.tokenizer is None:
             return None
         text = Text(self.ladder.reads(self.task.corpus), self.ladder.tokenizer)
         seed = self.ladder.pretrain_seed
-        return Adapt(rung.backbone(name or named), None, text, rung.pretraining, seed)
+        return Adapt(rung.backbone(name), None, text, rung.pretraining, seed)
 
     def rung(self, rung: str | Rung) -> tuple[str, Rung]:
         """Its name and itself. Raises ConfigError where the ladder has none of that name."""

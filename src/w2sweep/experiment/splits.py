@@ -9,37 +9,9 @@ from pathlib import Path
 
 from w2sweep.engine.files import write_json
 from w2sweep.engine.stage import Job, Stage
+from w2sweep.experiment.splitting import Sizes, split
 from w2sweep.tasks.example import Example
 from w2sweep.tasks.task import Task
-from w2sweep.values import Count, value
-
-
-@value
-class Sizes:
-    """Examples asked for in each split; the manifest of `Splits` says what was there."""
-
-    supervisor: Count
-    """Labelled by the ground truth, for the supervisor."""
-    student: Count
-    """Labelled by the supervisor, for the student. The ceiling trains on the same examples."""
-    validation: Count
-    test: Count
-    student_sets: Count = 1
-    """Disjoint sets of student examples, for methods that take a fresh one at each step."""
-    max_chars: Count = 10_000
-    """Longer examples are left out, here and on text, so that every model sees the same ones."""
-
-    @property
-    def asked(self) -> dict[str, int]:
-        """Examples by split."""
-        students = {student_set(step): self.student for step in range(self.student_sets)}
-        held_out = {"validation": self.validation, "test": self.test}
-        return {"supervisor": self.supervisor, **students, **held_out}
-
-
-def student_set(step: int) -> str:
-    """The split of the student examples for step 0, 1, ..."""
-    return f"student_{step + 1}" if step else "student"
 
 
 def answered(splits: Iterable[str]) -> list[str]:
@@ -70,8 +42,6 @@ class Splits(Stage[dict[str, list[Example]]]):
 
     def run(self, job: Job) -> None:
         """Writes `<split>.jsonl` and `manifest.json`."""
-        from w2sweep.experiment.splitting import split
-
         splits, manifest = split(self.task.examples(), self.sizes, self.seed)
         for name, examples in splits.items():
             lines = [json.dumps(asdict(e), ensure_ascii=False) + "\n" for e in examples]

@@ -224,6 +224,10 @@ class Weights(Model):
     def what(self) -> str:
         return f"weights of {self.of.what}"
 
+    @property
+    def tags(self) -> list[str]:
+        return self.of.tags
+
     def run(self, job: Job) -> None:
         """Writes the folder, by training `of` again: nobody kept it."""
         from w2sweep.learning.finetuning import train_again

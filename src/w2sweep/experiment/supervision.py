@@ -1,5 +1,8 @@
-"""Supervision: who labels the student's examples. The weak rung, with noise if asked for, or the ground truth with
-errors of a known kind: how far a student recovers depends on whether it can learn its supervisor's errors."""
+"""Supervision: who labels the student's examples.
+
+The weak rung, with noise if asked for, or the ground truth with errors of a known kind: how far a
+student recovers depends on whether it can learn its supervisor's errors.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +29,8 @@ Errors = Literal["random", "words", "rule"]
 
 @value
 class Weak(Supervision):
-    """The weak rung, finetuned on its own half of the ground truth. Burns et al. 2023, section 3."""
+    """The weak rung, finetuned on its own half of the ground truth. Burns et al. 2023, section
+    3."""
 
     noise: Fraction = 0.0
     """The share of its answers, in each split, that are turned into the other class at random."""
@@ -40,16 +44,21 @@ class Weak(Supervision):
 
 @value
 class Simulated(Supervision):
-    """The ground truth with as many errors in each split as asked for, of a kind. Burns et al. 2023, appendix E.2."""
+    """The ground truth with as many errors in each split as asked for, of one kind.
+
+    Burns et al. 2023, appendix E.2.
+    """
 
     errors: Errors
-    """`random`: each example by itself. `words`: all examples that end in the same word together; where the splits
-    share no words, as in the lab, nothing can be learned from that. `rule`: where `cue` is found, class 1 is said of as
-    many examples of class 0 as the rate asks for: a spurious cue that a student can learn."""
+    """`random`: each example by itself. `words`: all examples that end in the same word together;
+    where the splits share no words, as in the lab, nothing can be learned from that. `rule`: where
+    `cue` is found, class 1 is said of as many examples of class 0 as the rate asks for: a spurious
+    cue that a student can learn."""
     rate: Fraction | None
     """The share of wrong answers; None: the weak rung's own, in each split."""
     cue: str | None = None
-    """A regular expression, looked for in the text; of two texts, the one that has it is said to be the better."""
+    """A regular expression that is looked for in the text; of two texts, the one that has it is
+    said to be the better."""
 
     def __post_init__(self) -> None:
         if self.errors == "rule" and self.cue is None:
@@ -93,31 +102,25 @@ class Erring(Labels):
 
     @property
     def label(self) -> str:
-        rate = (
-            f"as many as {self.rate.label}" if isinstance(self.rate, Finetune) else f"{self.rate:g}"
-        )
-        return (
-            f"{self.base.label} with noise {rate}"
-            if self.base
-            else f"truth with {self.errors} errors ({rate})"
-        )
+        by_model = isinstance(self.rate, Finetune)
+        rate = f"as many as {self.rate.label}" if by_model else f"{self.rate:g}"
+        if self.base:
+            return f"{self.base.label} with noise {rate}"
+        return f"truth with {self.errors} errors ({rate})"
 
     @property
     def what(self) -> str:
         return f"supervisor {self.label}, {self.splits.task.name}"
 
     def run(self, job: Job) -> None:
-        """Writes the answers."""
+        """Writes the answers, [N, 2] of each split."""
         splits = job.get(self.splits)
         said = job.get(self.base) if self.base else self._truth(splits)
         own = job.get(self.rate) if isinstance(self.rate, Finetune) else None
-        answers = {}
+        answers: dict[str, Answers] = {}
         for name, given in said.answers.items():
-            examples = splits[name]
-            n = self._asked(examples, None if own is None else own.answers[name])
-            keys = [self._key(e) for e in examples]
-            turned = mistaken(keys, n, self.seed)
-            self._check(name, len(turned), n, int(turned.sum()))
+            asked = self._asked(splits[name], None if own is None else own.answers[name])
+            turned = self._turned(name, splits[name], asked)
             answers[name] = np.where(turned[:, None], np.asarray(given)[:, ::-1], given)
         Predictions(answers).save(job.out)
 
@@ -132,6 +135,22 @@ class Erring(Labels):
         assert isinstance(self.rate, float)
         return round(self.rate * len(examples))
 
+    def _turned(self, split: str, examples: Sequence[Example], asked: int) -> NDArray[np.bool_]:
+        """Which answers of a split are turned [N].
+
+        Raises ConfigError where there are fewer than asked for; up to a percent of the examples may
+        be missing where words come whole.
+        """
+        turned = mistaken([self._key(e) for e in examples], asked, self.seed)
+        missing, n = asked - int(turned.sum()), len(examples)
+        if missing > (n // 100 if self.errors == "words" else 0):
+            advice = ", or another cue" if self.errors == "rule" else ""
+            raise ConfigError(
+                f"errors={self.errors} can make {asked - missing} of the {n} examples of split "
+                f"'{split}' wrong, but the rate asks for {asked}: lower supervision.rate{advice}"
+            )
+        return turned
+
     def _key(self, e: Example) -> str | None:
         """Examples with the same key are wrong together, those with none never."""
         if self.errors == "words":
@@ -140,25 +159,20 @@ class Erring(Labels):
             return e.id if suggested(self.cue or "", e.views) == 1 - int(e.label) else None
         return e.id
 
-    def _check(self, split: str, n: int, asked: int, found: int) -> None:
-        """Raises ConfigError where the rate was not met, up to a percent where words come whole."""
-        if asked - found > (n // 100 if self.errors == "words" else 0):
-            raise ConfigError(
-                f"errors={self.errors} can make {found} of the {n} examples of split '{split}' wrong, but the rate "
-                f"asks for {asked}: lower supervision.rate"
-                + (", or another cue" if self.errors == "rule" else "")
-            )
 
+def mistaken(keys: Sequence[str | None], n: int, seed: int) -> NDArray[np.bool_]:
+    """Which of N examples with these keys are wrong [N]: `n`, or as many as whole keys make up.
 
-def mistaken(keys: Sequence[str | None], n: int, seed: int) -> NDArray[np.bool_]:  # [N]
-    """Which examples are wrong: `n`, or as many as whole keys make up. Keys come in an order that depends on them and
-    the seed alone, so that at a higher rate the same examples are wrong, and more."""
-    sizes, left, drawn = Counter(k for k in keys if k is not None), n, set()
-    for key in sorted(sizes, key=lambda k: digest(f"{seed} {k}")):
+    Keys come in an order that depends on them and the seed alone, so that at a higher rate the same
+    examples are wrong, and more.
+    """
+    sizes = Counter(key for key in keys if key is not None)
+    drawn, left = set(), n
+    for key in sorted(sizes, key=lambda key: digest(f"{seed} {key}")):
         if sizes[key] <= left:
             drawn.add(key)
             left -= sizes[key]
-    return np.array([k in drawn for k in keys])
+    return np.array([key in drawn for key in keys])
 
 
 def last_word(e: Example) -> str:
@@ -167,6 +181,9 @@ def last_word(e: Example) -> str:
 
 
 def suggested(cue: str, views: Sequence[str]) -> int | None:
-    """The class that a cue speaks for: 1 where it is found; of two texts, the only one that has it."""
+    """The class that a cue speaks for: 1 where a text has it; of two texts, the only one that
+    has it. None: it speaks for no class."""
     found = [view for view, text in enumerate(views) if re.search(cue, text)]
-    return None if len(found) != 1 else 1 if len(views) == 1 else found[0]
+    if len(found) != 1:
+        return None
+    return found[0] if len(views) > 1 else 1

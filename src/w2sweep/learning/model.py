@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ from transformers import (
 )
 from transformers.utils import logging as transformers_logging
 
-from w2sweep.engine.files import write_json
+from w2sweep.engine.files import read_json, write_json
 from w2sweep.engine.stage import public_name
 from w2sweep.experiment.ladder import Backbone, HubModel, SmallLlama
 from w2sweep.learning.batches import Batch
@@ -34,7 +35,7 @@ transformers_logging.disable_progress_bar()  # a bar per model would tear the sw
 
 ATTENTION = "sdpa" if torch.cuda.is_available() else "eager"
 """On CPUs eager attention is as fast in fp32, and faster in bf16."""
-HEAD = "head.safetensors"
+HEAD, HEAD_FACTS = "head.safetensors", "head.json"
 
 
 class Net(nn.Module):
@@ -104,10 +105,9 @@ class ProbeNet(nn.Module):
         """`start`: the rows that the head starts from [outputs, width]."""
         super().__init__()
         self.head = head
-        self.own_head = nn.Linear(start.shape[1], start.shape[0])
+        self.own_head = _zeros(start.shape[1], head)
         with torch.no_grad():
             self.own_head.weight.copy_(start)
-            self.own_head.bias.zero_()
 
     def forward(self, batch: Batch) -> Tensor:
         """Class logits [B, K]."""
@@ -134,9 +134,7 @@ def new_head(
     Burns et al. 2023, appendices A.1 and A.3. Raises ConfigError where the tokenizer lacks one.
     """
     rows_of_words = unembedding(lm).weight
-    linear = nn.Linear(rows_of_words.shape[1], len(head.words), bias=head.bias)
-    for parameter in linear.parameters():
-        nn.init.zeros_(parameter)
+    linear = _zeros(rows_of_words.shape[1], head)
     if head.init == "unembedding":
         rows = [tokenizer(w, add_special_tokens=False)["input_ids"][-1] for w in head.words]
         if tokenizer.unk_token_id in rows:
@@ -149,13 +147,20 @@ def new_head(
     return linear
 
 
+def _zeros(width: int, head: LinearHead) -> nn.Linear:
+    linear = nn.Linear(width, len(head.words), bias=head.bias)
+    for parameter in linear.parameters():
+        nn.init.zeros_(parameter)
+    return linear
+
+
 def save_head(linear: nn.Linear, head: LinearHead, folder: Path) -> None:
     """Writes `head.safetensors` (`weight` [outputs, width], maybe `bias` [outputs]), and
     `head.json`: which head it is."""
     tensors = {name: p.detach().cpu().contiguous() for name, p in linear.named_parameters()}
     save_file(tensors, folder / HEAD)
     fields = asdict(head)  # type: ignore[call-overload]  # a value is a dataclass
-    write_json(folder / "head.json", {"is": public_name(type(head)), **fields})
+    write_json(folder / HEAD_FACTS, {"is": public_name(type(head)), **fields})
 
 
 def load(
@@ -164,12 +169,12 @@ def load(
     """The backbone with its head. Dropout is off: two forward passes agree.
 
     Args:
-        folder: where the weights are; None: on the hub.
+        folder: where the weights are; None: where the backbone says.
         seed: of random weights, where the backbone is not pretrained.
         new: whether the head is a new one even if there is one in the folder.
     """
     torch.manual_seed(seed)
-    source = {"pretrained_model_name_or_path": folder} if folder else _source(backbone)
+    source = _source(backbone, folder)
     tokenizer = AutoTokenizer.from_pretrained(**source)
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token  # never attended to: any token will do
@@ -214,15 +219,25 @@ def fresh(backbone: SmallLlama, text: Path, context: int, seed: int) -> Net:
     return Net(LlamaForCausalLM(config), tokenizer, head=None)
 
 
-def _source(backbone: Backbone) -> dict[str, Any]:
-    assert isinstance(backbone, HubModel), "homegrown weights lie in the folder of a stage"
-    return hub_source(backbone)
+def _source(backbone: Backbone, folder: Path | None) -> dict[str, Any]:
+    """The arguments of a loader's `from_pretrained`. What was trained on here keeps the code of its
+    authors, and so the user's trust in them."""
+    if isinstance(backbone, HubModel):
+        here = {"pretrained_model_name_or_path": folder, "revision": None} if folder else {}
+        return hub_source(backbone) | here
+    assert folder, "homegrown weights lie in the folder of a stage"
+    return {"pretrained_model_name_or_path": folder}
 
 
 def _take_head(net: Net, folder: Path) -> None:
-    """Starts with the head of the folder, where it has one of the same shape."""
+    """Starts with the head of the folder, where it has one of the same kind and shape."""
     if net.own_head is None or not (folder / HEAD).exists():
         return
     found, own = load_file(folder / HEAD), net.own_head.state_dict()
-    if {k: v.shape for k, v in found.items()} == {k: v.shape for k, v in own.items()}:
+    same_kind = read_json(folder / HEAD_FACTS)["is"] == public_name(type(net.head))
+    if same_kind and _shapes(found) == _shapes(own):
         net.own_head.load_state_dict(found)
+
+
+def _shapes(tensors: Mapping[str, Tensor]) -> dict[str, torch.Size]:
+    return {name: tensor.shape for name, tensor in tensors.items()}

@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from tokenizers import Tokenizer as Engine
+from tokenizers import decoders, models, pre_tokenizers, processors, trainers
 from torch import Tensor
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
@@ -69,70 +71,87 @@ def hub_source(model: HubModel) -> dict[str, Any]:
 
 
 def _stream(tokenizer: PreTrainedTokenizerFast, documents: Sequence[str]) -> NDArray[np.integer]:
-    """The documents one after the other, as token ids [N]."""
+    """The documents one after the other, as token ids [N].
+
+    Where the tokenizer adds nothing to a text, as many of the hub do, each document begins with the
+    end-of-document token, so that none reads as the continuation of another.
+    """
     dtype = np.uint16 if len(tokenizer) <= 2**16 else np.uint32
+    between = [] if tokenizer("")["input_ids"] else [tokenizer.eos_token_id]
     encode_batch = tokenizer.backend_tokenizer.encode_batch_fast
     parts = []
     for i in range(0, len(documents), 10_000):
         encodings = encode_batch(documents[i : i + 10_000])
-        ids = itertools.chain.from_iterable(e.ids for e in encodings)
+        ids = itertools.chain.from_iterable(between + e.ids for e in encodings)
         parts.append(np.fromiter(ids, dtype))
     return np.concatenate(parts)
 
 
 def train_tokenizer(spec: Tokenizer, documents: Sequence[str]) -> PreTrainedTokenizerFast:
-    """A tokenizer whose every text begins with the end-of-document token."""
-    from tokenizers import Tokenizer as Engine
-    from tokenizers import decoders, models, pre_tokenizers, processors, trainers
-
-    if spec.kind == "word":
-        words: set[str] = set()
-        for document in documents:
-            words.update(document.split())
-        vocabulary = {word: i for i, word in enumerate([PAD, END, UNKNOWN, *sorted(words)])}
-        engine = Engine(models.WordLevel(vocabulary, unk_token=UNKNOWN))
-        engine.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
-    else:
-        engine = Engine(models.BPE())
-        engine.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-        engine.decoder = decoders.ByteLevel()
-        alphabet = pre_tokenizers.ByteLevel.alphabet()
-        trainer = trainers.BpeTrainer(
-            vocab_size=spec.vocabulary,
-            special_tokens=[PAD, END, UNKNOWN],
-            initial_alphabet=alphabet,
-            show_progress=False,
-        )
-        engine.train_from_iterator(documents, trainer)
+    """A tokenizer of these documents; it begins every text with the end-of-document token."""
+    engine = _words(documents) if spec.kind == "word" else _byte_pairs(documents, spec.vocabulary)
     begins = [(END, engine.token_to_id(END))]
     engine.post_processor = processors.TemplateProcessing(f"{END} $A", special_tokens=begins)
     return PreTrainedTokenizerFast(
-        tokenizer_object=engine, pad_token=PAD, bos_token=END, eos_token=END, unk_token=UNKNOWN,
-    )  # fmt: skip
+        tokenizer_object=engine, pad_token=PAD, bos_token=END, eos_token=END, unk_token=UNKNOWN
+    )
+
+
+def _words(documents: Sequence[str]) -> Engine:
+    """One token for each word between blanks."""
+    words: set[str] = set()
+    for document in documents:
+        words.update(document.split())
+    vocabulary = {word: i for i, word in enumerate([PAD, END, UNKNOWN, *sorted(words)])}
+    engine = Engine(models.WordLevel(vocabulary, unk_token=UNKNOWN))
+    engine.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    return engine
+
+
+def _byte_pairs(documents: Sequence[str], vocabulary: int) -> Engine:
+    """Byte-level byte-pair encoding with so many tokens."""
+    engine = Engine(models.BPE())
+    engine.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    engine.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=vocabulary,
+        special_tokens=[PAD, END, UNKNOWN],
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    engine.train_from_iterator(documents, trainer)
+    return engine
 
 
 @dataclass(frozen=True)
 class Ragged:
-    """Sequences of different lengths in one array, so that a padded batch is one indexing operation."""
+    """S sequences of different lengths in one array, so that a padded batch is one indexing
+    operation."""
 
     flat: NDArray[np.int64]
+    """The sequences one after the other [sum of lengths]."""
     lengths: NDArray[np.int64]
+    """[S]."""
 
     @staticmethod
     def of(sequences: Sequence[Sequence[int]]) -> Ragged:
+        """These sequences of token ids."""
         lengths = np.array([len(s) for s in sequences], dtype=np.int64)
-        return Ragged(
-            np.fromiter(itertools.chain.from_iterable(sequences), np.int64, lengths.sum()), lengths
-        )
+        ids = itertools.chain.from_iterable(sequences)
+        return Ragged(np.fromiter(ids, np.int64, lengths.sum()), lengths)
 
     @property
     def starts(self) -> NDArray[np.int64]:
+        """Where each sequence begins in `flat` [S]."""
         return np.cumsum(self.lengths) - self.lengths
 
     def padded(
         self, rows: NDArray[np.int64], pad: int, left: bool = False
     ) -> tuple[Tensor, Tensor]:
-        """Token ids and mask, [S, T] each, T the longest of these rows."""
+        """The sequences `rows` [R] as token ids and mask, [R, T] each, T the length of the longest.
+
+        `pad` stands where the mask is 0: on the right, or on the left.
+        """
         lengths, starts = self.lengths[rows, None], self.starts[rows, None]
         offsets = np.arange(lengths.max())[None]
         if left:
@@ -145,13 +164,21 @@ class Ragged:
 def encode(
     tokenizer: PreTrainedTokenizerFast, texts: Sequence[str], max_tokens: int, begin: bool = True
 ) -> list[list[int]]:
-    """Token ids of each text. Too long a text loses its beginning, but not the token that marks it."""
-    encoded = tokenizer(list(texts), add_special_tokens=begin)["input_ids"] if texts else []
+    """Token ids of N texts, at most `max_tokens` each.
+
+    Too long a text loses its beginning, but not the tokens that mark where texts begin. Without
+    `begin` there are no such tokens.
+    """
+    if not texts:
+        return []
+    encoded = tokenizer(list(texts), add_special_tokens=begin)["input_ids"]
     marks = len(tokenizer("")["input_ids"]) if begin else 0
+    return [_cut(ids, max_tokens, marks) for ids in encoded]
 
-    def cut(ids: list[int]) -> list[int]:
-        if len(ids) <= max_tokens:
-            return ids
-        return ids[:marks] + ids[marks - max_tokens :]
 
-    return [cut(ids) for ids in encoded]
+def _cut(ids: list[int], max_tokens: int, marks: int) -> list[int]:
+    """The first `marks` token ids, and as many of the last as there is room for."""
+    if len(ids) <= max_tokens:
+        return ids
+    room = max(0, max_tokens - marks)
+    return ids[:marks] + ids[len(ids) - room :]
