@@ -1,4 +1,4 @@
-"""What every test may rely on: one thread, no network, no accounts, and as much time as it takes."""
+"""What every test may rely on: one thread, no network, no accounts, as much time as it takes."""
 
 from __future__ import annotations
 

@@ -30,6 +30,8 @@ from w2sweep.interface import command
 
 LOSSES = "w2sweep.experiment.losses"
 ROLES = ("supervisor", "student", "ceiling")
+CONFIDENT = ("task=pretend", "strong=base", "method=confidence", "loss.alpha_max=0.75")
+"""A cell whose ceiling is far above its supervisor."""
 
 
 def complaint(
@@ -167,23 +169,24 @@ def test_a_wrong_configuration_is_one_line_and_code_2_before_anything_runs(
     assert not (folder / "outputs").exists()
 
 
-def test_a_gpu_that_is_not_there_is_told_before_anything_runs(folder):
+def test_a_gpu_that_is_not_there_is_told_before_anything_runs(folder, monkeypatch, capsys):
     torch = pytest.importorskip("torch")
     if torch.cuda.is_available():
         pytest.skip("this machine has a GPU")
-    asked = ["task=pretend", "seed=0,1", "runtime.accelerator=gpu", "runtime.bf16=auto,yes"]
     for bf16 in ("auto", "yes"):
-        said = w2sweep(folder, *asked[:-1], f"runtime.bf16={bf16}", "sweep=gpu", code=2)
-        assert said.stderr.startswith("w2sweep: runtime.accelerator=gpu, but torch ")
-        assert said.stderr.count("\n") == 1
+        asked = ["task=pretend", "runtime.accelerator=gpu", f"runtime.bf16={bf16}"]
+        code, line = complaint(monkeypatch, capsys, *asked, "sweep=gpu")
+        assert code == 2
+        assert line.startswith("w2sweep: runtime.accelerator=gpu, but torch ")
+        assert line.count("\n") == 1
         assert not (folder / "outputs/store/executed").exists()
         assert cells(folder, "gpu", "failure.json") == []
 
 
 def test_a_cell_says_how_its_three_models_compare(folder):
-    said = w2sweep(folder, "task=pretend", "sweep=one", "method=confidence", "loss.alpha_max=0.75")
+    said = w2sweep(folder, *CONFIDENT, "sweep=one")
     [path] = folder.glob("outputs/sweeps/one/*/cell.json")
-    assert path.parent.name == "loss.alpha_max=0.75,method=confidence,task=pretend"
+    assert path.parent.name == "loss.alpha_max=0.75,method=confidence,strong=base,task=pretend"
 
     cell, correct = read(path), load_file(path.with_name("correct.safetensors"))
     assert {role: (of.dtype, of.shape) for role, of in correct.items()} == dict.fromkeys(
@@ -194,20 +197,19 @@ def test_a_cell_says_how_its_three_models_compare(folder):
     assert weak < ceiling
     assert cell["pgr"] == pytest.approx((student - weak) / (ceiling - weak))
     assert cell["agreement"] == np.mean(correct["supervisor"] == correct["student"])  # 2 classes
-    assert (
-        f"pretend, small <- nano, confidence: weak {weak:.3f}, student {student:.3f}" in said.stdout
-    )
+    assert "pretend, base <- nano, confidence: " in said.stdout
+    assert f"weak {weak:.3f}, student {student:.3f}, ceiling {ceiling:.3f}, PGR " in said.stdout
 
 
 def test_a_cell_says_where_it_lies_and_what_it_is_from(folder):
-    w2sweep(folder, "task=pretend", "sweep=one", "method=confidence", "loss.alpha_max=0.75")
+    w2sweep(folder, *CONFIDENT, "sweep=one")
     [cell] = cells(folder, "one")
     place = {
         "task": "pretend",
         "family": "nlp",
         "ladder": "lab",
         "weak": "nano",
-        "strong": "small",
+        "strong": "base",
         "method": "confidence",
         "seed": 0,
         "variant": {"loss.alpha_max": "0.75"},
@@ -223,7 +225,7 @@ def test_a_cell_says_where_it_lies_and_what_it_is_from(folder):
         "student": "student",
         "ceiling": "student",
     }
-    assert made["student"]["labels"] == made["supervisor"]
+    assert made["student"]["labels"] == {"stage": stages(cell)["supervisor"]}
     assert made["student"]["loss"]["alpha_max"] == 0.75
 
 
@@ -300,7 +302,8 @@ def test_cached_takes_a_failure_for_a_result_and_retry_does_not(folder):
         w2sweep(folder, *cell, *arguments, code=1)
         assert len(journal(folder, "failed")) == attempts
         [failure] = cells(folder, "failing", "failure.json")
-        assert failure["reason"] == "student small <- nano, pretend: students fail here"
+        assert failure["reason"].startswith("student small <- nano, pretend ")
+        assert failure["reason"].endswith(": students fail here")
 
 
 def test_read_only_answers_what_is_there_and_computes_nothing(folder):
