@@ -1,16 +1,22 @@
-"""What every test may rely on: one thread, no network, no accounts, and as much time as it takes."""
+"""What every test may rely on: one thread, no network, no accounts, as much time as it takes."""
 
 from __future__ import annotations
 
+import logging
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import hypothesis
 import pytest
 
 os.environ.update(
-    OMP_NUM_THREADS="1", WANDB_MODE="offline", WANDB_SILENT="true", HF_HUB_OFFLINE="1", TOKENIZERS_PARALLELISM="false"
-)  # fmt: skip
+    OMP_NUM_THREADS="1",
+    WANDB_MODE="offline",
+    WANDB_SILENT="true",
+    HF_HUB_OFFLINE="1",
+    TOKENIZERS_PARALLELISM="false",
+)
 
 hypothesis.settings.register_profile(  # how long an example takes is no property
     "busy machines", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
@@ -27,3 +33,17 @@ def shared() -> Path:
     if not (folder / "data" / "hub").is_dir():
         pytest.skip("no slices of real datasets beside the repository (../shared/data/hub)")
     return folder
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """The current folder, with tasks that pretend; what commands do to this process is undone."""
+    from commands import add_pretending_tasks
+
+    add_pretending_tasks(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HYDRA_FULL_ERROR", "1")
+    monkeypatch.setenv("OMP_WAIT_POLICY", "PASSIVE")
+    handlers, level = logging.root.handlers[:], logging.root.level
+    yield tmp_path
+    logging.root.handlers[:], logging.root.level = handlers, level

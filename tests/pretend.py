@@ -36,7 +36,8 @@ class Nothing(Corpus):
 
 @value
 class Pretend(Task):
-    """The larger its backbone, the better a model; a student is half-way between its supervisor and its ceiling."""
+    """The larger its backbone, the better a model; a student is half-way between its supervisor and
+    its ceiling."""
 
     family: ClassVar = "nlp"
     name: str = named(default="pretend")
@@ -59,7 +60,7 @@ class Pretend(Task):
 
 @value
 class PretendCompletions(Pretend):
-    """The same, generating."""
+    """`Pretend` with completions for answers."""
 
     family: ClassVar = "chess"
     name: str = named(default="pretend_completions")
@@ -96,6 +97,9 @@ def finetune(stage: Finetune, job: Job) -> None:
         log.write(f"{stage.key}\n")
     if task.lasting == stage.role:
         time.sleep(300)
+    job.note(bf16=job.bf16)
+    job.log({"step": 1, "loss": 0.5})
+    job.log({"step": 1, "validation/accuracy_own": accuracy(stage)})
     splits, rng = job.get(stage.splits), np.random.default_rng(int(stage.key, 16))
     reached = accuracy(stage)
     Predictions({n: pretended(its, reached, rng) for n, its in splits.items()}).save(job.out)

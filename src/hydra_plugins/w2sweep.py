@@ -13,8 +13,11 @@ from omegaconf import DictConfig
 
 
 class Grid(Sweeper):
-    """Spans a grid as Hydra's basic sweeper does, but checks every cell before it launches any, and launches only those
-    that the store cannot answer."""
+    """Spans a grid as Hydra's basic sweeper does, but checks every cell before it launches any,
+    and launches only those that the store cannot answer.
+
+    `params` are overrides, as a file in sweeps/ gives them.
+    """
 
     def __init__(self, params: Mapping[str, str] | None = None):
         self.params = dict(params or {})
@@ -31,10 +34,11 @@ class Grid(Sweeper):
         )
 
     def sweep(self, arguments: list[str]) -> None:
-        """Called by Hydra with the overrides of the command line, which replace those of the file."""
+        """Called by Hydra with the overrides of the command line, which replace those of the
+        file."""
         from w2sweep.interface.command import sweep
 
         assert self.config is not None
         assert self.launcher is not None
-        overrides = [*(f"{key}={value}" for key, value in self.params.items()), *arguments]
-        sweep(self.loader, self.config, overrides, self.launcher)
+        params = [f"{key}={value}" for key, value in self.params.items()]
+        sweep(self.loader, self.config, [*params, *arguments], self.launcher)

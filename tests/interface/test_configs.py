@@ -1,4 +1,4 @@
-"""Every file under conf/ and sweeps/ says how to use it, is composed, and becomes what it describes."""
+"""Every file under conf/ and sweeps/ says how to use it, composes, and becomes what it describes."""
 
 from __future__ import annotations
 
@@ -17,20 +17,23 @@ import yaml
 from conftest import REPOSITORY
 from hydra import initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
-from hydra.core.plugins import Plugins
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from w2sweep.experiment.losses import ConfidenceLoss, CrossEntropy
 from w2sweep.experiment.recipe import Recipe
-from w2sweep.interface import command
+from w2sweep.interface.composing import composer, plan, use_folders
 from w2sweep.sweep.plan import Planned
 
 CONF, SWEEPS = REPOSITORY / "conf", REPOSITORY / "sweeps"
 FILES = sorted(
     f for f in (*CONF.rglob("*.yaml"), *SWEEPS.rglob("*.yaml")) if "local" not in f.parts
 )
-CHOICES = [f for f in FILES if f.parent not in (CONF, SWEEPS) and "hydra" not in f.parts]
+BASES = [f for f in FILES if f.parent == CONF / "task" / "base"]
+"""What other files begin with: no choices of their own."""
+CHOICES = [
+    f for f in FILES if f.parent not in (CONF, SWEEPS) and "hydra" not in f.parts and f not in BASES
+]
 RUNGS = {
     "gpt2": ["weak=gpt2", "strong=gpt2-xl"],
     "pythia": ["weak=pythia-70m", "strong=pythia-12b"],
@@ -44,7 +47,7 @@ def name(path: Path) -> str:
 
 @pytest.fixture(scope="module")
 def loader() -> Iterator[object]:
-    Plugins.instance().register(cli.Folders)
+    use_folders()
     with initialize_config_dir(str(CONF), version_base="1.3"):
         yield GlobalHydra.instance().config_loader()
 
@@ -52,23 +55,18 @@ def loader() -> Iterator[object]:
 @pytest.fixture(autouse=True)
 def reviews(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The files that the examples for a file of one's own speak of."""
-    frame = {"text": [f"{w} film" for w in ("fine", "poor")], "label": ["good", "bad"]}
-    rows = [dict(zip(frame, row, strict=True)) for row in zip(*frame.values(), strict=True)]
-    (tmp_path / "reviews.csv").write_text(
-        "\n".join(",".join(row) for row in (frame, *zip(*frame.values(), strict=True)))
-    )
+    rows = [{"text": "fine film", "label": "good"}, {"text": "poor film", "label": "bad"}]
+    (tmp_path / "reviews.csv").write_text("text,label\nfine film,good\npoor film,bad\n")
     (tmp_path / "reviews.jsonl").write_text("\n".join(map(json.dumps, rows)))
-    pyarrow.parquet.write_table(pyarrow.table(frame), tmp_path / "reviews.parquet")
+    table = pyarrow.Table.from_pylist(rows)
+    pyarrow.parquet.write_table(table, tmp_path / "reviews.parquet")
     monkeypatch.chdir(tmp_path)
 
 
 def planned(loader, overrides: list[str], config: str = "config") -> list[Planned]:
     composed = root(loader, config)
-    return cli.plan(
-        loader,
-        composed,
-        [*(f"{k}={v}" for k, v in composed.hydra.sweeper.params.items()), *overrides],
-    )
+    params = [f"{key}={value}" for key, value in composed.hydra.sweeper.params.items()]
+    return plan(loader, composed, [*params, *overrides])
 
 
 @functools.cache
@@ -77,9 +75,9 @@ def root(loader, config: str) -> DictConfig:
 
 
 def test_the_walk_finds_what_is_there():
-    assert {"config.yaml", "confidence.yaml", "quickstart.yaml", "gpt2.yaml", "sst2.yaml"} <= {
-        f.name for f in FILES
-    }
+    known = {"config.yaml", "confidence.yaml", "quickstart.yaml", "gpt2.yaml", "sst2.yaml"}
+    assert known <= {f.name for f in FILES}
+    assert {"nlp.yaml", "own_file.yaml"} <= {f.name for f in BASES}
 
 
 @pytest.mark.parametrize("path", FILES, ids=name)
@@ -101,6 +99,16 @@ def test_a_file_begins_with_the_command_that_uses_it(path):
         )
 
 
+@pytest.mark.parametrize("path", BASES, ids=name)
+def test_a_base_is_what_other_files_begin_with_and_says_so(path):
+    text = path.read_text("utf-8")
+    assert "# Not a task, but " in text
+    starts = [f"- base/{path.stem}\n", f"- {path.stem}\n"]
+    users = [f.stem for f in path.parents[1].rglob("*.yaml") if starts[0] in f.read_text()]
+    others = [f.stem for f in BASES if starts[1] in f.read_text()]
+    assert len([*users, *others]) >= 2
+
+
 @pytest.mark.parametrize("path", CHOICES, ids=name)
 def test_a_choice_becomes_what_it_describes(path, loader):
     group, choice = name(path.parent).removeprefix("conf/"), path.stem
@@ -109,7 +117,7 @@ def test_a_choice_becomes_what_it_describes(path, loader):
         overrides += [f"task.path=reviews.{choice}", "task.classes=[bad,good]"]
     (cell,) = planned(loader, overrides)
     assert cell.cell is not None
-    assert cell.label.task
+    assert cell.place.task
 
 
 @pytest.mark.parametrize("path", sorted(SWEEPS.glob("*.yaml")), ids=name)
@@ -119,10 +127,9 @@ def test_a_sweep_can_be_run_whole(path, loader):
     assert runnable
     assert {p.request.sweep for p in cells} == {path.stem}
     assert len({p.folder for p in cells}) == len(cells)
-    methods = set(
-        yaml.safe_load(path.read_text())["hydra"]["sweeper"]["params"]["method"].split(",")
-    )
-    assert {p.label.method for p in runnable} == methods  # none is left out on all tasks
+    params = yaml.safe_load(path.read_text())["hydra"]["sweeper"]["params"]
+    methods = set(params["method"].split(","))
+    assert {p.place.method for p in runnable} == methods  # none is left out on all tasks
 
 
 @pytest.mark.parametrize("path", sorted((CONF / "recipe").glob("*.yaml")), ids=name)
@@ -138,14 +145,14 @@ def test_a_method_brings_its_loss_and_leaves_it_to_the_command_line(loader):
     assert confident.request.method.loss == confident.request.loss
     (plain,) = planned(loader, ["method=confidence", "loss=cross_entropy"])
     assert type(plain.request.loss).__name__ == "CrossEntropy"
-    assert plain.label.variant == "loss=cross_entropy"
+    assert plain.place.variant == {"loss": "cross_entropy"}
 
 
 def test_methods_that_differ_in_their_loss_alone_stand_beside_each_other_in_one_sweep(loader):
     cells = planned(loader, ["method=naive,naive_hard,confidence,confidence_75"])
-    assert [(p.label.method, p.label.variant) for p in cells] == [
-        (m, "") for m in ("naive", "naive_hard", "confidence", "confidence_75")
-    ]
+    methods = ["naive", "naive_hard", "confidence", "confidence_75"]
+    assert [p.place.method for p in cells] == methods
+    assert [p.place.variant for p in cells] == [{}] * len(methods)
     losses = [p.request.method.loss for p in cells]
     assert losses == [
         CrossEntropy(),
@@ -159,7 +166,9 @@ def test_methods_that_differ_in_their_loss_alone_stand_beside_each_other_in_one_
 
 
 def test_rungs_can_be_changed_and_added_from_the_command_line(loader):
-    mine = "+ladder.rungs.mine={_target_: w2sweep.ladder.Hub, model: /my, lr: 1e-5, params: 9, pretrain_tokens: 7}"
+    target = "_target_: w2sweep.experiment.ladder.HubRung"
+    facts = "model: /my, lr: 1e-5, params: 9, pretrain_tokens: 7"
+    mine = f"+ladder.rungs.mine={{{target}, {facts}}}"
     rungs = ["ladder.rungs.gpt2.lr=3e-5", "ladder.rungs.gpt2-xl.model=/models/xl", mine]
     (cell,) = planned(loader, ["ladder=gpt2", "weak=gpt2", "strong=mine", *rungs])
     ladder = cell.request.ladder
@@ -173,7 +182,7 @@ def test_a_recipe_says_how_slowly_confidence_grows(loader):
     for more, warmup in (
         ([], 1.0),
         (paper, 0.2),
-        (["recipe.alpha_warmup=0.4"], 0.4),
+        (["alpha_warmup=0.4"], 0.4),
         (["loss.warmup=0.1"], 0.1),
     ):
         (cell,) = planned(loader, [*overrides, *more])
@@ -199,23 +208,19 @@ def test_the_same_cells_as_hydra_itself_would_compose(loader):
         "+recipe.added=2",
     ]
     theirs = loader.load_sweep_config(composed, overrides)
-    ours = cli.composer(loader, composed)(overrides)
+    ours = composer(loader, composed)(overrides)
     assert ours == {k: v for k, v in theirs.items() if k != "hydra"}
 
 
 def commands() -> list[str]:
-    """The commands in comments that are whole (no "...", remarks in brackets, PATHs) and that nothing else tries."""
-    lines = (
-        line
-        for path in FILES
-        for line in path.read_text("utf-8").splitlines()
-        if line.startswith("# w2sweep ")
-    )
-    tried = {f"{f.parent.name}={f.stem}" for f in CHOICES} | {
-        f"-cn {f.stem}" for f in SWEEPS.glob("*.yaml")
-    }
-    whole = (x[10:] for x in lines if not re.search(r"\.\.\.|[A-Z]{4}|--help|\(", x))
-    return [x for x in dict.fromkeys(whole) if x not in tried]
+    """The commands in comments that nothing else tries, and that are whole: no "...", no remarks in
+    brackets, no FOLDERs."""
+    text = "\n".join(path.read_text("utf-8") for path in FILES)
+    found = re.findall("^# w2sweep (.*)$", text, re.MULTILINE)
+    whole = [line for line in found if not re.search(r"\.\.\.|[A-Z]{4}|--help|\(", line)]
+    choices = {f"{f.parent.name}={f.stem}" for f in CHOICES}
+    sweeps = {f"-cn {f.stem}" for f in SWEEPS.glob("*.yaml")}
+    return [line for line in dict.fromkeys(whole) if line not in choices | sweeps]
 
 
 @pytest.mark.parametrize("line", commands())

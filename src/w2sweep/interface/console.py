@@ -10,8 +10,10 @@ from contextlib import contextmanager
 
 from w2sweep.interface.explaining import mendable, one_line
 
-INTERRUPTED = 130
 WRONG = 2
+"""The exit code of a command whose configuration is wrong."""
+INTERRUPTED = 128 + signal.SIGINT
+UNREAD = 128 + signal.SIGPIPE
 
 
 def say(command: str, line: str) -> None:
@@ -31,7 +33,7 @@ def answering(command: str, explain: Callable[[BaseException], str] = one_line) 
         sys.exit(INTERRUPTED)
     except BrokenPipeError:  # of `| head`, and not to be said again when Python closes the pipe
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(128 + signal.SIGPIPE)
+        sys.exit(UNREAD)
     except Exception as error:
         if not mendable(error):
             raise

@@ -1,4 +1,5 @@
-"""What Hydra and OmegaConf say of a wrong configuration, in one line: what was found, what was expected, what to do."""
+"""What Hydra and OmegaConf say of a wrong configuration, in one line: what was found, what was
+expected, what to do."""
 
 from __future__ import annotations
 
@@ -16,25 +17,28 @@ from omegaconf.errors import (
 from w2sweep.building import unknown
 from w2sweep.values import ConfigError
 
+CONFIGURING = ("hydra", "omegaconf", "yaml")
+"""The packages that read configurations. They raise more than errors of their own."""
+
 
 def mendable(error: BaseException) -> bool:
-    """Whether the user can mend it: a wrong configuration, not a bug. Hydra raises more than its own types."""
+    """Whether the user can mend it: a wrong configuration, not a bug."""
     if isinstance(error, ConfigError | HydraException | OmegaConfBaseException):
         return True
     frames = list(traceback.walk_tb(error.__traceback__))
-    return bool(frames) and frames[-1][0].f_globals.get("__name__", "").split(".")[0] in (
-        "hydra",
-        "omegaconf",
-        "yaml",
-    )
+    if not frames:
+        return False
+    raised_in = frames[-1][0].f_globals.get("__name__", "")
+    return raised_in.partition(".")[0] in CONFIGURING
 
 
 def one_line(error: BaseException, sweeps: Sequence[str] = ()) -> str:
-    """All that the user needs to know of it; `sweeps` are the names that `-cn` takes."""
+    """All that the user needs to know of an error; `sweeps` are the names that `-cn` takes."""
     if isinstance(error, MissingConfigException):
         return _no_such_file(error, sweeps)
     if isinstance(error, OverrideParseException):
-        return f"cannot read '{error.override}': expected key=value, with quotes around special characters"
+        expected = "expected key=value, with quotes around special characters"
+        return f"cannot read '{error.override}': {expected}"
     cause = error.__cause__ if isinstance(error.__cause__, OmegaConfBaseException) else error
     if isinstance(cause, ConfigAttributeError | ConfigKeyError) and cause.parent_node is not None:
         return _no_such_key(cause)
@@ -55,6 +59,6 @@ def _no_such_file(error: MissingConfigException, sweeps: Sequence[str]) -> str:
 def _no_such_key(error: OmegaConfBaseException) -> str:
     path = str(error.full_key)
     owner, _, name = path.rpartition(".")
-    known = [str(k) for k in error.parent_node or () if k not in ("_target_", "hydra")]
-    prefix = f"{owner}." if owner else ""
-    return f"{path}: unknown key; {owner or 'the configuration'} has {unknown(name, known, prefix)}"
+    known = [str(key) for key in error.parent_node or () if key not in ("_target_", "hydra")]
+    instead = unknown(name, known, f"{owner}." if owner else "")
+    return f"{path}: unknown key; {owner or 'the configuration'} has {instead}"

@@ -10,20 +10,24 @@ from typing import Any
 
 import numpy as np
 
-from w2sweep.version import __version__
-from w2sweep.engine.files import read_json
 from w2sweep.engine.store import StageFailed, Store
 from w2sweep.experiment.cell import Cell
+from w2sweep.experiment.ladder import Ladder
 from w2sweep.experiment.stages import Finetune
 from w2sweep.results import metrics
-from w2sweep.results.cell import CORRECT, Compared, Failed, Place, Result, RungFacts, clear
+from w2sweep.results.cell import Compared, Failed, Place, Result, RungFacts, clear, read
 from w2sweep.tasks.example import Example
 from w2sweep.tasks.heads import Answers
 from w2sweep.tasks.task import Task
+from w2sweep.version import __version__
+
+ALWAYS = ("supervisor", "student", "ceiling")
+"""The roles that every cell has."""
 
 
 def run(cell: Cell, place: Place, store: Store, folder: Path) -> bool:
-    """Writes the cell's result or its failure; whether there is a result."""
+    """Makes sure of the cell's stages, and writes its result or its failure into `folder`. Returns
+    whether there is a result."""
     clear(folder)
     try:
         store.ensure(*cell.compared.values())
@@ -38,14 +42,16 @@ def current(cell: Cell, place: Place, store: Store, folder: Path) -> bool:
     """Whether the folder has already what `run` would write there, by this version of the
     program."""
     try:
-        said = read_json(folder / Result.FILE)
-        models = {role: model["stage"] for role, model in said["models"].items()}
-    except (OSError, ValueError, KeyError):
+        found = read(folder)
+    except Exception:  # whatever is wrong with the files, they are to be written again
         return False
-    names = {role: stage.name for role, stage in cell.compared.items()}
-    expected = asdict(place) | _origin(store)
-    same = all(said.get(key) == value for key, value in expected.items())
-    return same and models == names and (folder / CORRECT).exists()
+    if not isinstance(found, Result):
+        return False
+    stages = {role: model.stage for role, model in found.models.items()}
+    expected = {role: stage.name for role, stage in cell.compared.items()}
+    origin = (found.store, found.w2sweep) == (str(store.root), __version__)
+    placed = {key: getattr(found, key) for key in asdict(place)}
+    return origin and stages == expected and placed == asdict(place)
 
 
 def compare(cell: Cell, place: Place, store: Store) -> Result:
@@ -55,19 +61,17 @@ def compare(cell: Cell, place: Place, store: Store) -> Result:
     examples = splits["test"]
     answers = {role: store.get(of).answers["test"] for role, of in cell.compared.items()}
     correct = {role: head.correct(said, examples) for role, said in answers.items()}
-    accuracies = {role: metrics.accuracy(right) for role, right in correct.items()}
-    recovered = metrics.pgr(*(accuracies[r] for r in ("supervisor", "student", "ceiling")))
+    models = {
+        role: Compared(stage=stage.name, accuracy=metrics.accuracy(correct[role]))
+        for role, stage in cell.compared.items()
+    }
+    recovered = metrics.pgr(*(models[role].accuracy for role in ALWAYS))
     agrees = head.agree(answers["student"], answers["supervisor"])
     agreed = metrics.agreement(agrees, correct["supervisor"])
     marks = _marks(s.task, examples, answers["student"])
-    rungs = {name: RungFacts(size=r.size, compute=r.compute) for name, r in s.ladder.rungs.items()}
-    models = {
-        role: Compared(stage=stage.name, accuracy=accuracies[role])
-        for role, stage in cell.compared.items()
-    }
     return Result(
         **asdict(place),
-        rungs=rungs,
+        rungs=_facts(s.ladder),
         models=models,
         pgr=recovered.value,
         pgr_undefined=recovered.undefined,
@@ -76,13 +80,14 @@ def compare(cell: Cell, place: Place, store: Store) -> Result:
         agreement_weak_wrong=agreed.weak_wrong,
         n_test=len(examples),
         marks=marks | _marks_of_labels(cell, splits, store),
-        **_origin(store),
+        store=str(store.root),
+        w2sweep=__version__,
         correct={role: right.astype(np.uint8) for role, right in correct.items()},
     )
 
 
-def _origin(store: Store) -> dict[str, str]:
-    return {"store": str(store.root), "w2sweep": __version__}
+def _facts(ladder: Ladder) -> dict[str, RungFacts]:
+    return {name: RungFacts(size=r.size, compute=r.compute) for name, r in ladder.rungs.items()}
 
 
 def _marks(task: Task, examples: Sequence[Example], answers: Answers) -> dict[str, float]:
@@ -90,7 +95,7 @@ def _marks(task: Task, examples: Sequence[Example], answers: Answers) -> dict[st
     if not isinstance(answers, list):
         return {}
     marks = [task.judge(e, said) for e, said in zip(examples, answers, strict=True)]
-    names = sorted({name for mark in marks for name in mark})
+    names = sorted(set().union(*marks))
     return {name: _mean(marks, name) for name in names}
 
 

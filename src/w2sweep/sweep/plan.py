@@ -15,14 +15,15 @@ from w2sweep.sweep.request import Request
 from w2sweep.values import Impossible
 
 AXES = ("task", "ladder", "weak", "strong", "method", "seed")
-"""What tables have columns for."""
+"""Keys that tables have columns for."""
 NEUTRAL = ("sweep", "runtime", "tracking", "store", "cache", "impossible", "data_root")
-"""What changes no result."""
+"""Keys that change no result."""
 
 
 @dataclass(frozen=True, eq=False)
 class Planned:
-    """A point of the grid: what its configuration asks for. Raises ConfigError where that is impossible."""
+    """A point of the grid: what its configuration asks for. Raises ConfigError where that is
+    impossible."""
 
     overrides: tuple[str, ...]
     request: Request
@@ -32,7 +33,7 @@ class Planned:
 
     @cached_property
     def cell(self) -> Cell | None:
-        """None: there is nothing to run."""
+        """What is to be run; None where nothing is."""
         return None if self.skipped else self.request.cell
 
     @cached_property
@@ -50,9 +51,10 @@ class Planned:
 
     @cached_property
     def place(self) -> Place:
-        """What tells it from the other cells."""
+        """What tells the cell from the others of its sweep."""
         r = self.request
         others = sorted(o for o in self.overrides if _matters(o) and _key(o) not in AXES)
+        variant = dict(map(_key_and_value, others))
         return Place(
             task=r.task.name,
             family=r.task.family,
@@ -61,37 +63,36 @@ class Planned:
             strong=r.strong,
             method=r.method.name,
             seed=r.seed,
-            variant=dict(_key_and_value(o) for o in others),
+            variant=variant,
         )
 
     @cached_property
     def folder(self) -> str:
-        """Its folder's name in the sweep's."""
+        """The name of the cell's folder in the sweep's."""
         return folder_name(self.overrides)
 
 
 def by_new_work(work: Sequence[Set[str]]) -> list[int]:
-    """The order in which to start cells, by the names of the stages that each one still needs: whatever brings the
-    most that no cell before it does. Cells that run side by side then seldom wait for each other, and what many wait
-    for begins early."""
+    """The order in which to start cells, by the names of the stages that each one still needs: the
+    next is always the one that brings the most stages that none before it has. Cells that run side
+    by side then seldom wait for each other, and what many wait for begins early."""
     queue = [(-len(stages), i) for i, stages in enumerate(work)]
     heapq.heapify(queue)
     order, begun = [], set[str]()
     while queue:
         bound, i = heapq.heappop(queue)
         new = work[i] - begun
-        if (
-            len(new) < -bound
-        ):  # others came first; what is new only ever shrinks, so that nobody was overlooked
-            heapq.heappush(queue, (-len(new), i))
-        else:
+        if len(new) == -bound:
             order.append(i)
             begun |= new
+        else:  # its count was of before; counts only ever shrink, so that no cell is overlooked
+            heapq.heappush(queue, (-len(new), i))
     return order
 
 
 def folder_name(overrides: Sequence[str]) -> str:
-    """A cell's folder, by the overrides that change results: a rerun finds it again."""
+    """The name of a cell's folder, made of the overrides that change results, so that a rerun finds
+    it again."""
     name = ",".join(sorted(filter(_matters, overrides))) or "defaults"
     safe = re.sub(r"[^\w.,=+~@-]+", "_", name, flags=re.ASCII)
     if safe == name and len(name) <= 200:
@@ -100,7 +101,8 @@ def folder_name(overrides: Sequence[str]) -> str:
 
 
 def _key_and_value(override: str) -> tuple[str, str]:
-    """What is taken away (`~loss.hard`) keeps its mark, and has no value."""
+    """The two parts of an override. A key that is taken away (`~loss.hard`) keeps its mark, and has
+    no value."""
     key, _, value = override.lstrip("+").partition("=")
     return key, value
 

@@ -67,7 +67,8 @@ class Request(Keys):
         """Raises ConfigError where `weak` or `strong` is no rung of the ladder."""
         for key in ("weak", "strong"):
             _check_rung(self.ladder, key, getattr(self, key))
-        return Setting(**{f.name: getattr(self, f.name) for f in fields(Setting)})  # type: ignore
+        values = {f.name: getattr(self, f.name) for f in fields(Setting)}  # type: ignore
+        return Setting(**values)
 
     @property
     def cell(self) -> Cell:
@@ -80,10 +81,11 @@ def request(config: Mapping[str, Any]) -> Request:
 
     Raises ConfigError, which begins with the path of what is wrong.
     """
-    # Keys first: what is wrong with `seed` is also wrong with each `${seed}`, where nobody wrote it.
+    # Keys first: a wrong `seed` is also wrong at each `${seed}`, where nobody wrote it.
     keys = inspect.signature(Keys).parameters
-    made(Keys, {k: v for k, v in config.items() if k in keys})
-    return made(Request, {str(k): build(v, str(k)) for k, v in config.items()})
+    made(Keys, {key: node for key, node in config.items() if key in keys})
+    values = {key: build(node, key) for key, node in config.items()}
+    return made(Request, values)
 
 
 def _check_rung(ladder: Ladder, key: str, rung: str) -> None:

@@ -36,32 +36,34 @@ Report = Callable[["Sweep", bool], object]
 """Tells of a finished sweep; the flag says whether anything was run for it."""
 
 
-def say(line: str) -> None:
-    """Tells the user, on stderr."""
-    print(f"w2sweep: {line}", file=sys.stderr, flush=True)
-
-
 class Sweep:
-    """Planned cells, their folder, and the store that they share."""
+    """Planned cells, their folder, and the store that they share.
 
-    def __init__(self, planned: Sequence[Planned], folder: Path):
-        self.planned, self.folder = planned, folder
+    Raises ConfigError where the folder or the store cannot be written to. `say` tells the user a
+    line.
+    """
+
+    def __init__(self, planned: Sequence[Planned], folder: Path, say: Callable[[str], object]):
+        self.planned, self.folder, self.say = planned, folder, say
         request = planned[0].request
         self.name, self.tracking = request.sweep or folder.name, request.tracking
+        self.runtime = _as_before(request.runtime, folder)
         with _expecting_to_write():
-            self.store = _store(request, Circumstances(request.runtime, request.tracking))
+            self.store = _store(request, Circumstances(self.runtime, request.tracking))
 
     def run(self, launch: Launch, report: Report) -> int:
         """Runs what is missing, reports, and returns the exit code: 1 where a cell has no
-        result."""
+        result. Raises ConfigError where this machine cannot do what the runtime asks for."""
         with _expecting_to_write():
-            self._write_plan(self.store.circumstances.runtime)
+            self._write_plan()
         left = [p for p in self.planned if not self._answered(p)]
-        self._announce(left)
         if left:
-            self._write_plan(settled(self.store.circumstances.runtime))
-            for p in left:
-                records.clear(self.folder / p.folder)
+            self.runtime = settled(self.runtime)
+            self._write_plan()
+        self._announce(left)
+        for p in left:
+            records.clear(self.folder / p.folder)
+        if left:
             self._launch(left, launch)
         return self._conclude(report, ran=bool(left))
 
@@ -71,12 +73,12 @@ class Sweep:
         compared = [stage for p in self.planned for stage in _compared(p)]
         return {stage.name: str(stage) for stage in closure(tuple(compared))}
 
-    def _write_plan(self, runtime: Runtime) -> None:
+    def _write_plan(self) -> None:
         plan = {
             "name": self.name,
             "command": shlex.join(["w2sweep", *sys.argv[1:]]),
             "started": self.store.since,
-            "bf16": runtime.bf16,
+            "bf16": self.runtime.bf16,
             "cells": [{"dir": p.folder, "overrides": list(p.overrides)} for p in self.planned],
             "stages": self.stages,
         }
@@ -84,7 +86,7 @@ class Sweep:
         write_json(self.folder / PLAN, plan)
 
     def _answered(self, p: Planned) -> bool:
-        """Whether what it says is there, or could be written down without running anything."""
+        """Whether a cell's record is there, or could be written without running anything."""
         folder = self.folder / p.folder
         if p.cell is None:
             records.clear(folder)
@@ -97,10 +99,10 @@ class Sweep:
 
     def _announce(self, left: Sequence[Planned]) -> None:
         for reason, n in Counter(p.skipped for p in self.planned if p.skipped).items():
-            say(f"{_count(n, 'cell')} skipped: {reason}")
+            self.say(f"{_count(n, 'cell')} skipped: {reason}")
         there = sum(p.cell is not None for p in self.planned) - len(left)
         to_run = _count(len(left), "cell")
-        say(f"{self.folder}: {to_run} to run, {there} answered from {self.store.root}")
+        self.say(f"{self.folder}: {to_run} to run, {there} answered from {self.store.root}")
 
     def _launch(self, left: Sequence[Planned], launch: Launch) -> None:
         since = self.store.since if self.store.mode == "force" else 0.0
@@ -109,9 +111,9 @@ class Sweep:
                 launch(self._ordered(left))
         except Exception as death:
             reason = str(death).partition(". ")[0]
-            say(f"a worker died ({type(death).__name__}: {reason:.120})")
+            self.say(f"a worker died ({type(death).__name__}: {reason:.120})")
         for p in left:  # a worker may have died between its last stage and its cell's file
-            if not self._said(p):
+            if records.read(self.folder / p.folder) is None:
                 self._answered(p)
 
     def _ordered(self, left: Sequence[Planned]) -> list[Planned]:
@@ -120,10 +122,6 @@ class Sweep:
     def _missing(self, p: Planned) -> set[str]:
         missing = closure(tuple(_compared(p)), known=self.store.done)
         return {stage.name for stage in missing}
-
-    def _said(self, p: Planned) -> bool:
-        folder = self.folder / p.folder
-        return any((folder / file).exists() for file in (Result.FILE, Failed.FILE))
 
     def _conclude(self, report: Report, ran: bool) -> int:
         found = [records.read(self.folder / p.folder) for p in self.planned]
@@ -136,10 +134,12 @@ class Sweep:
             self._tell(finished, failed)
         if failed:
             cells = _count(len(failed), "cell")
-            say(f"{cells} failed; tracebacks are in {self.folder}/*/{Failed.FILE}")
+            self.say(f"{cells} failed; tracebacks are in {self.folder}/*/{Failed.FILE}")
         if lost:
             cells = _count(lost, "cell")
-            say(f"{cells} without a result: run the same command again, which goes on from here")
+            self.say(
+                f"{cells} without a result: run the same command again, which goes on from here"
+            )
         return 1 if failed or lost else 0
 
     def _tell(self, finished: Sequence[Result], failed: Sequence[Failed]) -> None:
@@ -147,12 +147,12 @@ class Sweep:
             [folder] = [self.folder / p.folder for p in self.planned if p.cell]
             print(f"{_sentence(result)} -> {folder}")
         for reason, n in Counter(record.reason for record in failed).items():
-            say(f"{_count(n, 'cell')}: {reason}")
+            self.say(f"{_count(n, 'cell')}: {reason}")
 
 
 def run_cell(p: Planned, sweep_folder: Path) -> bool:
-    """One launched cell, in whatever process: writes its result or its failure into the sweep's
-    folder."""
+    """Runs one launched cell, in whatever process, and writes its result or its failure into the
+    sweep's folder. Returns whether there is a result."""
     plan = read_json(sweep_folder / PLAN)
     circumstances = Circumstances(
         runtime=replace(p.request.runtime, bf16=plan["bf16"]),
@@ -171,11 +171,24 @@ def open_store(request: Request, name: str) -> Store:
 
 
 def settled(runtime: Runtime) -> Runtime:
-    """With bf16 decided, by the machine that starts the sweep."""
+    """With bf16 decided, by the machine that starts the sweep. Raises ConfigError where a GPU is
+    asked for and there is none."""
+    if runtime.bf16 != "auto" and runtime.accelerator != "gpu":
+        return runtime
+    found = device(runtime.accelerator)
     if runtime.bf16 != "auto":
         return runtime
-    gains = gains_from_bf16(device(runtime.accelerator))
-    return replace(runtime, bf16="yes" if gains else "no")
+    return replace(runtime, bf16="yes" if gains_from_bf16(found) else "no")
+
+
+def _as_before(runtime: Runtime, folder: Path) -> Runtime:
+    """With bf16 as an earlier run of this sweep decided it, maybe on another machine."""
+    if runtime.bf16 != "auto":
+        return runtime
+    try:
+        return replace(runtime, bf16=read_json(folder / PLAN)["bf16"])
+    except (OSError, ValueError, KeyError):
+        return runtime
 
 
 def _store(request: Request, circumstances: Circumstances, since: float | None = None) -> Store:

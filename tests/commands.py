@@ -1,0 +1,91 @@
+"""Commands in processes of their own, in a folder with tasks whose stages only pretend to train
+(see `pretend`), and what they leave there."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from conftest import REPOSITORY
+
+QUIET = ("tracking=none", "runtime.accelerator=cpu")
+PRETEND = """# @package _global_
+task: {_target_: pretend.%s, failing: "", deadly: "", lasting: ""}
+sizes: {supervisor: 100, student: 100, validation: 20, test: 100}
+"""
+
+
+def add_pretending_tasks(folder: Path) -> None:
+    """Makes `task=pretend` and `task=pretend_completions` known to commands in the folder."""
+    tasks = folder / "conf" / "task"
+    tasks.mkdir(parents=True)
+    (tasks / "pretend.yaml").write_text(PRETEND % "Pretend")
+    (tasks / "pretend_completions.yaml").write_text(PRETEND % "PretendCompletions")
+
+
+def environment() -> dict[str, str]:
+    """With this package, and the tasks that pretend."""
+    path = [".", str(REPOSITORY / "src"), str(REPOSITORY / "tests")]
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(path)}
+
+
+def w2sweep(
+    folder: Path, *arguments: str, code: int = 0, python: str = "", seconds: float = 120
+) -> subprocess.CompletedProcess[str]:
+    """Runs `w2sweep` in the folder, without tracking unless the arguments say so; `python` is a
+    script that calls it instead."""
+    call = ["-c", python] if python else ["-m", "w2sweep"]
+    done = subprocess.run(
+        [sys.executable, *call, *QUIET, *arguments],
+        cwd=folder,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=seconds,
+        check=False,
+    )
+    assert done.returncode == code, done.stdout + done.stderr
+    return done
+
+
+def read(path: Path) -> dict[str, Any]:
+    return json.loads(path.read_text("utf-8"))
+
+
+def plan(folder: Path, sweep: str) -> dict[str, Any]:
+    return read(folder / "outputs" / "sweeps" / sweep / "sweep.json")
+
+
+def cells(folder: Path, sweep: str, file: str = "cell.json") -> list[dict[str, Any]]:
+    """What the cells of a sweep say, oldest first."""
+    found = (folder / "outputs" / "sweeps" / sweep).glob(f"*/{file}")
+    return [read(path) for path in sorted(found, key=lambda path: path.stat().st_mtime_ns)]
+
+
+def accuracies(cell: dict[str, Any]) -> dict[str, float]:
+    return {role: model["accuracy"] for role, model in cell["models"].items()}
+
+
+def stages(cell: dict[str, Any]) -> dict[str, str]:
+    return {role: model["stage"] for role, model in cell["models"].items()}
+
+
+def identity(folder: Path, stage: str) -> dict[str, Any]:
+    """What the store says that a stage was computed from."""
+    return read(folder / "outputs" / "store" / stage / "stage.json")["stage"]
+
+
+def executed(folder: Path) -> list[str]:
+    """The keys of all stages that pretended to train, in this order, as often as they did."""
+    return (folder / "outputs" / "store" / "executed").read_text().split()
+
+
+def journal(folder: Path, event: str) -> list[str]:
+    """What the stages are called to which this happened."""
+    lines = (folder / "outputs" / "store" / "journal.jsonl").read_text().splitlines()
+    entries = map(json.loads, lines)
+    return [entry["what"] for entry in entries if entry["event"] == event]

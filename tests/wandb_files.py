@@ -1,0 +1,37 @@
+"""Runs as W&B wrote them offline, read back as `wandb leet` reads them."""
+
+from __future__ import annotations
+
+import functools
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+
+def runs(folder: Path) -> list[Path]:
+    """The files of all runs, oldest first."""
+    return sorted(folder.glob("wandb/*run-*/*.wandb"), key=lambda file: file.stat().st_mtime_ns)
+
+
+@functools.cache
+def records(file: Path) -> list[dict[str, Any]]:
+    command = [sys.executable, "-m", "wandb", "leet", "inspect", "--json", str(file)]
+    out = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    return [json.loads(line) for line in out.splitlines()]
+
+
+def record(file: Path, kind: str) -> dict[str, Any]:
+    [found] = [r[kind] for r in records(file) if r["type"] == kind]
+    return found
+
+
+def history(file: Path) -> list[dict[str, Any]]:
+    """What was logged, without W&B's own clocks."""
+    items = [r["history"]["item"] for r in records(file) if r["type"] == "history"]
+    return [_without_clocks(item) for item in items]
+
+
+def _without_clocks(item: dict[str, Any]) -> dict[str, Any]:
+    return {k: v for k, v in item.items() if k not in ("_runtime", "_timestamp")}
