@@ -79,12 +79,12 @@ class Choice(LinearHead):
     """One of K classes, by K logits. Burns et al. 2023, appendix A.1."""
 
     classes: Count = 2
-    """K."""
     init: Literal["unembedding", "zero"] = "unembedding"
     """`unembedding`: the rows of the tokens "0", "1", ... (the paper)."""
 
     @property
     def words(self) -> list[str]:
+        """The numbers of the classes: "0", "1", ..."""
         return [str(k) for k in range(self.classes)]
 
 
@@ -104,6 +104,7 @@ class Reward(LinearHead):
 
     @property
     def words(self) -> list[str]:
+        """The arbitrary token of the one output."""
         return ["1"]
 
 
