@@ -214,7 +214,7 @@ class Store:
         """The results appear: first those that the job delivers, then its own, which says that the
         job is done. A worker that is killed in between is followed by one that runs it again."""
         facts = {**job.facts, "delivered_by": job.stage.name}
-        for stage, folder in job.delivered.items():
+        for stage, folder in job.delivered:
             if not self._deliver(stage, folder, facts):
                 working.remove(folder)
         self._publish(job.stage, job.out, lease, job.facts)
