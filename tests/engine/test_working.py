@@ -55,12 +55,12 @@ def test_what_earlier_owners_left_can_be_discarded(tmp_path: Path):
     assert folders(tmp_path) == []
 
 
-@pytest.mark.parametrize("file", ["half", "checkpoint.pt"])
+@pytest.mark.parametrize("files", [("half",), ("checkpoint.pt", "half")])
 def test_a_folder_of_which_files_are_removed_cannot_be_committed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, file: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, files: tuple[str, ...]
 ):
     """Its owner only slept, and wakes up just then."""
-    sleeper = owner(tmp_path, file)
+    sleeper = owner(tmp_path, *files)
     tries: list[str] = []
 
     def commit(*args: object) -> None:
@@ -70,7 +70,7 @@ def test_a_folder_of_which_files_are_removed_cannot_be_committed(
 
     with monkeypatch.context() as patched:
         patched.setattr(shutil, "rmtree", lambda *args, **options: commit())
-        patched.setattr(working, "strip", commit)
+        patched.setattr(working, "remove", commit)
         working.adopt(owner(tmp_path))
     assert tries
     assert not (tmp_path / "k").exists()
