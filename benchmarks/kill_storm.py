@@ -1,14 +1,15 @@
 """Kills random workers of a sweep, and compares what is left with an undisturbed run.
 
     python benchmarks/kill_storm.py outputs/storm --workers 4 --kills 20 -- \
-        w2sweep -m task=sentiment weak=nano strong=micro,mini seed=0 tracking=none runtime.checkpoint_seconds=2 \
-        store={store} hydra.sweep.dir={folder}
+        w2sweep -m task=sentiment weak=nano strong=micro,mini seed=0 tracking=none \
+        runtime.checkpoint_seconds=2 store={store} hydra.sweep.dir={folder}
 
-The short time between checkpoints makes them matter; `{store}` is the store that all workers share, `{folder}` a folder
-of each worker's own. The command runs once undisturbed; then `--workers` copies run at once on another store, and now
-and then a random one is killed (SIGKILL) and started again, until there were `--kills` of them; the rest may finish.
-Exit code 0: so many were killed, every result is there, each file identical to the undisturbed run's, every execution
-accounted for, and no working directory left.
+The short time between checkpoints makes them matter; `{store}` is the store that all workers share,
+`{folder}` a folder of each worker's own. The command runs once undisturbed; then `--workers` copies
+run at once on another store, and now and then a random one is killed (SIGKILL) and started again,
+until `--kills` of them were; the rest may finish. Exit code 0: so many were killed, every result is
+there, each file identical to the undisturbed run's, every execution accounted for, and no working
+folder left.
 """
 
 from __future__ import annotations
@@ -22,7 +23,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -56,22 +56,27 @@ class Storm:
                 if time.monotonic() > due and len(self.killed) < self.kills:
                     self.kill(running, chance.choice(list(running)))
                     due = time.monotonic() + chance.expovariate(1 / self.every_s)
-                for i in [i for i, worker in running.items() if worker.poll() is not None]:
-                    if code := running.pop(i).returncode:
-                        raise RuntimeError(
-                            f"worker {i} failed with exit code {code}: see {self.root / f'{i}.log'}"
-                        )
+                self.release(running)
         finally:
             for worker in running.values():
                 worker.kill()
                 worker.wait()
 
+    def release(self, running: dict[int, subprocess.Popen[bytes]]) -> None:
+        """Takes those that finished out of `running`."""
+        for i, worker in list(running.items()):
+            if worker.poll() is not None:
+                del running[i]
+            if worker.returncode:
+                said = self.root / f"{i}.log"
+                raise RuntimeError(
+                    f"worker {i} failed with exit code {worker.returncode}: see {said}"
+                )
+
     def start(self, i: int) -> subprocess.Popen[bytes]:
         """Worker `i`, in a process group of its own."""
-        command = [
-            a.format(store=self.root / "store", folder=self.root / f"worker{i}")
-            for a in self.command
-        ]
+        places = {"store": self.root / "store", "folder": self.root / f"worker{i}"}
+        command = [argument.format(**places) for argument in self.command]
         self.root.mkdir(parents=True, exist_ok=True)
         with (self.root / f"{i}.log").open("ab") as said:
             return subprocess.Popen(command, stdout=said, stderr=said, start_new_session=True)
@@ -101,22 +106,20 @@ class Account:
     def of(cls, root: Path, killed: list[int]) -> Account:
         """Of the store at `root`, where the processes `killed` were."""
         lines = Store(root, mode="read-only").journal()
-        starts = {
-            (line["stage"], line["lease"]): line["pid"]
-            for line in lines
-            if line["event"] == "start"
-        }
+        starting = [line for line in lines if line["event"] == "start"]
+        starts = {(line["stage"], line["lease"]): line["pid"] for line in starting}
         made = {(name, record["lease"]) for name, record in records(root).items()}
         futile = {execution: pid for execution, pid in starts.items() if execution not in made}
         unexplained = [f"{name} by {pid}" for (name, _), pid in futile.items() if pid not in killed]
         unexplained += [f"{name} was made by nobody" for name, _ in made - starts.keys()]
-        adopted = Counter(line["event"] for line in lines)["adopted"]
+        adopted = sum(line["event"] == "adopted" for line in lines)
         return cls(len(made), len(starts), len(futile), adopted, unexplained)
 
     def __str__(self) -> str:
         sign = "=" if self.executed == self.distinct + self.interrupted else "!="
+        parts = f"{self.distinct} distinct + {self.interrupted} interrupted"
         return (
-            f"executed {self.executed} {sign} {self.distinct} distinct + {self.interrupted} interrupted; "
+            f"executed {self.executed} {sign} {parts}; "
             f"{self.adopted} resumed from a checkpoint; {len(self.unexplained)} unexplained"
         )
 
@@ -128,7 +131,8 @@ def records(root: Path) -> dict[str, dict]:
 
 
 def differences(expected: Path, found: Path) -> list[str]:
-    """Where two stores differ: results, their files, and the contents of these but for the records' times and hosts."""
+    """Where two stores differ: in results, in their files, and in the contents of these but for the
+    records' times and hosts."""
     ours, theirs = records(expected), records(found)
     said = [f"{name} is only in one of them" for name in sorted(ours.keys() ^ theirs.keys())]
     for name in ours.keys() & theirs.keys():
@@ -139,17 +143,15 @@ def differences(expected: Path, found: Path) -> list[str]:
 
 
 def contents(result: Path) -> dict[str, bytes]:
-    """The files of a result but for its record, and for a checkpoint whose owner was killed before it removed it."""
+    """The files of a result but for its record, and for a checkpoint whose owner was killed before
+    it removed it."""
     files = {str(f.relative_to(result)): f for f in result.rglob("*") if f.is_file()}
-    return {
-        n: f.read_bytes()
-        for n, f in files.items()
-        if n != "stage.json" and not n.startswith("checkpoint")
-    }
+    names = [n for n in files if n != "stage.json" and not n.startswith("checkpoint")]
+    return {name: files[name].read_bytes() for name in names}
 
 
 def leftovers(root: Path) -> list[Path]:
-    """Working directories, and half-written failures."""
+    """Working folders, and half-written failures."""
     return [p for p in root.glob("*/.*") if ".lease." not in p.name and p.name != ".clock"]
 
 
@@ -173,9 +175,8 @@ def main() -> int:
         started = time.monotonic()
         run.run(workers)
         account = Account.of(run.root / "store", run.killed)
-        print(
-            f"{name}: {workers} workers, {len(run.killed)} kills, {time.monotonic() - started:.0f} s: {account}"
-        )
+        took = time.monotonic() - started
+        print(f"{name}: {workers} workers, {len(run.killed)} kills, {took:.0f} s: {account}")
     wrong = [*account.unexplained, *differences(calm.root / "store", storm.root / "store")]
     print(
         "\n".join(wrong)

@@ -11,6 +11,7 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+from conftest import REPOSITORY
 
 from w2sweep.engine.files import read_json, write_json
 from w2sweep.engine.job import Circumstances
@@ -106,7 +107,7 @@ def work(root: str, steps: str) -> None:
 
 @pytest.fixture(scope="module")
 def kill_storm() -> ModuleType:
-    file = Path(__file__).parents[1] / "benchmarks" / "kill_storm.py"
+    file = REPOSITORY / "benchmarks" / "kill_storm.py"
     spec = importlib.util.spec_from_file_location("kill_storm", file)
     assert spec
     assert spec.loader

@@ -8,6 +8,7 @@ import os
 import random
 import signal
 import time
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
@@ -76,25 +77,9 @@ def test_two_workers_never_own_one_key(root: Path):
     Ownership is exclusive in this sense: number n is over (released, or its owner dead) before
     n + 1 begins.
     """
-    context = multiprocessing.get_context("fork")
     root.mkdir()
-    until = time.time() + 6
-    workers = [context.Process(target=_claim_and_die, args=(root, until, i)) for i in range(8)]
-    for worker in workers:
-        worker.start()
-    spawned = 8
-    while time.time() < until:
-        for i, worker in enumerate(workers):
-            if not worker.is_alive():
-                workers[i] = context.Process(target=_claim_and_die, args=(root, until, spawned))
-                workers[i].start()
-                spawned += 1
-        time.sleep(0.005)
-    for worker in workers:
-        worker.join()
-    spans = [json.loads(line) for line in (root / "spans").read_text().splitlines()]
-    assert len(spans) > 200
-    assert spawned > 30
+    _let_many_claim_and_die(root, deaths=25, spans=250)
+    spans = _spans(root)
     for key in "ab":
         begun = [(n, t) for k, n, what, t in spans if (k, what) == (key, "begin")]
         ended = [(n, t) for k, n, what, t in spans if (k, what) == (key, "end")]
@@ -105,14 +90,43 @@ def test_two_workers_never_own_one_key(root: Path):
             assert early == [], "two owners at once"
 
 
-def _claim_and_die(root: Path, until: float, seed: int) -> None:
+def _let_many_claim_and_die(root: Path, deaths: int, spans: int) -> None:
+    """Keeps eight processes at it until so many of them died and so much was noted."""
+    context = multiprocessing.get_context("fork")
+
+    def started(seed: int) -> BaseProcess:
+        process = context.Process(target=_claim_and_die, args=(root, seed))
+        process.start()
+        return process
+
+    workers = [started(seed) for seed in range(8)]
+    died = 0
+    while died < deaths or len(_spans(root)) < spans:
+        for i, worker in enumerate(workers):
+            if not worker.is_alive():
+                died += 1
+                workers[i] = started(seed=8 + died)
+        time.sleep(0.005)
+    (root / "enough").touch()
+    for worker in workers:
+        worker.join()
+
+
+def _spans(root: Path) -> list[Any]:
+    """Key, number, "begin" or "end", and time, of all that was noted."""
+    file = root / "spans"
+    lines = file.read_text().splitlines() if file.exists() else []
+    return [json.loads(line) for line in lines]
+
+
+def _claim_and_die(root: Path, seed: int) -> None:
     chance = random.Random(seed)
     log = os.open(root / "spans", os.O_APPEND | os.O_CREAT | os.O_WRONLY)
 
     def note(*line: Any) -> None:
         os.write(log, (json.dumps([*line, time.monotonic()]) + "\n").encode())
 
-    while time.time() < until:
+    while not (root / "enough").exists():
         key = chance.choice("ab")
         lease = leases.claim(root, key, lease_s=60)
         if lease is None:

@@ -38,9 +38,14 @@ def test_progress_is_written_at_most_once_a_second(tmp_path: Path, clocked: list
     clocked[0] += 1.1
     progress.advance(40)
     assert said(tmp_path) == {
-        "what": "student small <- nano", "step": 40, "steps": 100, "rate": 20.0, "unit": "steps/s",
-        "started": 1000.0, "updated": 1002.0,
-    }  # fmt: skip
+        "what": "student small <- nano",
+        "step": 40,
+        "steps": 100,
+        "rate": 20.0,
+        "unit": "steps/s",
+        "started": 1000.0,
+        "updated": 1002.0,
+    }
     clocked[0] += 0.1
     progress.advance(100)
     assert said(tmp_path)["step"] == 100  # the last one always is

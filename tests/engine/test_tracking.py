@@ -67,9 +67,11 @@ def record(file: Path, kind: str) -> dict[str, Any]:
 def history(file: Path) -> list[dict[str, Any]]:
     """What was logged, without W&B's own clocks."""
     items = [r["history"]["item"] for r in records(file) if r["type"] == "history"]
-    return [
-        {k: v for k, v in item.items() if k not in ("_runtime", "_timestamp")} for item in items
-    ]
+    return [without_clocks(item) for item in items]
+
+
+def without_clocks(item: dict[str, Any]) -> dict[str, Any]:
+    return {key: held for key, held in item.items() if key not in ("_runtime", "_timestamp")}
 
 
 def config(file: Path) -> dict[str, Any]:

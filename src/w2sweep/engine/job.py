@@ -32,8 +32,17 @@ class Circumstances:
 
 
 class StoreJob:
-    """A `Job` (see `w2sweep.engine.stage`) of a store. Use it as a context: it closes its run in
-    the tracker, as failed where the block raises."""
+    """A `Job` (see `w2sweep.engine.stage`) of a store.
+
+    Use it as a context: at its end the job's run in the tracker, which begins with the first row
+    that is logged, is closed, as failed where the block raises.
+
+    Args:
+        stage: what is run.
+        out: its working folder.
+        circumstances: how and for whom it is run.
+        get: reads the result of another stage.
+    """
 
     def __init__(
         self,
@@ -44,7 +53,7 @@ class StoreJob:
     ):
         self.stage, self.out, self.runtime = stage, out, circumstances.runtime
         self.facts: dict[str, Any] = {}
-        self.delivered: dict[Stage[Any], Path] = {}
+        self.delivered: list[tuple[Stage[Any], Path]] = []
         self._circumstances, self._get = circumstances, get
         self._open = contextlib.ExitStack()
 
@@ -54,13 +63,13 @@ class StoreJob:
     def __exit__(self, *error: Any) -> None:
         self._open.__exit__(*error)
 
-    @cached_property
+    @property
     def device(self) -> Device:
         found = device(self.runtime.accelerator)
         self.note(device=found)
         return found
 
-    @cached_property
+    @property
     def bf16(self) -> bool:
         if self.runtime.bf16 == "auto":
             return gains_from_bf16(self.device)
@@ -85,7 +94,7 @@ class StoreJob:
     def deliver(self, stage: Stage[Any]) -> Path:
         folder = self.out / f".deliver.{stage.key}"
         folder.mkdir()
-        self.delivered[stage] = folder
+        self.delivered.append((stage, folder))
         return folder
 
     @cached_property
@@ -93,16 +102,15 @@ class StoreJob:
         tracking = self._circumstances.tracking
         if tracking is None:
             return Run()
-        return self._open.enter_context(
-            tracking.run(
-                id=self.stage.key,
-                name=self.stage.what,
-                group=self._circumstances.sweep,
-                job_type=self.stage.role,
-                tags=self.stage.tags,
-                config=identity(self.stage),
-            )
+        run = tracking.run(
+            id=self.stage.key,
+            name=self.stage.what,
+            group=self._circumstances.sweep,
+            job_type=self.stage.role,
+            tags=self.stage.tags,
+            config=identity(self.stage),
         )
+        return self._open.enter_context(run)
 
 
 def _in_a_group(name: str) -> str:

@@ -17,9 +17,9 @@ class Runtime:
     """CPU threads of each worker: several workers with one thread each beat one worker with
     several."""
     bf16: Literal["auto", "yes", "no"] = "auto"
-    """Whether rungs that ask for bf16 are pretrained in it, or in fp32. `auto`: in bf16 where the
-    GPU or the processor of the machine that starts the sweep gains from it. All workers of a sweep
-    do the same, and `stage.json` says which it was."""
+    """Whether stages that ask for bf16 compute in it, or in fp32. `auto`: in bf16 where the GPU or
+    the processor of the machine that starts the sweep gains from it. All workers of a sweep do the
+    same, and `stage.json` says which it was."""
     micro_tokens: Count = 16384
     """Tokens (padding included) in one forward pass. A batch with more is split, with the same
     gradient."""

@@ -1,4 +1,5 @@
-"""Stages: computations as values. What a stage is known by, what it reads, what it is given."""
+"""Stages, which are computations as values: what a stage is known by, what it reads, and the job
+that it is given."""
 
 from __future__ import annotations
 
@@ -28,10 +29,17 @@ class Job(Protocol):
     """An empty folder to write the result to. It holds the `checkpoint*` of a worker that was
     interrupted on this very stage, if there was one; checkpoints are no part of the result."""
     runtime: Runtime
-    device: Device
-    """Where to compute."""
-    bf16: bool
-    """Whether this sweep computes in bf16 where that is faster."""
+    """How to compute."""
+
+    @property
+    def device(self) -> Device:
+        """Where to compute. Raises ConfigError where a GPU is asked for and there is none."""
+        ...
+
+    @property
+    def bf16(self) -> bool:
+        """Whether this sweep computes in bf16 where that is faster."""
+        ...
 
     def get(self, stage: Stage[T]) -> T:
         """The result of one of the stage's inputs."""
@@ -42,8 +50,8 @@ class Job(Protocol):
         ...
 
     def log(self, row: Mapping[str, Any]) -> None:
-        """Adds a row to the stage's curves in the tracker. `step` says where; `train/` goes before
-        names that are of no other group."""
+        """Adds a row to the stage's curves in the tracker, at its `step`. Names without a group get
+        the group `train/`; `progress` (the step as a part of all) is left out."""
         ...
 
     def note(self, **facts: Any) -> None:
@@ -55,8 +63,8 @@ class Job(Protocol):
         ...
 
     def deliver(self, stage: Stage[Any]) -> Path:
-        """A folder to write the result of `stage` to: it is committed together with the own one,
-        so that what two stages have in common is computed once."""
+        """A new folder to write the result of `stage` to, which is committed just before that of
+        the stage that runs: so what two stages have in common is computed once."""
         ...
 
 

@@ -139,8 +139,8 @@ class Store:
         pause = FIRST_PAUSE_S
         while todo := closure(stages, known=self.done):
             self._refuse(todo)
-            pending = {s.key for s in todo}
-            ready = [s for s in todo if pending.isdisjoint(i.key for i in s.inputs)]
+            pending = _keys(todo)
+            ready = [s for s in todo if pending.isdisjoint(_keys(s.inputs))]
             if any(self._try(s, circumstances) for s in ready):
                 pause = FIRST_PAUSE_S
             else:
@@ -214,7 +214,7 @@ class Store:
         """The results appear: first those that the job delivers, then its own, which says that the
         job is done. A worker that is killed in between is followed by one that runs it again."""
         facts = {**job.facts, "delivered_by": job.stage.name}
-        for stage, folder in job.delivered.items():
+        for stage, folder in job.delivered:
             if not self._deliver(stage, folder, facts):
                 working.remove(folder)
         self._publish(job.stage, job.out, lease, job.facts)
@@ -285,3 +285,7 @@ class Store:
         """What to add to a message that may not say itself that the disk is full."""
         free = shutil.disk_usage(self.root).free
         return f" (there are {free // 2**20} MB left for {self.root})" if free < 2**26 else ""
+
+
+def _keys(stages: list[Stage[Any]]) -> set[str]:
+    return {stage.key for stage in stages}

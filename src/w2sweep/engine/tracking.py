@@ -49,7 +49,7 @@ class Run:
         self._run = run
 
     def log(self, values: Mapping[str, Any], step: int | None = None) -> None:
-        """Adds `values` at an optimizer step; a step before the last one is ignored."""
+        """Adds `values` at a step. W&B ignores them where the step is before the last one."""
         if self._run is not None:
             with self._tolerated("log"):
                 self._run.log(dict(values), step=step)
