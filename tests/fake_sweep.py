@@ -90,7 +90,7 @@ def invented(
     ceiling = 0.62 + gap * j / steps + abs(noise[j]) / 2
     recovered = RECOVERED.get(at.method, 0.3) - 0.12 * (j - i) + noise[-1]
     student = supervisor + recovered * (ceiling - supervisor)
-    reach: dict[str, float] = dict(zip(ROLES, (supervisor, student, ceiling), strict=True))
+    reach = {"supervisor": supervisor, "student": student, "ceiling": ceiling}
     # Right answers by a threshold on each example's difficulty: models agree as real ones do.
     felt = {role: difficulty + rng.normal(0, 0.1, n) for role in roles}
     correct = {role: felt[role] < reach.get(role, student) for role in roles}

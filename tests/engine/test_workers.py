@@ -42,7 +42,7 @@ def processes(store: Store, stages: list[Square]) -> Iterator[int]:
 def test_several_workers_share_the_work(tmp_path: Path):
     store, stages = Store(tmp_path), [Square(n) for n in range(8)]
     ensure_in_processes(store, stages, workers=2)
-    assert [store.get(stage) for stage in stages] == [n**2 for n in range(8)]
+    assert list(map(store.get, stages)) == [n**2 for n in range(8)]
     assert os.getpid() not in set(processes(store, stages))
     assert (tmp_path / "journal.jsonl").read_text().count('"commit"') == len(stages)
 

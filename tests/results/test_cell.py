@@ -35,9 +35,7 @@ def test_a_result_is_read_as_it_was_written(tmp_path: Path):
     found = read(tmp_path)
     assert isinstance(found, Result)
     assert replace(found, correct={}) == replace(written, correct={})
-    assert {role: c.tolist() for role, c in found.correct.items()} == {
-        role: c.tolist() for role, c in ANSWERS.items()
-    }
+    np.testing.assert_equal(found.correct, ANSWERS)
     assert found.paired.tolist() == [[1, 1, 0, 0], [1, 1, 1, 0], [1, 1, 1, 1]]
 
 

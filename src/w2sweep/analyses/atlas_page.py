@@ -30,29 +30,32 @@ def write_page(ladders: Sequence[ReadLadder], store: Store, folder: Path) -> Pat
     """
     from w2sweep.report.templates import render
 
-    first = ladders[0]
     losses = HeldOutLosses.of(ladders, store)
-    bins = [b for ladder in ladders for b in ladder.bins(store)]
     laws = {axis: Scaling.of(losses, axis) for axis in ("parameters", "compute")}
-    shown = samples(first.corpus, first.setting.task)
-    known = _known(bins)
+    bins = [b for ladder in ladders for b in ladder.bins(store)]
+    shown = samples(ladders[0].corpus, ladders[0].setting.task)
     _write_numbers(folder, losses, list(filter(None, laws.values())), bins, shown)
-    page = render(
-        "atlas.html",
-        _draw(first, losses, laws, bins, folder),
-        name=folder.name,
-        ladder=first.setting.ladder.name,
-        corpus=type(first.corpus).__name__,
-        seeds=losses.seeds,
-        several=losses.spread is not None,
-        fitted=any(laws.values()),
-        untrained={kind: rungs[UNTRAINED] for kind, rungs in known.items()},
-        headings=[*HEADINGS, *(f"knows {kind} %" for kind in known)],
-        rungs=list(_lines(first, losses, known)),
-        samples=shown,
-    )
+    drawings = _draw(ladders[0], losses, laws, bins, folder)
+    fields = {"name": folder.name, "fitted": any(laws.values()), "samples": shown}
+    page = render("atlas.html", drawings, **fields, **_ladder(ladders[0], losses, _known(bins)))
     write_text(folder / "index.html", page)
     return folder / "index.html"
+
+
+def _ladder(
+    ladder: ReadLadder, losses: HeldOutLosses, known: Mapping[str, Mapping[str, str]]
+) -> dict[str, Any]:
+    """What the page says of the ladder."""
+    knows = [f"knows {kind} %" for kind in known]
+    return {
+        "ladder": ladder.setting.ladder.name,
+        "corpus": type(ladder.corpus).__name__,
+        "seeds": losses.seeds,
+        "several": losses.spread is not None,
+        "untrained": {kind: rungs[UNTRAINED] for kind, rungs in known.items()},
+        "headings": [*HEADINGS, *knows],
+        "rungs": list(_lines(ladder, losses, known)),
+    }
 
 
 def _draw(

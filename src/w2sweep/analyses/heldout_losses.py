@@ -37,18 +37,14 @@ class HeldOutLosses:
     def of(ladders: Sequence[ReadLadder], store: Store) -> HeldOutLosses:
         """The losses of ladders that differ in the seed alone, and whose rungs are all in the
         store."""
-        names, rungs = list(ladders[0].rungs), ladders[0].rungs.values()
+        rungs = ladders[0].rungs
+        facts = [(rung.size, rung.tokens_read, rung.compute) for rung in rungs.values()]
+        parameters, tokens, compute = np.array(facts, float).T
         seeds = [ladder.setting.seed for ladder in ladders]
-        stages = [ladder.pretrained[name] for name in names for ladder in ladders]
+        stages = [ladder.pretrained[name] for name in rungs for ladder in ladders]
         losses = np.array([_heldout_loss(stage, store) for stage in stages])
-        return HeldOutLosses(
-            rungs=names,
-            seeds=seeds,
-            parameters=np.array([rung.size for rung in rungs], float),
-            tokens=np.array([rung.tokens_read for rung in rungs], float),
-            compute=np.array([rung.compute for rung in rungs], float),
-            loss=losses.reshape(len(names), len(seeds)),
-        )
+        by_rung = losses.reshape(len(rungs), len(seeds))
+        return HeldOutLosses(list(rungs), seeds, parameters, tokens, compute, by_rung)
 
     @property
     def mean(self) -> NDArray[np.float64]:

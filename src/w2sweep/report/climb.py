@@ -6,7 +6,6 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from itertools import starmap
 from typing import Any
 
 import numpy as np
@@ -65,13 +64,15 @@ def _climb(
 ) -> Climb | None:
     reached = _reached(results)
     rungs = [rung for rung in order if rung in reached]
-    seeds = set.intersection(*(set(reached[rung]) for rung in rungs)) if rungs else set()
-    if len(rungs) < 3 or not seeds:
+    if len(rungs) < 3:
         return None
-    accuracies = {rung: [reached[rung][seed] for seed in sorted(seeds)] for rung in rungs}
-    over_seeds = list(starmap(_over_seeds, accuracies.items()))
-    by_seed = np.array(list(accuracies.values())).T  # [S, R]
-    return Climb(task, ladder, variant, len(seeds), over_seeds, largest_step(by_seed))
+    seeds = sorted(set.intersection(*(set(reached[rung]) for rung in rungs)))
+    if not seeds:
+        return None
+    accuracies = [list(map(reached[rung].__getitem__, seeds)) for rung in rungs]
+    over_seeds = list(map(_over_seeds, rungs, accuracies))
+    step = largest_step(np.array(accuracies).T)  # [S, R]
+    return Climb(task, ladder, variant, len(seeds), over_seeds, step)
 
 
 def _reached(results: Sequence[Result]) -> Mapping[str, dict[int, float]]:

@@ -208,10 +208,11 @@ def _median(rows: Sequence[SummaryRow]) -> SummaryRow:
     names = [f.name for f in fields(SummaryRow)]
     blanks: dict[str, Any] = dict.fromkeys(n for n in names if n.endswith(("_se", "_low", "_high")))
     without = sum(r.pgr is None for r in rows)
+    medians = {name: _middle(_known(rows, name)) for name in MEASURES}
     return replace(
         rows[0],
         **blanks,
-        **{name: _middle(_known(rows, name)) for name in MEASURES},
+        **medians,
         task=MEDIAN,
         seeds=min(r.seeds for r in rows),
         pgr_undefined=f"undefined on {without} of {len(rows)} tasks" if without else None,

@@ -34,8 +34,10 @@ class HeatMap(OverSize):
     @classmethod
     def of(cls, rows: Sequence[SummaryRow], ladders: Ladders) -> Self | None:
         """None for a grid below 2 x 2."""
-        supervisors, students = {r.weak for r in rows}, {r.strong for r in rows}
-        return super().of(rows, ladders) if len(supervisors) > 1 < len(students) else None
+        supervisors = {r.weak for r in rows}
+        students = {r.strong for r in rows}
+        large = len(supervisors) > 1 and len(students) > 1
+        return super().of(rows, ladders) if large else None
 
     def panel(self, ax: Axes, rows: Sequence[SummaryRow], line: str) -> None:
         weak, strong = self.rungs(rows[0], "weak"), self.rungs(rows[0], "strong")
