@@ -1,8 +1,10 @@
-"""What pretraining makes of the machine: tokens a second of each rung of the lab's ladder, in fp32 and in bf16.
+"""What pretraining makes of the machine: tokens a second of each rung of the lab's ladder, in fp32
+and in bf16.
 
     python benchmarks/pretraining_speed.py
 
-On one of two cores of an Intel Xeon with bf16 instructions but no AMX, nothing else running, torch 2.13.0, --rounds 2:
+On one of two cores of an Intel Xeon with bf16 instructions but no AMX, nothing else running, torch
+2.13.0, --rounds 2:
 
     matmul: 32-true 162 GFLOP/s, bf16-mixed 84 GFLOP/s
                 32-true tokens/s   share bf16-mixed tokens/s   share   bf16/fp32
@@ -15,18 +17,21 @@ On one of two cores of an Intel Xeon with bf16 instructions but no AMX, nothing 
     base                  16,353     46%               9,867     53%        0.60
     256x3                  4,877     56%               3,017     67%        0.62
 
-The widest two had four heads then; with eight, base reads 5 % fewer tokens. On an AMD EPYC with AVX2 only (fp32 matmuls
-at 76 GFLOP/s) the rungs read, in thousands a second and fp32, 23, 22, 18, 16, 15, 13, 8 and 2.7.
+The widest two had four heads then; with eight, base reads 5 % fewer tokens. On an AMD EPYC with
+AVX2 only (fp32 matmuls at 76 GFLOP/s) the rungs read, in thousands a second and fp32, 23, 22, 18,
+16, 15, 13, 8 and 2.7.
 
-On an AMD EPYC (matmuls at 101 and 218 GFLOP/s) the widest, 128x2 and 256x3, were 1.42 and 1.62 times as fast in bf16.
-On another day such cores did bf16 matmuls at 524 GFLOP/s, and read 30,109 tokens a second for base in bf16.
-Where a CPU has to emulate bf16 (ONEDNN_MAX_CPU_ISA=AVX2), it is eleven times slower than fp32, so it is not used there.
+On an AMD EPYC (matmuls at 101 and 218 GFLOP/s) the widest, 128x2 and 256x3, were 1.42 and 1.62
+times as fast in bf16. On another day such cores did bf16 matmuls at 524 GFLOP/s, and read 30,109
+tokens a second for base in bf16. Where a CPU has to emulate bf16 (ONEDNN_MAX_CPU_ISA=AVX2), it is
+eleven times slower than fp32, so it is not used there.
 
-Each rung trains on made-up text of the lab's vocabulary and context, one thread, as `Pretrain` does; rounds go through
-all rungs and both precisions in turn, so that a busy machine slows all of them, and medians over the rounds are shown.
-The share is that of the machine's matmul rate, measured in the same rounds at the best of a few sizes: the matmuls that
-a token asks for (6 FLOPs a weight and token, the tied unembedding counted, and attention over the whole context), times
-tokens a second, over that rate.
+Each rung trains on made-up text of the lab's vocabulary and context, one thread, as `Adapt` does;
+rounds go through all rungs and both precisions in turn, so that a busy machine slows all of them,
+and medians over the rounds are shown. The share is that of the machine's matmul rate, measured in
+the same rounds at the best of a few sizes: the matmuls that a token asks for (6 FLOPs a weight and
+token, the tied unembedding counted, and attention over the whole context), times tokens a second,
+over that rate.
 """
 
 from __future__ import annotations
@@ -41,40 +46,41 @@ import numpy as np
 import torch
 from training_speed import network, settle, speed
 
-from w2sweep.experiment.ladder import HomegrownRung
+from w2sweep.experiment.ladder import SmallLlama
 from w2sweep.experiment.losses import CrossEntropy
+from w2sweep.experiment.recipe import Precision
 from w2sweep.learning.batches import pretraining_batches
 
 VOCABULARY, CONTEXT = 2600, 48
-RUNGS = {"nano": (12, 1, 2, 8), "micro": (20, 1, 2, 8), "tiny": (24, 2, 2, 8), "mini": (32, 2, 2, 8),
-         "small": (48, 2, 4, 8), "medium": (64, 2, 4, 8), "base": (128, 2, 8, 8), "256x3": (256, 3, 8, 8)}  # fmt: skip
-"""Width, depth, heads, and sequences a step."""
-PRECISIONS = {"32-true": torch.float32, "bf16-mixed": torch.bfloat16}
+RUNGS = {
+    "nano": SmallLlama(12, 1, 2),
+    "micro": SmallLlama(20, 1, 2),
+    "tiny": SmallLlama(24, 2, 2),
+    "mini": SmallLlama(32, 2, 2),
+    "small": SmallLlama(48, 2, 4),
+    "medium": SmallLlama(64, 2, 4),
+    "base": SmallLlama(128, 2, 8),
+    "256x3": SmallLlama(256, 3, 8),
+}
+BATCH = 8
+"""Sequences a step."""
+PRECISIONS: dict[Precision, torch.dtype] = {"32-true": torch.float32, "bf16-mixed": torch.bfloat16}
 MATMUL_SIZES = (128, 256, 512, 1024)
 
 
-def pretraining(rung: str, precision: str, tokens: int) -> float:
+def pretraining(rung: SmallLlama, precision: Precision, tokens: int) -> float:
     """Tokens a second."""
-    *shape, batch = RUNGS[rung]
-    steps = max(4, tokens // (batch * CONTEXT))
+    steps = max(4, tokens // (BATCH * CONTEXT))
     stream = np.random.default_rng(0).integers(3, VOCABULARY, 100_000)
-    net = network((shape[0], shape[1], shape[2]), None, VOCABULARY, CONTEXT)
-    return speed(
-        net,
-        partial(pretraining_batches, stream, CONTEXT, batch, 0, steps),
-        steps,
-        CrossEntropy(),
-        precision,
-    )
+    net = network((rung.width, rung.depth, rung.heads), None, VOCABULARY, CONTEXT)
+    batches = partial(pretraining_batches, stream, CONTEXT, BATCH, 0, steps)
+    return speed(net, batches, steps, CrossEntropy(), precision)
 
 
-def matmul_flops(rung: str) -> float:
+def matmul_flops(rung: SmallLlama) -> float:
     """Of training, a token: forward and backward."""
-    width, depth, heads, _ = RUNGS[rung]
-    size = HomegrownRung(
-        lr=1e-3, width=width, depth=depth, heads=heads, tokens=0, pretrain_lr=1e-3
-    ).size
-    return 6 * (size + VOCABULARY * width) + 12 * depth * width * CONTEXT
+    weights = rung.parameters + VOCABULARY * rung.width
+    return 6 * weights + 12 * rung.depth * rung.width * CONTEXT
 
 
 def matmul_rate(n: int, dtype: torch.dtype, seconds: float = 0.05) -> float:
@@ -82,7 +88,7 @@ def matmul_rate(n: int, dtype: torch.dtype, seconds: float = 0.05) -> float:
     a, b = torch.randn(2, n, n).to(dtype)
     started, times = time.perf_counter(), 0
     while time.perf_counter() - started < seconds:
-        a @ b
+        torch.mm(a, b)
         times += 1
     return 2 * n**3 * times / (time.perf_counter() - started)
 
@@ -100,21 +106,19 @@ def main() -> None:
         for precision, dtype in PRECISIONS.items():
             for n in MATMUL_SIZES:
                 matmul[precision, n].append(matmul_rate(n, dtype))
-        for rung in RUNGS:
+        for name, rung in RUNGS.items():
             for precision in PRECISIONS:
-                rates[rung, precision].append(pretraining(rung, precision, asked.tokens))
-    peak = {p: max(statistics.median(matmul[p, n][1:]) for n in MATMUL_SIZES) for p in PRECISIONS}
-    print(f"matmul: {', '.join(f'{p} {rate / 1e9:.0f} GFLOP/s' for p, rate in peak.items())}")
-    print(
-        f"{'':8}"
-        + "".join(f"{p + ' tokens/s':>20}{'share':>8}" for p in PRECISIONS)
-        + f"{'bf16/fp32':>12}"
-    )
-    for rung in RUNGS:
-        line, seen = (
-            f"{rung:8}",
-            {p: rates[rung, p][1:] for p in PRECISIONS},
-        )  # the first round warms up
+                rates[name, precision].append(pretraining(rung, precision, asked.tokens))
+    peak = {}
+    for p in PRECISIONS:
+        peak[p] = max(statistics.median(matmul[p, n][1:]) for n in MATMUL_SIZES)
+    peaks = [f"{p} {rate / 1e9:.0f} GFLOP/s" for p, rate in peak.items()]
+    columns = [f"{p + ' tokens/s':>20}{'share':>8}" for p in PRECISIONS]
+    print(f"matmul: {', '.join(peaks)}")
+    print(f"{'':8}{''.join(columns)}{'bf16/fp32':>12}")
+    for name, rung in RUNGS.items():
+        line = f"{name:8}"
+        seen = {p: rates[name, p][1:] for p in PRECISIONS}  # the first round warms up
         for p in PRECISIONS:
             rate = statistics.median(seen[p])
             line += f"{rate:>20,.0f}{rate * matmul_flops(rung) / peak[p]:>8.0%}"

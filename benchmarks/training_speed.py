@@ -1,23 +1,26 @@
-"""What the choices about training speed are worth: real tokens a second, side by side in one run of about a minute.
+"""What the choices about training speed are worth: real tokens a second, side by side in one run of
+about a minute.
 
     python benchmarks/training_speed.py
 
-On two cores of an AMD EPYC that other work shared, with torch 2.13.0, the ratios of one run were: batches by
-length 1.93 times as fast as random ones; micro-batches 1.22 (cut by length, they spare padding) with a separable loss
-and 0.93 with the confidence loss, whose forward pass is made twice; freed memory kept, 1.36; eager attention at the
-lab's width 0.99, no different from sdpa. On an Intel without AMX they were 1.82, 1.05, 0.78, 1.27 and 0.92, and the
-gradient of cross-entropy over a vocabulary, made in the memory of its softmax, was worth 1.16.
+On two cores of an AMD EPYC that other work shared, with torch 2.13.0, the ratios of one run were:
+batches by length 1.93 times as fast as random ones; micro-batches 1.22 (cut by length, they spare
+padding) with a separable loss and 0.93 with the confidence loss, whose forward pass is made twice;
+freed memory kept, 1.36; eager attention at the lab's width 0.99, no different from sdpa. On an
+Intel without AMX they were 1.82, 1.05, 0.78, 1.27 and 0.92, and the gradient of cross-entropy over
+a vocabulary, made in the memory of its softmax, was worth 1.16.
 
-Each line is one way to train; the first of a group is the one its others are compared with. Rounds go through all
-variants in turn, so that a busy machine slows all of them, and medians over the rounds are shown. What the allocator
-does with freed memory is a matter of a whole process, so there are two, and everything else runs in the one that keeps
-it.
+Each line is one way to train; the first of a group is the one its others are compared with. Rounds
+go through all variants in turn, so that a busy machine slows all of them, and medians over the
+rounds are shown. What the allocator does with freed memory is a matter of a whole process, so there
+are two, and everything else runs in the one that keeps it.
 """
 
 from __future__ import annotations
 
 import argparse
 import functools
+import shutil
 import statistics
 import tempfile
 import time
@@ -30,14 +33,16 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from w2sweep.engine.job import Circumstances, StoreJob
 from w2sweep.engine.runtime import Runtime
-from w2sweep.experiment.ladder import HomegrownRung, Tokenizer
+from w2sweep.engine.stage import Stage
+from w2sweep.experiment.ladder import SmallLlama, Tokenizer
 from w2sweep.experiment.losses import ConfidenceLoss, CrossEntropy, Loss
-from w2sweep.experiment.recipe import Recipe
-from w2sweep.learning import learner
+from w2sweep.experiment.recipe import Precision, Recipe
 from w2sweep.learning.batches import Batch, Labelled, finetuning_batches, pretraining_batches
-from w2sweep.learning.learner import Course, fit
-from w2sweep.learning.model import Net, homegrown
+from w2sweep.learning.hardware import keep_freed_memory
+from w2sweep.learning.learner import Course, Evaluation, fit
+from w2sweep.learning.model import Net, fresh
 from w2sweep.learning.tokens import Ragged, train_tokenizer
 from w2sweep.learning.tuned import parameter_groups
 from w2sweep.tasks.heads import Choice
@@ -54,18 +59,14 @@ def finetuning(
     loss: Loss | None = None,
     steps: int = 12,
 ) -> float:
-    """Batches of 32 texts, each cut into about so many parts, drawn from pools of so many batches."""
+    """Batches of 32 texts, each cut into about so many parts, drawn from pools of so many
+    batches."""
     rng = np.random.default_rng(0)
-    lengths = (
-        rng.lognormal(2.8, 0.7, 32 * steps).clip(4, CONTEXT).astype(int)
-    )  # about those of short reviews
+    # about as long as short reviews
+    lengths = rng.lognormal(2.8, 0.7, 32 * steps).clip(4, CONTEXT).astype(int)
     texts = Ragged.of([rng.integers(3, VOCABULARY, n).tolist() for n in lengths])
-    data = Labelled(
-        texts,
-        1,
-        torch.rand(len(lengths), 1) * torch.tensor([[1.0, -1.0]]) + torch.tensor([[0.0, 1.0]]),
-        0,
-    )
+    positive = torch.rand(len(lengths))
+    data = Labelled(texts, 1, torch.stack([positive, 1 - positive], -1), 0)
     recipe = Recipe(epochs=1, batch_size=32, length_pool=pool)
     budget = 10**9 if parts == 1 else int(lengths.mean() * 32 / parts)
     batches = partial(finetuning_batches, data, recipe, 0, budget)
@@ -89,12 +90,8 @@ def pretraining(
     stream = np.random.default_rng(0).integers(3, VOCABULARY, 100_000)
     net = network(shape, None)
     net.lm.set_attn_implementation(attention)
-    return speed(
-        net,
-        partial(pretraining_batches, stream, CONTEXT, 16, 0, steps),
-        steps,
-        loss or CrossEntropy(),
-    )
+    batches = partial(pretraining_batches, stream, CONTEXT, 16, 0, steps)
+    return speed(net, batches, steps, loss or CrossEntropy())
 
 
 def network(
@@ -103,18 +100,15 @@ def network(
     vocabulary: int = VOCABULARY,
     context: int = CONTEXT,
 ) -> Net:
-    width, depth, heads = shape
-    rung = HomegrownRung(lr=1e-3, width=width, depth=depth, heads=heads, tokens=0, pretrain_lr=1e-3)
-    net = homegrown(rung, _tokenizer(vocabulary), context, seed=0)
+    net = fresh(SmallLlama(*shape), _tokenizer(vocabulary), context, seed=0)
     return Net(net.lm, net.tokenizer, head) if head else net
 
 
 @functools.cache
 def _tokenizer(vocabulary: int) -> Path:
     folder = Path(tempfile.mkdtemp())
-    train_tokenizer(
-        Tokenizer("word"), [" ".join(f"w{i}" for i in range(vocabulary))]
-    ).save_pretrained(folder)
+    document = " ".join(f"w{i}" for i in range(vocabulary))
+    train_tokenizer(Tokenizer("word"), [document]).save_pretrained(folder)
     return folder
 
 
@@ -123,7 +117,7 @@ def speed(
     batches: Callable[[int], Iterator[list[Batch]]],
     steps: int,
     loss: Loss,
-    precision: str = "32-true",
+    precision: Precision = "32-true",
 ) -> float:
     """Real tokens a second, from the first batch to the last step."""
     tokens, started, seconds = 0, 0.0, 0.0
@@ -135,30 +129,46 @@ def speed(
             tokens += sum(int(m.mask.sum()) for m in micro)
             yield micro
 
-    def stop(*_: object) -> dict[str, float]:
+    def stop(*_: object) -> Evaluation:
         nonlocal seconds
         seconds = time.perf_counter() - started
-        return {}
+        return Evaluation({})
 
-    groups = parameter_groups(net, 1e-3)
     course = Course(
-        steps, counted, loss, groups, lambda _: 1.0, stop, evaluations=1, precision=precision
+        steps=steps,
+        batches=counted,
+        loss=loss,
+        groups=parameter_groups(net, 1e-3),
+        lr_factor=lambda _: 1.0,
+        evaluate=stop,
+        evaluations=1,
+        precision=precision,
     )
-    fit(
-        net,
-        course,
-        Path("unused"),
-        Runtime(accelerator="cpu", checkpoint_seconds=1e9),
-        lambda _: None,
-    )
+    train(net, course)
     return tokens / seconds
+
+
+class Measured(Stage[None]):
+    """What is measured, to whom it may concern: its result is thrown away."""
+
+    def read(self, path: Path) -> None:
+        return None
+
+
+def train(net: Net, course: Course) -> None:
+    """In a job that writes no checkpoints and tells nobody."""
+    runtime = Runtime(accelerator="cpu", checkpoint_seconds=1e9)
+    folder = Path(tempfile.mkdtemp())
+    with StoreJob(Measured(), folder, Circumstances(runtime), get=lambda _: None) as job:
+        fit(net, course, job)
+    shutil.rmtree(folder)
 
 
 def settle(keep: bool) -> None:
     torch.set_num_threads(1)
     torch.set_flush_denormal(True)
     if keep:
-        learner.keep_freed_memory()
+        keep_freed_memory()
 
 
 CONFIDENCE = ConfidenceLoss()
@@ -188,7 +198,8 @@ VARIANTS: dict[str, list[tuple[str, bool, Callable[[], float]]]] = {
         ("in the softmax's memory", True, partial(pretraining, LAB)),
     ],
 }
-"""Group -> what is compared in it: its name, whether its process keeps freed memory, how it is measured."""
+"""Group -> what is compared in it: its name, whether its process keeps freed memory, how it is
+measured."""
 
 
 def main() -> None:
@@ -204,13 +215,12 @@ def main() -> None:
         for group, variants in VARIANTS.items():
             for name, keep, measure in variants:
                 seen.setdefault((group, name), []).append(workers[keep].submit(measure).result())
-    print(f"{'':34}{'':28}{'tokens/s':>10}{'ratio':>8}")
+    print(f"{'':38}{'':28}{'tokens/s':>10}{'ratio':>8}")
     for group, variants in VARIANTS.items():
-        medians = [
-            statistics.median(seen[group, name][1:]) for name, *_ in variants
-        ]  # the first round warms up
+        # the first round warms up
+        medians = [statistics.median(seen[group, name][1:]) for name, *_ in variants]
         for (name, *_), rate in zip(variants, medians, strict=True):
-            print(f"{group:34}{name:28}{rate:>10,.0f}{rate / medians[0]:>8.2f}")
+            print(f"{group:38}{name:28}{rate:>10,.0f}{rate / medians[0]:>8.2f}")
             group = ""
 
 

@@ -13,7 +13,7 @@ import pytest
 from toys import Toy, ToyCorpus, rung, setting
 
 from w2sweep.engine.stage import Stage
-from w2sweep.experiment.ladder import HubRung, Ladder, Tokenizer
+from w2sweep.experiment.ladder import HubRung, Ladder, Rung, Tokenizer
 from w2sweep.experiment.losses import ConfidenceLoss, CrossEntropy
 from w2sweep.experiment.methods import Naive
 from w2sweep.experiment.setting import Setting
@@ -86,7 +86,9 @@ def task(**changes: Any) -> Setting:
     return setting(replace(Toy(), **changes))
 
 
-RENAMED = dict(zip(("tiny", "mid", "large"), (rung(8), rung(12), rung(24)), strict=True))
+RENAMED: dict[str, Rung] = dict(
+    zip(("tiny", "mid", "large"), (rung(8), rung(12), rung(24)), strict=True)
+)
 OTHER_SIZES = Sizes(supervisor=96, student=96, validation=32, test=65)
 
 

@@ -16,12 +16,20 @@ from w2sweep.experiment.cell import Cell
 from w2sweep.experiment.losses import ConfidenceLoss, CrossEntropy
 from w2sweep.experiment.methods import Bootstrap, Naive, Scratch
 from w2sweep.experiment.recipe import Recipe
+from w2sweep.experiment.setting import Setting
 from w2sweep.experiment.splits import Sizes
 from w2sweep.experiment.stages import Adapt, Finetune
 from w2sweep.experiment.tuning import LinearProbe
 from w2sweep.values import ConfigError, Impossible
 
 NAIVE, BOOTSTRAP = Naive("naive", CrossEntropy()), Bootstrap("bootstrap", CrossEntropy())
+
+
+def climbed(s: Setting, method: Bootstrap = BOOTSTRAP) -> Finetune:
+    """The last step."""
+    student = method.student(s)
+    assert isinstance(student, Finetune)
+    return student
 
 
 def distinct(cells: list[Cell], kind: type) -> int:
@@ -42,8 +50,7 @@ def test_a_naive_student_learns_from_its_supervisor():
 
 def test_bootstrapping_climbs_every_rung_between():
     s = setting()
-    student = BOOTSTRAP.student(s)
-    chain: list[Finetune] = [student]
+    chain = [climbed(s)]
     while isinstance(labels := chain[-1].labels, Finetune):
         chain.append(labels)
     assert [f.label for f in chain] == ["l", "m", "s"]
@@ -53,18 +60,17 @@ def test_bootstrapping_climbs_every_rung_between():
 def test_one_step_of_bootstrapping_is_the_naive_student():
     s = setting(strong="m")
     assert BOOTSTRAP.student(s).key == NAIVE.student(s).key
-    assert BOOTSTRAP.student(setting()).labels == NAIVE.student(s)
+    assert climbed(setting()).labels == NAIVE.student(s)
 
 
 def test_bootstrapping_may_take_fresh_examples_at_each_step():
     sizes = Sizes(supervisor=60, student=60, student_sets=2, validation=20, test=40)
     s, fresh = setting(sizes=sizes), Bootstrap("bootstrap", CrossEntropy(), fresh_per_step=True)
-    last = fresh.student(s)
+    last = climbed(s, fresh)
     assert isinstance(last.labels, Finetune)
     assert (last.labels.on, last.on) == ("student", "student_2")
-    with pytest.raises(
-        Impossible, match=r"2 steps from s to l on fresh examples .* set sizes.student_sets=2"
-    ):
+    cause = r"2 steps from s to l on fresh examples .* set sizes.student_sets=2"
+    with pytest.raises(Impossible, match=cause):
         Cell(setting(), fresh)
 
 

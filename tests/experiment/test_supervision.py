@@ -237,7 +237,7 @@ def test_errors_can_be_as_many_as_the_weak_rungs_own(tmp_path: Path, errors: Err
     assert s.weak_model in s.supervisor.inputs
     shelf = store(tmp_path)
     shelf.ensure(s.supervisor)
-    splits, own, erring = (shelf.get(x) for x in (s.splits, s.weak_model, s.supervisor))
+    splits, own, erring = shelf.get(s.splits), shelf.get(s.weak_model), shelf.get(s.supervisor)
     for name in answered(splits):
         asked, found = (count_wrong(x.answers[name], splits[name]) for x in (own, erring))
         slack = len(splits[name]) // 100 if errors == "words" else 0
@@ -260,14 +260,13 @@ def test_without_noise_the_graph_is_what_it_was():
 
 def test_any_method_learns_from_a_simulated_supervisor_which_needs_no_model():
     s = setting(supervision=Simulated("random", 0.2))
-    students = [
-        m.student(s)
-        for m in (NAIVE, Scratch("scratch", CrossEntropy()), Bootstrap("up", CrossEntropy()))
-    ]
-    first = students[2].labels
+    naive, scratch = NAIVE.student(s), Scratch("scratch", CrossEntropy()).student(s)
+    last = Bootstrap("up", CrossEntropy()).student(s)
+    assert isinstance(last, Finetune)
+    first = last.labels
     assert isinstance(first, Finetune)
-    assert [students[0].labels, students[1].labels, first.labels] == [s.supervisor] * 3
-    assert students[0].what == "student l <- truth with random errors (0.2), toy"
+    assert naive.labels == scratch.labels == first.labels == s.supervisor
+    assert naive.what == "student l <- truth with random errors (0.2), toy"
     assert [type(stage) for stage in closure((s.supervisor,))] == [Splits, Erring]
     assert (
         s.supervisor

@@ -97,7 +97,7 @@ def test_a_pad_token_that_is_a_real_token_moves_nothing(
     """The mask decides, not the ids: GPT-2's pad token is the one that texts begin with, and here
     one text also ends in it. What stands in the padding does not matter either."""
     net = Net(language_model("llama", len(tokenizer)), tokenizer, Choice())
-    texts = [TEXTS[0] + (tokenizer.eos_token or ""), TEXTS[1]]
+    texts = [f"{TEXTS[0]}{tokenizer.eos_token}", TEXTS[1]]
     padded = batch(tokenizer, texts, left, pad=net.end)
     assert padded.ids[0, int(last_tokens(padded.mask)[0].int().argmax())] == net.end
     alone = torch.cat([net(batch(tokenizer, [t])) for t in texts])

@@ -11,7 +11,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 from torch import Tensor
-from toys import ToyCorpus, killed_after, pretrained_store, rung, run, setting
+from toys import ToyCorpus, killed_after, pretrained_store, run, rung, setting
 from transformers import GPT2Config, GPT2LMHeadModel
 
 from w2sweep.engine.job import Circumstances

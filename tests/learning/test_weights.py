@@ -88,9 +88,8 @@ def gpt2(tmp_path_factory: pytest.TempPathFactory) -> HubModel:
     folder = tmp_path_factory.mktemp("gpt2")
     tokenizer = train_tokenizer(Tokenizer("word"), list(ToyCorpus().documents()))
     torch.manual_seed(0)
-    sizes = {"n_embd": 16, "n_layer": 2, "n_head": 2, "n_positions": 32}
-    marks = {"bos_token_id": 1, "eos_token_id": 1}
-    config = GPT2Config(vocab_size=len(tokenizer), **sizes, **marks)
+    sizes: dict[str, Any] = {"n_embd": 16, "n_layer": 2, "n_head": 2, "n_positions": 32}
+    config = GPT2Config(vocab_size=len(tokenizer), bos_token_id=1, eos_token_id=1, **sizes)
     GPT2LMHeadModel(config).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return HubModel(str(folder), rung="s")

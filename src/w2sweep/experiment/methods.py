@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from w2sweep.experiment.losses import Loss
 from w2sweep.experiment.setting import Setting
 from w2sweep.experiment.splitting import student_set
-from w2sweep.experiment.stages import Labels
+from w2sweep.experiment.stages import Finetune, Labels
 from w2sweep.values import Impossible, value
 
 
@@ -39,7 +39,7 @@ class Naive(Method):
     name: str
     loss: Loss
 
-    def student(self, s: Setting) -> Labels:
+    def student(self, s: Setting) -> Finetune:
         return s.finetune(s.strong, labels=s.supervisor, loss=self.loss)
 
 
@@ -78,6 +78,6 @@ class Scratch(Method):
     name: str
     loss: Loss
 
-    def student(self, s: Setting) -> Labels:
+    def student(self, s: Setting) -> Finetune:
         untrained = s.ladder.rungs[s.strong].untrained()
         return s.finetune(untrained, labels=s.supervisor, loss=self.loss)

@@ -119,7 +119,8 @@ class Features(Stage[dict[str, NDArray[np.float32]]]):
         features(self, job)
 
     def read(self, path: Path) -> dict[str, NDArray[np.float32]]:
-        """Split -> [N, views, width], and `head`: the rows that a probe starts from [rows, width]."""
+        """Split -> [N, views, width], and `head`: the rows that a probe starts from
+        [outputs, width]."""
         from safetensors.numpy import load_file
 
         return load_file(path / "features.safetensors")

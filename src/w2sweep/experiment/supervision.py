@@ -102,8 +102,10 @@ class Erring(Labels):
 
     @property
     def label(self) -> str:
-        by_model = isinstance(self.rate, Finetune)
-        rate = f"as many as {self.rate.label}" if by_model else f"{self.rate:g}"
+        if isinstance(self.rate, Finetune):
+            rate = f"as many as {self.rate.label}"
+        else:
+            rate = f"{self.rate:g}"
         if self.base:
             return f"{self.base.label} with noise {rate}"
         return f"truth with {self.errors} errors ({rate})"

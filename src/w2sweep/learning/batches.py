@@ -1,4 +1,5 @@
-"""Batches: examples as token ids, put together by length, and cut into micro-batches that fit into memory."""
+"""Batches: examples as token ids, put together by length, and cut into micro-batches that fit into
+memory."""
 
 from __future__ import annotations
 
@@ -15,10 +16,12 @@ from w2sweep.experiment.recipe import Recipe
 from w2sweep.learning.tokens import Ragged
 
 Rows = NDArray[np.int64]
+"""Row numbers of examples [B]."""
 
 
 class Batch(NamedTuple):
-    """Sequences, padded, and what is asked of them."""
+    """S sequences, padded to T tokens, and what is asked of them. B examples of `views` sequences
+    each make S = B * views."""
 
     ids: Tensor
     """Token ids [S, T]; for a probe, the features [S, width]."""
@@ -27,11 +30,12 @@ class Batch(NamedTuple):
     asked: Tensor
     """Positions whose final hidden state goes to the head, bool [S, T]."""
     targets: Tensor
-    """[B, K] class probabilities, or [B] class indices: for a completion B runs over its tokens."""
+    """Class probabilities [B, K]; of completions, the tokens that are asked for, one after the
+    other, as indices [B]."""
 
 
 class Data(Protocol):
-    """Examples that can be batched by row number."""
+    """N examples that can be batched by row number."""
 
     @property
     def lengths(self) -> NDArray[np.int64]:
@@ -53,8 +57,10 @@ class Labelled:
     """Texts whose last token is asked for class logits: N examples of `views` sequences each."""
 
     sequences: Ragged
+    """[N * views] sequences, those of an example side by side."""
     views: int
-    targets: Tensor  # [N, K]
+    targets: Tensor
+    """Class probabilities [N, K]."""
     pad: int
 
     @property
@@ -69,10 +75,11 @@ class Labelled:
 
 @dataclass(frozen=True)
 class Completions:
-    """Prompts followed by the completion that is learned, token by token, its end included."""
+    """N prompts followed by the completion that is learned, token by token, its end included."""
 
     sequences: Ragged
-    prompts: NDArray[np.int64]  # [N], tokens of each prompt
+    prompts: NDArray[np.int64]
+    """Tokens of each prompt [N]."""
     pad: int
     views: int = 1
 
@@ -80,8 +87,10 @@ class Completions:
     def of(
         prompts: Sequence[list[int]], completions: Sequence[list[int]], end: int, pad: int
     ) -> Completions:
+        """N prompts and N completions, as token ids, and the token `end` that ends each."""
         sequences = [p + c + [end] for p, c in zip(prompts, completions, strict=True)]
-        return Completions(Ragged.of(sequences), np.array([len(p) for p in prompts]), pad)
+        lengths = np.array([len(p) for p in prompts])
+        return Completions(Ragged.of(sequences), lengths, pad)
 
     @property
     def lengths(self) -> NDArray[np.int64]:
@@ -90,10 +99,9 @@ class Completions:
     def batch(self, rows: Rows) -> Batch:
         ids, mask = self.sequences.padded(rows, self.pad)
         position = torch.arange(ids.shape[1])
-        first, length = (
-            torch.from_numpy(self.prompts[rows, None]),
-            torch.from_numpy(self.lengths[rows, None]),
-        )
+        first = torch.from_numpy(self.prompts[rows, None])
+        length = torch.from_numpy(self.lengths[rows, None])
+        # the token before each one of the completion predicts it
         asked = (position >= first - 1) & (position < length - 1)
         return Batch(ids, mask, asked, ids[:, 1:][asked[:, :-1]])
 
@@ -102,8 +110,10 @@ class Completions:
 class Featured:
     """Features in place of texts, for a probe."""
 
-    features: Tensor  # [N, views, width]
-    targets: Tensor  # [N, K]
+    features: Tensor
+    """[N, views, width]."""
+    targets: Tensor
+    """Class probabilities [N, K]."""
 
     @property
     def views(self) -> int:
@@ -120,38 +130,42 @@ class Featured:
 
 
 def last_tokens(mask: Tensor) -> Tensor:
-    """Where the last real token of each sequence is, wherever its padding: bool [S, T]."""
-    reversed_rank = mask.flip(-1).cumsum(-1).flip(-1)  # real tokens from here to the end
-    return (reversed_rank == 1) & mask.bool()
+    """Where the last real token of each sequence is, wherever its padding: mask [S, T] -> bool
+    [S, T]."""
+    from_here_on = mask.flip(-1).cumsum(-1).flip(-1)
+    return (from_here_on == 1) & mask.bool()
 
 
 def finetuning_batches(
     data: Data, recipe: Recipe, seed: int, budget: int, start: int
 ) -> Iterator[list[Batch]]:
     """The batches from step `start` on, each as its micro-batches of at most `budget` tokens."""
+    lengths = data.lengths
     per_epoch = batches_per_epoch(data, recipe)
     for epoch in range(start // per_epoch, recipe.epochs):
-        order = epoch_order(data.lengths, recipe, np.random.default_rng((seed, epoch)))
+        order = epoch_order(lengths, recipe, np.random.default_rng((seed, epoch)))
         for rows in order[max(0, start - epoch * per_epoch) :]:
-            yield [
-                data.batch(rows[part]) for part in chunks(data.lengths[rows] * data.views, budget)
-            ]
+            parts = chunks(lengths[rows] * data.views, budget)
+            yield [data.batch(rows[part]) for part in parts]
 
 
 def batches_per_epoch(data: Data, recipe: Recipe) -> int:
-    """Whole batches only: the few examples left over change from epoch to epoch."""
+    """How many batches there are. They are whole: the few examples that are left over differ from
+    epoch to epoch."""
     return max(1, len(data.lengths) // recipe.batch_size)
 
 
 def epoch_order(lengths: NDArray[np.int64], recipe: Recipe, rng: np.random.Generator) -> list[Rows]:
-    """Shuffled batches of examples of similar length: pools of `length_pool` batches are sorted by length, then cut."""
+    """Shuffled batches of examples of similar length, which is given in tokens [N].
+
+    Pools of `length_pool` batches are sorted by length, then cut.
+    """
     size = min(recipe.batch_size, len(lengths))
     order = rng.permutation(len(lengths))
     if recipe.length_pool > 1:
-        pools = np.array_split(
-            order, range(size * recipe.length_pool, len(order), size * recipe.length_pool)
-        )
-        order = np.concatenate([pool[np.argsort(lengths[pool], kind="stable")] for pool in pools])
+        pool = size * recipe.length_pool
+        pools = np.array_split(order, range(pool, len(order), pool))
+        order = np.concatenate([rows[np.argsort(lengths[rows], kind="stable")] for rows in pools])
     batches = [order[i : i + size] for i in range(0, len(order) - size + 1, size)]
     return [batches[i] for i in rng.permutation(len(batches))]
 
@@ -159,21 +173,25 @@ def epoch_order(lengths: NDArray[np.int64], recipe: Recipe, rng: np.random.Gener
 def pretraining_batches(
     tokens: NDArray[np.integer], context: int, batch: int, seed: int, steps: int, start: int
 ) -> Iterator[list[Batch]]:
-    """Random windows of `context` tokens out of the stream, from step `start` to `steps`."""
+    """`batch` random windows of `context` tokens each out of a stream of token ids [N], for the
+    steps from `start` to `steps`."""
     for step in range(start, steps):
         offsets = np.random.default_rng((seed, step)).integers(0, len(tokens) - context, batch)
         yield [window(tokens, offsets, context)]
 
 
 def window(tokens: NDArray[np.integer], offsets: NDArray[np.integer], context: int) -> Batch:
-    """The windows that begin at `offsets`, every next token of them asked for."""
-    block = torch.from_numpy(tokens[offsets[:, None] + np.arange(context + 1)].astype(np.int64))
+    """The windows of a stream [N] that begin at `offsets` [S], every next token of them asked
+    for."""
+    positions = offsets[:, None] + np.arange(context + 1)
+    block = torch.from_numpy(tokens[positions].astype(np.int64))
     ones = torch.ones_like(block[:, :-1])
     return Batch(block[:, :-1], ones, ones.bool(), block[:, 1:].flatten())
 
 
 def chunks(lengths: NDArray[np.int64], budget: int) -> Iterator[NDArray[np.int64]]:
-    """Row numbers, longest first, in groups of at most `budget` padded tokens (and at least one row)."""
+    """Row numbers of sequences with these lengths [N], longest first, in groups of at most `budget`
+    padded tokens (and at least one row)."""
     order = np.argsort(-lengths, kind="stable")
     start = 0
     while start < len(order):

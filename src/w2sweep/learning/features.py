@@ -21,7 +21,7 @@ from w2sweep.tasks.example import Example
 
 def features(stage: Features, job: Job) -> None:
     """Writes `features.safetensors`: split -> [N, views, width], and `head`: the rows that a probe
-    starts from [rows, width]."""
+    starts from [outputs, width]."""
     device = prepared(job)
     folder = job.get(stage.init) if stage.init else None
     net = load(stage.backbone, folder, stage.head, stage.seed, new=True).to(device).eval()

@@ -169,7 +169,9 @@ def load(
     """The backbone with its head. Dropout is off: two forward passes agree.
 
     Args:
+        backbone: the model as its ladder knows it.
         folder: where the weights are; None: where the backbone says.
+        head: None: the language model's own.
         seed: of random weights, where the backbone is not pretrained.
         new: whether the head is a new one even if there is one in the folder.
     """

@@ -19,7 +19,7 @@ from w2sweep.experiment.splits import answered
 from w2sweep.experiment.stages import Finetune
 from w2sweep.learning.batches import Completions, Data, Featured, Labelled
 from w2sweep.learning.inference import completions, probabilities
-from w2sweep.learning.model import ProbeNet, load, save_head
+from w2sweep.learning.model import Net, ProbeNet, load, save_head
 from w2sweep.learning.tokens import Ragged, encode
 from w2sweep.learning.tuned import merge_adapters, tune
 from w2sweep.tasks.example import Example
@@ -61,6 +61,8 @@ def subject_of(stage: Finetune, splits: Splits, job: Job) -> Subject:
 
 class TextSubject(Subject):
     """A language model that reads the examples' texts, each tokenized once."""
+
+    net: Net
 
     def __init__(self, stage: Finetune, splits: Splits, job: Job):
         folder = job.get(stage.init) if stage.init else None
@@ -125,6 +127,8 @@ class Generator(TextSubject):
 
 class Probe(Subject):
     """A linear head alone, on cached features of a frozen backbone."""
+
+    net: ProbeNet
 
     def __init__(self, stage: Finetune, splits: Splits, job: Job):
         assert stage.features is not None
