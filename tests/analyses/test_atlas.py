@@ -10,14 +10,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from toys import Toy, rung, setting, store
+from toys import rung, setting, store
 
-from w2sweep.analyses.atlas import atlas, ensure, main
+from w2sweep.analyses.atlas import atlas
+from w2sweep.analyses.heldout_losses import HeldOutLosses
 from w2sweep.analyses.knowledge import Bin, by_rank, overall, probe, questions
-from w2sweep.analyses.power_law import Losses, PowerLaw, Scaling
+from w2sweep.analyses.power_law import PowerLaw, Scaling
 from w2sweep.engine.store import Store
 from w2sweep.experiment.setting import Setting
-from w2sweep.experiment.splits import Splits
 from w2sweep.lab.text.tasks import Sentiment
 from w2sweep.lab.text.world import World
 from w2sweep.tasks.example import Example
@@ -25,21 +25,16 @@ from w2sweep.tasks.heads import Choice
 from w2sweep.tasks.task import Corpus
 from w2sweep.values import ConfigError, value
 
-# --- power laws ------------------------------------------------------------------------------------------------------
+# --- power laws --------------------------------------------------------------------------------
 
 COMPUTE = np.array([1e9, 5e9, 4e10, 3e11, 3e12])
 
 
-def ladder(loss: np.ndarray) -> Losses:  # [R, S]
+def ladder(loss: np.ndarray) -> HeldOutLosses:
+    """Losses [R, S] of rungs that differ in nothing else that counts."""
     rungs = [f"rung {r}" for r in range(len(loss))]
-    return Losses(
-        rungs,
-        range(loss.shape[1]),
-        COMPUTE[: len(loss)],
-        COMPUTE[: len(loss)],
-        COMPUTE[: len(loss)],
-        loss,
-    )
+    x = COMPUTE[: len(loss)]
+    return HeldOutLosses(rungs, range(loss.shape[1]), parameters=x, tokens=x, compute=x, loss=loss)
 
 
 @pytest.mark.parametrize(("floor", "exponent"), [(1.4, 0.3), (0.5, 0.1), (0.0, 0.05)])
@@ -79,7 +74,7 @@ def test_it_says_whether_noise_explains_what_the_law_does_not(bump: float, noise
     assert scaling.spread == (pytest.approx(noise * 2**0.5) if noise else None)
 
 
-# --- what is known ---------------------------------------------------------------------------------------------------
+# --- what is known -----------------------------------------------------------------------------
 
 
 def test_a_probe_finds_the_words_that_are_known_and_only_those():
@@ -138,7 +133,7 @@ def test_a_word_is_asked_about_where_it_stands_last_and_alone():
     assert (rank.tolist(), hidden.tolist()) == ([1], [[0.0]])
 
 
-# --- the page --------------------------------------------------------------------------------------------------------
+# --- the page ----------------------------------------------------------------------------------
 
 
 def worlds(seeds: range) -> Iterator[Setting]:
@@ -146,9 +141,8 @@ def worlds(seeds: range) -> Iterator[Setting]:
         world = World(seed=seed, adjectives=96, entities=192, tokens=30_000)
         task = Sentiment(name="sentiment", world=world, head=Choice(init="zero"))
         s = setting(task, seed=seed)
-        rungs = {
-            name: rung(width, tokens=4_000) for name, width in {"s": 8, "m": 12, "l": 24}.items()
-        }
+        widths = {"s": 8, "m": 12, "l": 24}
+        rungs = {name: rung(width, tokens=4_000) for name, width in widths.items()}
         yield replace(s, ladder=replace(s.ladder, rungs=rungs, pretrain_seed=seed))
 
 
@@ -166,8 +160,9 @@ def rows(file: Path) -> list[dict[str, str]]:
 
 def test_the_page_has_all_sections_and_needs_nothing_else(made: tuple[Store, Path]):
     page = (made[1] / "index.html").read_text()
-    for section in ("The ladder", "Held-out loss along the ladder", "What each rung knows", "dialogues", "reviews",
-                    "articles", "answer 0", "knows adjectives", "too few rungs"):  # fmt: skip
+    sections = ("The ladder", "Held-out loss along the ladder", "What each rung knows")
+    samples = ("dialogues", "reviews", "articles", "answer 0")
+    for section in (*sections, *samples, "knows adjectives", "too few rungs"):
         assert section in page
     assert page.count("<svg") == 2
     assert re.search(r'(src|href)="(?!#)(?!\w+\.(csv|png|svg|txt)")', page) is None
@@ -210,45 +205,6 @@ def test_texts_are_escaped_and_what_no_world_is_asks_for_no_knowledge(tmp_path: 
     assert "&lt;s&gt;" in page
     assert "What each rung knows" not in page
     assert not (tmp_path / "page" / "knowledge.csv").exists()
-
-
-# --- the command -----------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("words", "message"),
-    [
-        (["seed=oops"], "seed: found 'oops' (str), expected a valid integer"),
-        (["ladder=labb"], "no ladder 'labb'; there is"),
-        (["tasks=sentiment"], "tasks"),
-        (["task=sentiment,membership"], "found several worlds of seed 0"),
-        (
-            ["ladder=gpt2", "weak=gpt2", "strong=gpt2-xl"],
-            "ladder gpt2 has rungs that are not pretrained here",
-        ),
-    ],
-)
-def test_what_cannot_be_drawn_is_said_in_one_line(
-    words: list[str],
-    message: str,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-):
-    monkeypatch.chdir(tmp_path)
-    assert main(words) == 2
-    said = capsys.readouterr().err
-    assert message in said
-    assert said.startswith("w2sweep-lab: ")
-    assert said.count("\n") == 1
-
-
-def test_several_workers_share_the_work(tmp_path: Path):
-    shelf = Store(tmp_path)
-    stages = [Splits(Toy(), setting().sizes, seed) for seed in range(8)]
-    ensure(shelf, stages, workers=2)
-    assert all(map(shelf.done, stages))
-    assert (tmp_path / "journal.jsonl").read_text().count('"commit"') == len(stages)
 
 
 def test_settings_that_differ_in_more_than_the_seed_are_refused(tmp_path: Path):

@@ -1,145 +1,40 @@
+"""Reports of sweeps: tables, figures and the page, from records to what a reader sees."""
+
 from __future__ import annotations
 
 import csv
 import io
-import json
 import re
 import shutil
-import subprocess
-import sys
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Sequence
 from html.parser import HTMLParser
-from itertools import combinations, pairwise, product
+from itertools import combinations, pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import pytest
+from fake_sweep import (
+    LADDER,
+    TASKS,
+    TWO_RUNGS,
+    cell,
+    change,
+    fail,
+    fake_sweep,
+    results,
+)
+from matplotlib.axes import Axes
 from rich.console import Console
-from safetensors.numpy import save_file
 
-from w2sweep.report import Report, figures, main, page, report
-from w2sweep.report.summary import overrides
+from w2sweep.report import Report, figures, report, sweep_page
+from w2sweep.report.figures.axis import placed
+from w2sweep.report.figures.panels import Panels
+from w2sweep.report.figures.plot import Ladders
+from w2sweep.report.summary import SummaryRow
 from w2sweep.report.table import terminal_table
-
-TASKS = {"sentiment": "nlp", "preference": "reward", "mate": "chess"}
-LADDER = {"nano": 1.7e3, "micro": 7e3, "mini": 2.6e4, "small": 1.0e5}
-TWO_RUNGS = {"nano": 1.7e3, "small": 1.0e5}
-
-
-def fake_sweep(
-    path: Path,
-    *,
-    tasks: Mapping[str, str] = TASKS,
-    ladder: Mapping[str, float] = LADDER,
-    methods: Iterable[str] = ("naive", "confidence"),
-    variants: Iterable[str] = ("",),
-    seeds: int = 2,
-    n_test: int = 400,
-    gap: float = 0.3,
-) -> Path:
-    """A sweep as the command line leaves it, from a made-up law: students recover less of a larger gap."""
-    rungs = {
-        name: {"size": int(size), "compute": 6 * size * 40 * size**0.8}
-        for name, size in ladder.items()
-    }
-    cells = []
-    for task, weak, strong, method, variant, seed in product(
-        tasks, ladder, ladder, methods, variants, range(seeds)
-    ):
-        if method == "confidence" and tasks[task] == "chess":
-            continue
-        place = {
-            "task": task,
-            "ladder": "lab",
-            "weak": weak,
-            "strong": strong,
-            "method": method,
-            "seed": seed,
-        }
-        place |= {"variant": variant, "family": tasks[task]}
-        folder = path / ",".join(f"{k}={v}" for k, v in place.items() if k != "family").replace(
-            "/", "_"
-        )
-        folder.mkdir(parents=True)
-        cells.append({"dir": folder.name, "overrides": []})
-        i, j = list(ladder).index(weak), list(ladder).index(strong)
-        if i >= j:
-            write(folder / "cell.json", place | {"skipped": f"weak {weak} >= strong {strong}"})
-            continue
-        correct = answers(
-            i,
-            j,
-            method,
-            gap,
-            n_test,
-            steps=len(ladder) - 1,
-            seed=list(tasks).index(task) + 100 * seed,
-        )
-        save_file(correct, folder / "correct.safetensors")
-        write(
-            folder / "cell.json",
-            place | finished(correct, weak, strong, rungs, chess=tasks[task] == "chess"),
-        )
-    plan = {
-        "name": path.name,
-        "command": "w2sweep -cn quickstart seed=0,1",
-        "started": 0.0,
-        "cells": cells,
-    }
-    write(
-        path / "sweep.json", plan | {"stages": {f"Finetune/{i:04x}": "student" for i in range(42)}}
-    )
-    return path
-
-
-def answers(
-    i: int, j: int, method: str, gap: float, n: int, *, steps: int, seed: int
-) -> dict[str, np.ndarray]:
-    """Right answers by a threshold on each example's difficulty, so that models agree about as real ones do."""
-    rng = np.random.default_rng(seed)
-    difficulty, noise = rng.random(n), rng.normal(0, 0.04, 2 * steps + 2)
-    weak = 0.62 + gap * i / steps + noise[i]
-    ceiling = 0.62 + gap * j / steps + abs(noise[j]) / 2
-    recovered = {"naive": 0.5, "confidence": 0.75}.get(method, 0.3) - 0.12 * (j - i) + noise[-1]
-    student = weak + recovered * (ceiling - weak)
-    own = [difficulty + rng.normal(0, 0.1, n) for _ in range(3)]
-    return {
-        role: (d < accuracy).astype(np.uint8)
-        for role, accuracy, d in zip(
-            ("weak", "student", "ceiling"), (weak, student, ceiling), own, strict=True
-        )
-    }
-
-
-def finished(
-    correct: Mapping[str, np.ndarray], weak: str, strong: str, rungs: Mapping, *, chess: bool
-) -> dict[str, Any]:
-    accuracies = {f"{role}_accuracy": float(c.mean()) for role, c in correct.items()}
-    w, s, c = accuracies.values()
-    agrees = correct["weak"] == correct["student"]
-    right = correct["weak"].astype(bool)
-    return accuracies | {
-        "weak_size": rungs[weak]["size"],
-        "strong_size": rungs[strong]["size"],
-        "weak_compute": rungs[weak]["compute"],
-        "strong_compute": rungs[strong]["compute"],
-        "rungs": rungs,
-        "pgr": (s - w) / (c - w) if c > w else None,
-        "pgr_undefined": None if c > w else f"ceiling {c:.3f} <= weak {w:.3f}",
-        "agreement": float(agrees.mean()),
-        "agreement_weak_right": float(agrees[right].mean()),
-        "agreement_weak_wrong": float(agrees[~right].mean()),
-        "n_test": len(agrees),
-        "marks": {"legality": 0.97} if chess else {},
-        "stages": {"supervisor": "Finetune/a", "student": "Finetune/b", "ceiling": "Finetune/c"},
-        "store": "outputs/store",
-    }
-
-
-def write(file: Path, content: Mapping[str, Any]) -> None:
-    file.write_text(json.dumps(content), encoding="utf-8")
+from w2sweep.results.cell import SUPERVISOR, Compared
 
 
 class Tags(HTMLParser):
@@ -178,24 +73,6 @@ def read_csv(file: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(lines))
 
 
-def cell(sweep: Path, **place: object) -> Path:
-    """The folder of the one cell that lies there."""
-    (found,) = [
-        f for f in sweep.iterdir() if all(f"{k}={v}" in f.name.split(",") for k, v in place.items())
-    ]
-    return found
-
-
-def fail(folder: Path, reason: str, traceback: str = "Traceback ...") -> None:
-    place = {k: v for k, v in json.loads((folder / "cell.json").read_text()).items() if k in PLACE}
-    (folder / "cell.json").unlink()
-    write(
-        folder / "failure.json",
-        place | {"reason": reason, "error": "ValueError", "traceback": traceback},
-    )
-
-
-PLACE = ("task", "family", "ladder", "weak", "strong", "method", "seed", "variant")
 NANO_SMALL = {"task": "sentiment", "weak": "nano", "strong": "small", "method": "naive"}
 
 
@@ -261,11 +138,9 @@ def test_climb_csv_says_what_each_rung_reaches_with_the_ground_truth(made: Repor
 
 def test_supervisors_with_simulated_errors_and_two_rungs_are_no_climb(tmp_path: Path):
     sweep = fake_sweep(tmp_path / "s", tasks={"sentiment": "nlp"}, methods=["naive"])
-    for file in sweep.glob("*/cell.json"):
-        cell = json.loads(file.read_text())
-        if "skipped" not in cell:
-            cell["stages"]["supervisor"] = "Erring/a"
-            write(file, cell)
+    for at, result in results(sweep).items():
+        erring = Compared(stage="Erring/a", accuracy=result.accuracy(SUPERVISOR))
+        change(at, result, models=result.models | {SUPERVISOR: erring})
     folder = report(sweep).page.parent
     assert [r["rung"] for r in read_csv(folder / "climb.csv")] == ["micro", "mini", "small"]
     for file in sweep.glob("*strong=micro*/cell.json"):
@@ -284,7 +159,7 @@ def test_a_report_that_fails_leaves_the_last_one_whole(
         sweep.glob("*strong=small*/cell.json")
     ).unlink()  # so that the next report says something else
     with monkeypatch.context() as m:
-        m.setattr(page, "render", lambda *_: 1 / 0)
+        m.setattr(sweep_page, "sweep_page", lambda *_: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             report(sweep)
     assert {file: file.read_bytes() for file in folder.iterdir()} == before
@@ -397,26 +272,24 @@ def test_a_gap_of_zero_is_said_and_drawn_not_dropped(tmp_path: Path):
 
 
 def test_variants_are_never_averaged_together(tmp_path: Path):
-    variants = ["loss.alpha_max=0.5", "loss.alpha_max=0.75"]
+    variants = [{"loss.alpha_max": "0.5"}, {"loss.alpha_max": "0.75"}]
     sweep = fake_sweep(
         tmp_path / "s", tasks={"sentiment": "nlp"}, methods=["confidence"], variants=variants
     )
     made = report(sweep)
     assert [(r["variant"], r["seeds"]) for r in made.rows if r["strong"] == "micro"] == [
-        (v, 2) for v in variants
+        ("loss.alpha_max=0.5", 2),
+        ("loss.alpha_max=0.75", 2),
     ]
-    assert f"confidence ({variants[1]})" in (made.page.parent / "pgr.svg").read_text(
+    assert "confidence (loss.alpha_max=0.75)" in (made.page.parent / "pgr.svg").read_text(
         encoding="utf-8"
     )
 
 
 def test_a_variant_is_called_by_what_the_others_do_not_have(tmp_path: Path):
-    same = "recipe.epochs=1,sizes.student=100"
-    variants = [
-        f"loss.hard=true,{same}",
-        same,
-        f"loss.name={'x' * 60},{same}",
-    ]  # wider than the figure
+    same = {"recipe.epochs": "1", "sizes.student": "100"}
+    wide = {"loss.name": "x" * 60}  # wider than the figure
+    variants = [{"loss.hard": "true", **same}, same, wide | same]
     sweep = fake_sweep(
         tmp_path / "s",
         tasks={"sentiment": "nlp"},
@@ -430,12 +303,12 @@ def test_a_variant_is_called_by_what_the_others_do_not_have(tmp_path: Path):
     assert "sizes.student" not in drawn
 
 
-NOISE = [f"supervision.noise={x}" for x in ("0.0", "0.1", "0.4")]
+NOISE = [{"supervision.noise": x} for x in ("0.0", "0.1", "0.4")]
 
 
 def test_what_a_sweep_turns_is_on_the_x_axis_of_a_figure_of_its_own(tmp_path: Path):
     sweep = fake_sweep(
-        tmp_path / "s", ladder=TWO_RUNGS, variants=[f"{n},sizes.test=50" for n in NOISE]
+        tmp_path / "s", ladder=TWO_RUNGS, variants=[n | {"sizes.test": "50"} for n in NOISE]
     )
     made = report(sweep)
     assert [f.name for f in made.figures] == [
@@ -449,11 +322,9 @@ def test_what_a_sweep_turns_is_on_the_x_axis_of_a_figure_of_its_own(tmp_path: Pa
     [caption] = re.findall(r"<figcaption>(.*)", made.page.read_text(encoding="utf-8"))
     assert "2 seeds, 400 test examples each" in caption
     [row] = [r for r in made.rows if r["task"] == "mate" and "=0.1" in r["variant"]]
-    cells = [
-        json.loads(f.read_text()) for f in sweep.glob("task=mate*strong=small*noise=0.1*/cell.json")
-    ]
-    wrong = [c["agreement_weak_wrong"] for c in cells if "skipped" not in c]
-    assert row["agreement_weak_wrong_se"] == pytest.approx(abs(wrong[0] - wrong[1]) / 2)
+    turned = [r for r in results(sweep).values() if r.variant["supervision.noise"] == "0.1"]
+    first, second = [r.agreement_weak_wrong or 0.0 for r in turned if r.task == "mate"]
+    assert row["agreement_weak_wrong_se"] == pytest.approx(abs(first - second) / 2)
 
 
 def test_a_few_values_stay_in_the_figures_over_size_where_sizes_differ(tmp_path: Path):
@@ -461,7 +332,7 @@ def test_a_few_values_stay_in_the_figures_over_size_where_sizes_differ(tmp_path:
     assert [f.stem for f in few.figures] == ["knob", "accuracy", "pgr", "pgr_grid"]
     drawn = (few.page.parent / "knob.svg").read_text(encoding="utf-8")
     assert all(f">a, {weak} to {strong}<" in drawn for weak, strong in combinations(LADDER, 2))
-    many = [f"supervision.noise=0.{i}" for i in range(8)]
+    many = [{"supervision.noise": f"0.{i}"} for i in range(8)]
     crowd = report(
         fake_sweep(tmp_path / "many", tasks={"a": "nlp"}, methods=["naive"], variants=many, seeds=1)
     )
@@ -469,7 +340,7 @@ def test_a_few_values_stay_in_the_figures_over_size_where_sizes_differ(tmp_path:
 
 
 def test_two_overrides_that_differ_are_no_knob(tmp_path: Path):
-    two = ["a.b=1,c.d=1", "a.b=2,c.d=2"]
+    two = [{"a.b": "1", "c.d": "1"}, {"a.b": "2", "c.d": "2"}]
     made = report(
         fake_sweep(tmp_path / "s", tasks={"a": "nlp"}, variants=two, ladder=TWO_RUNGS, seeds=1)
     )
@@ -506,17 +377,7 @@ def test_supervisors_of_one_student_are_a_gap_to_draw_against(tmp_path: Path):
     ],
 )
 def test_values_lie_where_they_can_be_told_apart(values: list[str], scale: str, x: list[float]):
-    from w2sweep.report.figures.axis import placed
-
     assert placed(values) == (scale, dict(zip(values, x, strict=True)))
-
-
-def test_the_commas_of_a_list_separate_no_overrides():
-    variant = "recipe.betas=[0.9,0.98],sizes.test=50,~loss.hard,+task.classes=[a,b]"
-    assert overrides(variant) == {
-        "recipe.betas": "[0.9,0.98]", "sizes.test": "50", "~loss.hard": "", "+task.classes": "[a,b]"
-    }  # fmt: skip
-    assert overrides("") == {}
 
 
 def test_many_tasks_are_wrapped_and_their_median_is_shown(tmp_path: Path):
@@ -551,11 +412,10 @@ def test_rungs_without_compute_and_names_like_markup_are_drawn(tmp_path: Path):
 
 def test_cells_of_one_ladder_may_know_different_rungs_of_it(tmp_path: Path):
     sweep = fake_sweep(tmp_path / "s", tasks={"sentiment": "nlp"}, methods=["naive"], seeds=1)
-    for file in sweep.glob("*/cell.json"):
-        cell = json.loads(file.read_text())
-        if cell["strong"] != "small":
-            cell.get("rungs", {}).pop("small", None)
-            write(file, cell)
+    for at, result in results(sweep).items():
+        if result.strong != "small":
+            fewer = {rung: facts for rung, facts in result.rungs.items() if rung != "small"}
+            change(at, result, rungs=fewer)
     assert [(r["weak"], r["strong"]) for r in report(sweep).rows] == list(combinations(LADDER, 2))
 
 
@@ -573,86 +433,31 @@ def test_a_sweep_without_its_plan_is_read_from_its_cells(tmp_path: Path):
     assert len(report(sweep).rows) == 2
 
 
-def test_the_command_prints_the_table_and_says_where_the_page_is(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-):
-    sweep = fake_sweep(tmp_path / "s", tasks={"[red]x[/]": "nlp"}, ladder=TWO_RUNGS)
-    assert main([str(sweep)]) == 0
-    said = capsys.readouterr().out
-    assert "[red]x[/]" in said
-    assert "± one standard error over seeds" in said
-    assert said.splitlines()[-1] == f"report   {sweep / 'report' / 'index.html'}"
-    fail(cell(sweep, weak="nano", strong="small", method="naive", seed=0), "out of memory")
-    assert main([str(sweep)]) == 1
-    assert (
-        "failed   [red]x[/]: small <- nano on lab, naive, seed 0: out of memory\n"
-        in capsys.readouterr().out
-    )
+def printed(made: Report, width: int) -> str:
+    """The table as a terminal of this width shows it."""
+    console = Console(width=width, file=io.StringIO())
+    console.print(terminal_table(made.summary, console))
+    assert isinstance(console.file, io.StringIO)
+    return console.file.getvalue()
 
 
 @pytest.mark.parametrize("width", [80, 100, 120, 200])
 def test_a_narrow_terminal_costs_the_last_columns_and_folds_numbers_but_no_names(
     made: Report, width: int
 ):
-    console = Console(width=width, file=io.StringIO())
-    console.print(terminal_table(made.summary, console))
-    assert isinstance(console.file, io.StringIO)
-    printed = console.file.getvalue()
-    assert max(map(len, printed.splitlines())) <= width
-    first = [line.split()[:4] for line in printed.splitlines() if line.strip()]
+    lines = printed(made, width).splitlines()
+    assert max(map(len, lines)) <= width
+    first = [line.split()[:4] for line in lines if line.strip()]
     assert all([r["task"], r["weak"], r["strong"], r["method"]] in first for r in made.rows)
-    assert "PGR" in printed
-    assert ("over naive" in printed) == (width == 200)
-
-
-def nothing(sweep: Path) -> None:
-    shutil.rmtree(sweep)
-    sweep.mkdir()
-
-
-def all_failed(sweep: Path) -> None:
-    for file in sweep.glob("*/correct.safetensors"):
-        fail(file.parent, "out of memory")
-
-
-def torn_plan(sweep: Path) -> None:
-    (sweep / "sweep.json").write_text('{"name": ')
-
-
-@pytest.mark.parametrize(
-    ("spoil", "said"),
-    [
-        (shutil.rmtree, "no folder"),
-        (nothing, "is no sweep: it has neither sweep.json nor cells"),
-        (all_failed, "no finished cell in"),
-        (torn_plan, "sweep.json is damaged"),
-    ],
-)
-def test_what_cannot_be_reported_is_said_in_one_line(
-    spoil: Callable[[Path], None], said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-):
-    sweep = fake_sweep(tmp_path / "s", tasks={"sentiment": "nlp"}, ladder=TWO_RUNGS)
-    spoil(sweep)
-    assert main([str(sweep)]) == 2
-    error = capsys.readouterr().err
-    assert error.startswith("w2sweep-report: ")
-    assert said in error
-    assert error.count("\n") == 1
-
-
-def test_the_help_does_not_import_matplotlib():
-    code = "import sys; from w2sweep.report import main\ntry: main(['--help'])\nfinally: print(sorted(sys.modules))"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert "outputs/sweeps/<name>" in done.stdout
-    assert not {"'matplotlib'", "'torch'", "'jinja2'", "'rich'"} & set(
-        done.stdout.replace(",", " ").split()
-    )
+    assert any("PGR" in line for line in lines)
+    assert any("over naive" in line for line in lines) == (width == 200)
 
 
 def test_a_variant_that_is_the_only_one_of_its_task_needs_no_name(tmp_path: Path):
-    """Some tasks need an option of their own (`task.games=...`): that makes no other line of them."""
-    games = f"task.games=/{'folder/' * 12}games.pgn"
-    for name, variant in (("sst2", "recipe=mine"), ("lichess", f"recipe=mine,{games}")):
+    """Some tasks need an option of their own (`task.games=...`), which makes no other line."""
+    games = f"/{'folder/' * 12}games.pgn"
+    recipe = {"recipe": "mine"}
+    for name, variant in (("sst2", recipe), ("lichess", recipe | {"task.games": games})):
         fake_sweep(
             tmp_path / "s",
             tasks={name: "nlp"},
@@ -662,5 +467,72 @@ def test_a_variant_that_is_the_only_one_of_its_task_needs_no_name(tmp_path: Path
             seeds=1,
         )
     made = report(tmp_path / "s")
-    assert {r["variant"] for r in made.rows} == {"recipe=mine", f"recipe=mine,{games}"}
+    assert {r["variant"] for r in made.rows} == {"recipe=mine", f"recipe=mine,task.games={games}"}
     assert "games" not in (made.page.parent / "accuracy.svg").read_text(encoding="utf-8")
+
+
+def test_a_further_compared_model_is_in_every_table(tmp_path: Path):
+    sweep = fake_sweep(tmp_path / "s", tasks={"a": "nlp"}, ladder=TWO_RUNGS, further=["zero_shot"])
+    made = report(sweep)
+    with_it = [r for r in results(sweep).values() if r.method == "confidence"]
+    accuracies = [r.accuracy("zero_shot") for r in with_it]
+    mean, error = np.mean(accuracies), abs(accuracies[0] - accuracies[1]) / 2
+
+    cells = read_csv(made.page.parent / "cells.csv")
+    told = {c["zero_shot_accuracy"] for c in cells if c["method"] == "confidence"}
+    assert told - {""} == set(map(str, accuracies))
+    assert {c["zero_shot_accuracy"] for c in cells if c["method"] == "naive"} == {""}
+
+    [naive, confidence] = read_csv(made.page.parent / "summary.csv")
+    assert float(confidence["zero_shot_accuracy"]) == pytest.approx(mean)
+    assert float(confidence["zero_shot_accuracy_se"]) == pytest.approx(error)
+    assert (naive["zero_shot_accuracy"], naive["zero_shot_accuracy_se"]) == ("", "")
+
+    tags = Tags(made.page.read_text(encoding="utf-8"))
+    assert "zero_shot %" in tags.words
+    assert f"{100 * mean:.1f} ± {100 * error:.1f}" in tags.words
+    assert "zero_shot %" in printed(made, width=200)
+
+
+def test_many_tasks_have_a_median_of_further_models(tmp_path: Path):
+    tasks = {f"task{i}": "nlp" for i in range(7)}
+    sweep = fake_sweep(tmp_path, tasks=tasks, ladder=TWO_RUNGS, seeds=1, further=["zero_shot"])
+    rows = [r for r in report(sweep).rows if r["method"] == "confidence"]
+    first, *others = [r["zero_shot_accuracy"] for r in rows]
+    assert first == sorted(others)[3]
+
+
+class Share(Panels):
+    """A figure of a user's own: how many rows have a PGR, of sweeps of one made-up task."""
+
+    name = "share"
+    order = 15
+    title = "Rows with a PGR"
+    sharey = "all"
+
+    @classmethod
+    def of(cls, rows: Sequence[SummaryRow], ladders: Ladders) -> Self | None:
+        mine = [r for r in rows if r.task == "counted"]
+        return cls(mine, ladders) if mine else None
+
+    def panel(self, ax: Axes, rows: Sequence[SummaryRow], line: str) -> None:
+        ax.bar(["with"], [sum(r.pgr is not None for r in rows)])
+
+    @property
+    def caption(self) -> str:
+        return f"Of {len(self.rows)} rows."
+
+
+def test_a_figure_is_a_class_that_says_which_rows_it_draws(tmp_path: Path):
+    tasks = {"counted": "nlp", "other": "nlp"}
+    made = report(fake_sweep(tmp_path / "s", tasks=tasks, ladder=TWO_RUNGS, seeds=1))
+    assert [f.stem for f in made.figures] == ["accuracy", "share", "pgr"]
+    drawn = (made.page.parent / "share.svg").read_text(encoding="utf-8")
+    assert ">counted<" in drawn
+    assert ">other<" not in drawn
+    assert "<b>Rows with a PGR.</b> Of 2 rows." in made.page.read_text(encoding="utf-8")
+
+
+def test_each_file_of_figures_is_found_without_a_list():
+    places = [(kind.order, kind.name) for kind in figures.kinds() if kind is not Share]
+    assert places == [(0, "knob"), (10, "accuracy"), (20, "pgr"), (30, "pgr_grid")]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,133 +14,173 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator, NullLocator
 
+from w2sweep.analyses.heldout_losses import HeldOutLosses
 from w2sweep.analyses.knowledge import UNTRAINED, Bin
-from w2sweep.analyses.power_law import Losses, Scaling
-from w2sweep.report.figures import STYLE, Drawing
+from w2sweep.analyses.power_law import Scaling
+from w2sweep.report.drawing import Drawing
+from w2sweep.report.figures.captions import counted
+from w2sweep.report.figures.saving import save
+from w2sweep.report.figures.style import FAINT, INK, STYLE
 from w2sweep.results.metrics import standard_error
 
 AXES = {
     "parameters": "parameters without embeddings",
     "compute": "pretraining compute (FLOPs, 6 · parameters · tokens)",
 }
-INK, FAINT = STYLE["text.color"], STYLE["axes.edgecolor"]
+SIZE = (8.6, 3.5)
+"""Width and height in inches."""
+LOW_FLOOR = 0.6
+"""A floor below this share of the lowest loss is not drawn: it is too far off."""
 
 
-def draw_losses(losses: Losses, laws: Mapping[str, Scaling | None], folder: Path) -> Drawing:
-    """Held-out loss against parameters and against compute, with the power law where there is one."""
+def draw_losses(losses: HeldOutLosses, laws: Mapping[str, Scaling | None], folder: Path) -> Drawing:
+    """Draws held-out loss against parameters and against compute, with the power law where there
+    is one. `laws`: axis -> law."""
     with mpl.rc_context(STYLE):
-        fig = Figure(figsize=(8.6, 3.5), layout="constrained")
+        fig = Figure(figsize=SIZE, layout="constrained")
         for ax, axis in zip(fig.subplots(1, 2, sharey=True), AXES, strict=True):
             _losses(ax, losses, axis, laws[axis])
         fig.axes[0].set_ylabel("held-out loss (nats a token)")
-        verdicts = [
-            f"Against {a}: {'too few rungs for a fit' if s is None else s.verdict}."
-            for a, s in laws.items()
-        ]
-        several = len(losses.seeds) > 1
-        caption = (
-            f"Cross-entropy on text that was held out, {_seeds(len(losses.seeds))}"
-            f"{': faint points; beside them mean and standard deviation' if several else ''}. Dashed: the power law "
-            f"L = E + a x^-b, E >= 0, least squares; dotted: its floor E. {' '.join(verdicts)}"
-        )
-        return _save(fig, folder / "losses", "Held-out loss along the ladder", caption)
+        caption = _caption_of_losses(losses, laws)
+        return save(fig, folder / "losses", "Held-out loss along the ladder", caption)
 
 
-def _losses(ax: Axes, losses: Losses, axis: str, scaling: Scaling | None) -> None:
-    x, mean, colors = getattr(losses, axis), losses.mean, shades(len(losses.rungs))
+def _caption_of_losses(losses: HeldOutLosses, laws: Mapping[str, Scaling | None]) -> str:
+    several = len(losses.seeds) > 1
+    spread = ": faint points; beside them mean and standard deviation" if several else ""
+    return (
+        f"Cross-entropy on text that was held out, {counted([len(losses.seeds)], 'seed')}{spread}. "
+        "Dashed: the power law L = E + a x^-b, E >= 0, least squares; dotted: its floor E. "
+        f"{' '.join(_verdict(axis, law) for axis, law in laws.items())}"
+    )
+
+
+def _verdict(axis: str, law: Scaling | None) -> str:
+    return f"Against {axis}: {'too few rungs for a fit' if law is None else law.verdict}."
+
+
+def _losses(ax: Axes, losses: HeldOutLosses, axis: str, scaling: Scaling | None) -> None:
+    x = getattr(losses, axis)
     ax.set(xscale="log", yscale="log", xlabel=AXES[axis], xlim=(x.min() / 2.2, x.max() * 2.2))
+    floor = _visible_floor(losses, scaling)
     if scaling:
-        line = np.geomspace(*ax.get_xlim(), 200)
-        ax.plot(line, scaling.law(line), color=FAINT, ls="--", lw=1.2, zorder=1)
-        if scaling.law.floor > 0.6 * mean.min():
-            ax.axhline(scaling.law.floor, color=FAINT, ls=":", lw=1.2, zorder=1)
-        says = (
-            f"E = {scaling.law.floor:.2f},  b = {scaling.law.exponent:.2f},  R² = {scaling.r2:.3f}"
-        )
-        ax.text(0.97, 0.95, says, transform=ax.transAxes, ha="right", va="top", fontsize=8.5)
-    for r, rung in enumerate(losses.rungs):
-        if losses.spread is not None:
+        _law(ax, scaling, floor)
+    _rungs(ax, losses, x)
+    lowest = losses.loss.min() if floor is None else min(losses.loss.min(), floor)
+    ax.set_ylim(lowest / 1.03, losses.loss.max() * 1.06)
+    _format(ax, axis)
+
+
+def _visible_floor(losses: HeldOutLosses, scaling: Scaling | None) -> float | None:
+    if scaling is None or scaling.law.floor <= LOW_FLOOR * losses.mean.min():
+        return None
+    return scaling.law.floor
+
+
+def _law(ax: Axes, scaling: Scaling, floor: float | None) -> None:
+    law, line = scaling.law, np.geomspace(*ax.get_xlim(), 200)
+    ax.plot(line, law(line), color=FAINT, ls="--", lw=1.2, zorder=1)
+    if floor is not None:
+        ax.axhline(floor, color=FAINT, ls=":", lw=1.2, zorder=1)
+    says = f"E = {law.floor:.2f},  b = {law.exponent:.2f},  R² = {scaling.r2:.3f}"
+    ax.text(0.97, 0.95, says, transform=ax.transAxes, ha="right", va="top", fontsize=8.5)
+
+
+def _rungs(ax: Axes, losses: HeldOutLosses, x: np.ndarray) -> None:
+    """Draws a point for each rung at its place `x` [R], and beside it the seeds behind it."""
+    mean, spread, colors = losses.mean, losses.spread, shades(len(losses.rungs))
+    for r, (rung, color) in enumerate(zip(losses.rungs, colors, strict=True)):
+        if spread is not None:
             beside = np.full(len(losses.seeds), 0.8 * x[r])
-            ax.plot(beside, losses.loss[r], "o", color=colors[r], alpha=0.35, ms=3.5, mew=0)
-        ax.errorbar(
-            x[r],
-            mean[r],
-            None if losses.spread is None else losses.spread[r],
-            fmt="o",
-            color=colors[r],
-            ms=6,
-        )
-        ax.annotate(
-            rung, (x[r], mean[r]), (6, 6), textcoords="offset points", fontsize=8.5, color=INK
-        )
-    low, high = losses.loss.min(), losses.loss.max()
-    floor = scaling.law.floor if scaling and scaling.law.floor > 0.6 * mean.min() else low
-    ax.set_ylim(min(low, floor) / 1.03, high * 1.06)
+            ax.plot(beside, losses.loss[r], "o", color=color, alpha=0.35, ms=3.5, mew=0)
+        bars = None if spread is None else spread[r]
+        ax.errorbar(x[r], mean[r], bars, fmt="o", color=color, ms=6)
+        beside = {"xytext": (6, 6), "textcoords": "offset points"}
+        ax.annotate(rung, (x[r], mean[r]), fontsize=8.5, color=INK, **beside)
+
+
+def _format(ax: Axes, axis: str) -> None:
+    """Formats the ticks: few of them, without the powers that logarithmic axes have."""
+    form = "{:,.0f}" if axis == "parameters" else "{:.0e}"
+    ax.xaxis.set_major_formatter(FuncFormatter(lambda x, _: form.format(x)))
+    ax.xaxis.set_minor_locator(NullLocator())
     ax.yaxis.set_major_locator(MaxNLocator(6))
     ax.yaxis.set_minor_locator(NullLocator())
     ax.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{y:g}"))
-    ax.xaxis.set_major_formatter(
-        FuncFormatter(lambda x, _: f"{x:,.0f}" if axis == "parameters" else f"{x:.0e}")
-    )
-    ax.xaxis.set_minor_locator(NullLocator())
 
 
 def draw_knowledge(bins: Sequence[Bin], titles: Mapping[str, str], folder: Path) -> Drawing:
-    """Accuracy of the probe against a word's rank, a line a rung. `titles`: kind of words -> what is asked of it."""
-    rungs = [r for r in dict.fromkeys(b.rung for b in bins) if r != UNTRAINED]
-    looks: dict[str, dict[str, Any]] = {
-        r: {"color": c} for r, c in zip(rungs, shades(len(rungs)), strict=True)
-    }
-    looks[UNTRAINED] = {"color": FAINT, "ls": "--"}
+    """Draws the accuracy of the probe against a word's rank, a line a rung.
+
+    Args:
+        bins: of all rungs and seeds.
+        titles: kind of words -> what is asked of it.
+        folder: where the files go.
+    """
+    looks = _looks([b.rung for b in bins if b.rung != UNTRAINED])
     with mpl.rc_context(STYLE):
-        fig = Figure(figsize=(8.6, 3.5), layout="constrained")
-        for ax, (kind, title) in zip(
-            fig.subplots(1, len(titles), sharey=True), titles.items(), strict=True
-        ):
-            ax.axhline(50, color=FAINT, lw=0.8, zorder=1)
-            for r, (rung, look) in enumerate(looks.items()):
-                beside = 1.04 ** (r - len(rungs) / 2)  # each other, not over each other
-                _line(
-                    ax,
-                    [b for b in bins if (b.kind, b.rung) == (kind, rung)],
-                    beside,
-                    label=rung,
-                    **look,
-                )
-            _ranks(ax, [b for b in bins if b.kind == kind])
+        fig = Figure(figsize=SIZE, layout="constrained")
+        panels = fig.subplots(1, len(titles), sharey=True, squeeze=False)[0]
+        for ax, (kind, title) in zip(panels, titles.items(), strict=True):
+            _known(ax, [b for b in bins if b.kind == kind], looks)
             ax.set_title(title)
         fig.axes[0].set_ylabel("accuracy of a linear probe (%)")
-        handles = fig.axes[0].get_legend_handles_labels()
-        fig.legend(handles[0][-2::-1] + handles[0][-1:], handles[1][-2::-1] + handles[1][-1:],
-                   loc="outside right center")  # fmt: skip
-        seeds = len({b.seed for b in bins})
-        caption = (
-            "How often a linear probe on the frozen model's hidden state tells a word's meaning, by how frequent the "
-            "word is: fitted to words of other clusters than the one asked about. "
-            f"{_seeds(seeds).capitalize()}"
-            f"{'; error bars: ± one standard error over them' if seeds > 1 else ': no error bars'}. "
-            "Dashed: the strongest rung before it read anything."
-        )
-        return _save(fig, folder / "knowledge", "What each rung knows", caption)
+        _rung_legend(fig)
+        caption = _caption_of_knowledge(len({b.seed for b in bins}))
+        return save(fig, folder / "knowledge", "What each rung knows", caption)
+
+
+def _looks(rungs: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """Rung -> how its line looks: the darker the stronger, and dashed the one that has read
+    nothing."""
+    distinct = dict.fromkeys(rungs)
+    colors = zip(distinct, shades(len(distinct)), strict=True)
+    untrained = {UNTRAINED: {"color": FAINT, "ls": "--"}}
+    return {rung: {"color": color} for rung, color in colors} | untrained
+
+
+def _rung_legend(fig: Figure) -> None:
+    """At the right, the strongest rung on top and the untrained one at the bottom."""
+    handles, names = fig.axes[0].get_legend_handles_labels()
+    *rungs, untrained = zip(handles, names, strict=True)
+    handles, names = zip(*reversed(rungs), untrained, strict=True)
+    fig.legend(handles, names, loc="outside right center")
+
+
+def _caption_of_knowledge(seeds: int) -> str:
+    bars = "; error bars: ± one standard error over them" if seeds > 1 else ": no error bars"
+    return (
+        "How often a linear probe on the frozen model's hidden state tells a word's meaning, by "
+        "how frequent the word is: fitted to words of other clusters than the one asked about. "
+        f"{counted([seeds], 'seed').capitalize()}{bars}. "
+        "Dashed: the strongest rung before it read anything."
+    )
+
+
+def _known(ax: Axes, bins: Sequence[Bin], looks: Mapping[str, Mapping[str, Any]]) -> None:
+    """Draws what the rungs know of one kind of words."""
+    ax.axhline(50, color=FAINT, lw=0.8, zorder=1)
+    for r, (rung, look) in enumerate(looks.items()):
+        beside = 1.04 ** (r - (len(looks) - 1) / 2)  # each other, not over each other
+        _line(ax, [b for b in bins if b.rung == rung], beside, label=rung, **look)
+    _ranks(ax, bins)
 
 
 def _line(ax: Axes, bins: Sequence[Bin], beside: float, **look: Any) -> None:
-    at: dict[float, list[float]] = {}
+    at: dict[float, list[float]] = defaultdict(list)
     for b in bins:
-        at.setdefault(beside * middle(b), []).append(100 * b.accuracy)
+        at[beside * middle(b)].append(100 * b.accuracy)
+    means = [np.mean(values) for values in at.values()]
     errors = [standard_error(values) or 0.0 for values in at.values()]
     bars = errors if any(errors) else None
-    ax.errorbar(
-        list(at), [np.mean(v) for v in at.values()], bars, marker="o", ms=4, elinewidth=1, **look
-    )
+    ax.errorbar(list(at), means, bars, marker="o", ms=4, elinewidth=1, **look)
 
 
 def _ranks(ax: Axes, bins: Sequence[Bin]) -> None:
     names = {middle(b): f"{b.first}–{b.last}" for b in bins}
+    turned = {"rotation": 25, "ha": "right", "rotation_mode": "anchor"}
     ax.set(xscale="log", xlabel="rank of the word by frequency", ylim=(34, 103))
-    ax.set_xticks(
-        list(names), list(names.values()), rotation=25, ha="right", rotation_mode="anchor"
-    )
+    ax.set_xticks(list(names), list(names.values()), **turned)
     ax.xaxis.set_minor_locator(NullLocator())
 
 
@@ -149,18 +190,5 @@ def middle(b: Bin) -> float:
 
 
 def shades(n: int) -> list[tuple[float, float, float, float]]:
-    """From the weakest rung to the strongest."""
+    """Colours from the weakest rung to the strongest, (red, green, blue, alpha) each."""
     return [colormaps["viridis"](x) for x in np.linspace(0.9, 0.05, n)]
-
-
-def _seeds(n: int) -> str:
-    return f"{n} seed{'s' * (n != 1)}"
-
-
-def _save(fig: Figure, path: Path, title: str, caption: str) -> Drawing:
-    """The same bytes for the same numbers."""
-    png, svg = path.with_suffix(".png"), path.with_suffix(".svg")
-    fig.savefig(png, dpi=160, metadata={"Software": None})
-    with mpl.rc_context({"svg.hashsalt": path.name}):
-        fig.savefig(svg, metadata={"Date": None, "Title": title})
-    return Drawing(title, caption, png, svg, fig.get_figwidth())

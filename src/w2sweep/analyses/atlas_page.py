@@ -1,125 +1,97 @@
-"""The page of a world and its ladder, with its figures and its numbers: all read from results that are there."""
+"""The page of a world and its ladder, with its figures and its numbers: all read from results that
+are there."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from w2sweep.analyses.atlas import knowledge, samples
-from w2sweep.analyses.knowledge import UNTRAINED, Bin, Question, questions
-from w2sweep.analyses.power_law import Losses, Scaling
-from w2sweep.engine.stage import Stage
+from w2sweep.analyses.heldout_losses import HeldOutLosses
+from w2sweep.analyses.knowledge import UNTRAINED, Bin, bin_records, overall
+from w2sweep.analyses.power_law import Scaling
+from w2sweep.analyses.read_ladder import ReadLadder
+from w2sweep.analyses.samples import Samples, plain, samples
+from w2sweep.engine.files import write_text
 from w2sweep.engine.store import Store
-from w2sweep.experiment.ladder import HomegrownRung
-from w2sweep.experiment.setting import Setting
-from w2sweep.experiment.stages import Adapt
-from w2sweep.lab.text.world import World
-from w2sweep.tasks.task import Corpus
-from w2sweep.values import ConfigError
+from w2sweep.experiment.ladder import Rung, SmallLlama
+from w2sweep.report.csv_files import write_csv
+from w2sweep.report.drawing import Drawing
+
+HEADINGS = ("rung", "width × layers", "parameters", "tokens", "FLOPs", "held-out loss")
 
 
-@dataclass(frozen=True)
-class Chart:
-    """A seed's world, and the ladder that reads it."""
+def write_page(ladders: Sequence[ReadLadder], store: Store, folder: Path) -> Path:
+    """Writes the page, its figures and its numbers into `folder`, and returns the page.
 
-    setting: Setting
-    corpus: Corpus
-    pretrained: dict[str, Adapt]
-    questions: Sequence[Question]
+    All results must be in the store. `ladders` differ in the seed alone.
+    """
+    from w2sweep.report.templates import render
 
-    @staticmethod
-    def of(setting: Setting) -> Chart:
-        ladder, corpus = setting.ladder, setting.ladder.reads(setting.task.corpus)
-        stages = {
-            rung: setting.init(backbone)
-            for rung, backbone in ladder.rungs.items()
-            if backbone.pretrained
-        }
-        pretrained = {rung: stage for rung, stage in stages.items() if stage is not None}
-        if len(pretrained) < len(ladder.rungs):
-            raise ConfigError(
-                f"ladder {ladder.name} has rungs that are not pretrained here: use lab or homegrown"
-            )
-        return Chart(
-            setting, corpus, pretrained, questions(corpus) if isinstance(corpus, World) else []
-        )
-
-    @property
-    def probed(self) -> list[Stage]:
-        return [
-            q.probed(self.setting, rung)
-            for q in self.questions
-            for rung in [*self.pretrained, UNTRAINED]
-        ]
-
-    def bins(self, store: Store) -> list[Bin]:
-        """What each rung knows."""
-        rungs = [*self.pretrained, UNTRAINED]
-        return [
-            b
-            for q in self.questions
-            for rung in rungs
-            for b in q.answered(self.setting, rung, store)
-        ]
-
-
-def draw(worlds: Sequence[Chart], store: Store, folder: Path) -> Path:
-    """The page, its figures and its numbers, of results that are all there."""
-    from w2sweep.analyses.atlas_figures import draw_knowledge, draw_losses
-    from w2sweep.report.summary import write_csv
-
-    losses = heldout_losses(worlds, store)
+    first = ladders[0]
+    losses = HeldOutLosses.of(ladders, store)
+    bins = [b for ladder in ladders for b in ladder.bins(store)]
     laws = {axis: Scaling.of(losses, axis) for axis in ("parameters", "compute")}
-    bins = [b for w in worlds for b in w.bins(store)]
-    shown = samples.samples(worlds[0].corpus, worlds[0].setting.task)
+    shown = samples(first.corpus, first.setting.task)
+    known = _known(bins)
+    _write_numbers(folder, losses, list(filter(None, laws.values())), bins, shown)
+    page = render(
+        "atlas.html",
+        _draw(first, losses, laws, bins, folder),
+        name=folder.name,
+        ladder=first.setting.ladder.name,
+        corpus=type(first.corpus).__name__,
+        seeds=losses.seeds,
+        several=losses.spread is not None,
+        fitted=any(laws.values()),
+        untrained={kind: rungs[UNTRAINED] for kind, rungs in known.items()},
+        headings=[*HEADINGS, *(f"knows {kind} %" for kind in known)],
+        rungs=list(_lines(first, losses, known)),
+        samples=shown,
+    )
+    write_text(folder / "index.html", page)
+    return folder / "index.html"
+
+
+def _draw(
+    ladder: ReadLadder,
+    losses: HeldOutLosses,
+    laws: Mapping[str, Scaling | None],
+    bins: Sequence[Bin],
+    folder: Path,
+) -> list[Drawing]:
+    from w2sweep.analyses.atlas_figures import draw_knowledge, draw_losses
+
     drawings = [draw_losses(losses, laws, folder)]
-    write_csv(folder / "losses.csv", losses.records)
-    fitted = [s.record for s in laws.values() if s]
-    if fitted:
-        write_csv(folder / "scaling.csv", fitted)
     if bins:
-        drawings.append(
-            draw_knowledge(bins, {q.kind: q.title for q in worlds[0].questions}, folder)
-        )
-        write_csv(folder / "knowledge.csv", knowledge.records(bins))
-    (folder / "samples.txt").write_text(samples.plain(shown), encoding="utf-8")
-    page = folder / "index.html"
-    page.write_text(
-        _page(drawings, name=folder.name, of=worlds[0], losses=losses, shapes=_shapes(worlds[0]), laws=fitted,
-              known=_known(bins), samples=shown),
-        encoding="utf-8",
-    )  # fmt: skip
-    return page
+        titles = {question.kind: question.title for question in ladder.questions}
+        drawings.append(draw_knowledge(bins, titles, folder))
+    return drawings
 
 
-def heldout_losses(worlds: Sequence[Chart], store: Store) -> Losses:
-    """Of every rung in every seed."""
-    rungs = worlds[0].pretrained
-
-    def facts(stage: Adapt) -> dict[str, float]:
-        return json.loads((store.get(stage) / "pretrain.json").read_text("utf-8"))
-
-    def of(value: Callable[[Adapt], float]) -> np.ndarray:
-        return np.array([value(stage) for stage in rungs.values()], float)
-
-    return Losses(
-        list(rungs), [w.setting.seed for w in worlds], of(lambda p: p.backbone.size), of(lambda p: p.backbone.tokens),
-        of(lambda p: p.backbone.compute), np.array([[facts(w.pretrained[r])["heldout_loss"] for w in worlds]
-                                                    for r in rungs]),
-    )  # fmt: skip
+def _write_numbers(
+    folder: Path,
+    losses: HeldOutLosses,
+    laws: Sequence[Scaling],
+    bins: Sequence[Bin],
+    shown: Sequence[Samples],
+) -> None:
+    write_csv(folder / "losses.csv", losses.records)
+    if laws:
+        write_csv(folder / "scaling.csv", [law.record for law in laws])
+    if bins:
+        write_csv(folder / "knowledge.csv", bin_records(bins))
+    write_text(folder / "samples.txt", plain(shown))
 
 
 def _known(bins: Sequence[Bin]) -> dict[str, dict[str, str]]:
     """Kind of words -> rung -> accuracy of the probe over all of them, in percent."""
-    kinds, rungs = (dict.fromkeys(getattr(b, of) for b in bins) for of in ("kind", "rung"))
-    return {
-        kind: {rung: _percent(knowledge.overall(bins, kind, rung)) for rung in rungs}
-        for kind in kinds
-    }
+    known: dict[str, dict[str, str]] = {}
+    for kind, rung in dict.fromkeys((b.kind, b.rung) for b in bins):
+        known.setdefault(kind, {})[rung] = _percent(overall(bins, kind, rung))
+    return known
 
 
 def _percent(values: Sequence[float]) -> str:
@@ -127,22 +99,17 @@ def _percent(values: Sequence[float]) -> str:
     return f"{100 * np.mean(values):.1f}{spread}"
 
 
-def _shapes(world: Chart) -> dict[str, str]:
-    found = {rung: stage.backbone for rung, stage in world.pretrained.items()}
-    return {
-        rung: f"{b.width} × {b.depth}" for rung, b in found.items() if isinstance(b, HomegrownRung)
-    }
+def _lines(
+    ladder: ReadLadder, losses: HeldOutLosses, known: Mapping[str, Mapping[str, str]]
+) -> Iterator[list[str]]:
+    """A line of text for each rung, under HEADINGS and the kinds of words."""
+    for r, (name, rung) in enumerate(ladder.rungs.items()):
+        spread = "" if losses.spread is None else f" ± {losses.spread[r]:.3f}"
+        loss = f"{losses.mean[r]:.3f}{spread}"
+        yield [name, *_facts(name, rung), loss, *(rungs[name] for rungs in known.values())]
 
 
-def _page(drawings: Sequence, **fields: object) -> str:
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
-    from w2sweep.report.page import inline
-
-    pages = Environment(
-        loader=PackageLoader("w2sweep.lab.atlas", "."), autoescape=True, undefined=StrictUndefined,
-        trim_blocks=True, lstrip_blocks=True,
-    )  # fmt: skip
-    return pages.get_template("page.html").render(
-        **fields, figures=[(d, inline(d)) for d in drawings]
-    )
+def _facts(name: str, rung: Rung) -> tuple[str, str, str, str]:
+    model: Any = rung.backbone(name)
+    shape = f"{model.width} × {model.depth}" if isinstance(model, SmallLlama) else ""
+    return shape, f"{rung.size:,.0f}", f"{rung.tokens_read:,.0f}", f"{rung.compute:.1e}"

@@ -28,26 +28,27 @@ class Samples:
 
 
 def samples(corpus: Corpus, task: Task) -> list[Samples]:
-    """Of the corpus by genre, and of the task by answer."""
+    """Some documents of each genre of the corpus, and some examples of each answer of the task."""
     return [*documents(corpus), *examples(task)]
 
 
 def documents(corpus: Corpus) -> Iterator[Samples]:
-    """A group a genre."""
+    """A group for each genre, with its share of the documents."""
     texts = list(islice(corpus.documents(), 1, LOOKED_THROUGH))  # the first one may list all words
     genre = genres(corpus) if isinstance(corpus, World) else lambda text: "documents"
     found: dict[str, list[str]] = {}
     for text in texts:
         found.setdefault(genre(text), []).append(cut(text))
-    for name in sorted(found):
-        yield Samples(f"{name}, {len(found[name]) / len(texts):.0%}", found[name][:SHOWN])
+    for name, of_it in sorted(found.items()):
+        yield Samples(f"{name}, {len(of_it) / len(texts):.0%}", of_it[:SHOWN])
 
 
 def genres(world: World) -> Callable[[str], str]:
-    """What kind of document of the world a text is, by words that only such ones have."""
+    """A function that says what kind of document of the world a text is, by words that only such
+    ones have."""
     lexicon = world.lexicon
-    verdicts = {word for line in VERDICTS for word in line.split()}
-    things = {word for line in HABITS for word in line.split()}
+    verdicts = set(" ".join(VERDICTS).split())
+    things = set(" ".join(HABITS).split())
     things.update(lexicon.words[lexicon.entity.ids], lexicon.words[lexicon.categories])
 
     def genre(text: str) -> str:
@@ -62,25 +63,31 @@ def genres(world: World) -> Callable[[str], str]:
 
 
 def examples(task: Task) -> Iterator[Samples]:
-    """Of each class; of completions each with its own."""
+    """A group for each class; of a task of completions one group, each example with its own."""
     found = [e for e in islice(task.examples(), LOOKED_THROUGH) if isinstance(e, Example)]
     classes = sorted({e.label for e in found if isinstance(e.label, int)})
     for label in classes:
-        texts = [" | ".join(map(cut, e.views)) for e in found if e.label == label]
-        yield Samples(f"{task.name}: answer {label}", texts[:SHOWN])
+        shown = [e.views for e in found if e.label == label][:SHOWN]
+        yield Samples(f"{task.name}: answer {label}", list(map(_in_one_line, shown)))
     if not classes:
-        yield Samples(
-            f"{task.name}: question and answer",
-            [cut(f"{e.views[0]} → {str(e.label).strip()}") for e in found[:SHOWN]],
-        )
+        answered = [f"{e.views[0]} → {str(e.label).strip()}" for e in found[:SHOWN]]
+        yield Samples(f"{task.name}: question and answer", list(map(cut, answered)))
+
+
+def _in_one_line(views: Sequence[str]) -> str:
+    return " | ".join(map(cut, views))
 
 
 def cut(text: str) -> str:
-    """On one line, and not too long."""
+    """The text on one line, and not too long."""
     text = " / ".join(text.split("\n"))
     return text if len(text) <= LONGEST else text[:LONGEST] + " ..."
 
 
 def plain(groups: Sequence[Samples]) -> str:
-    """As a text file."""
-    return "\n".join(f"# {g.title}\n\n" + "".join(f"{text}\n" for text in g.texts) for g in groups)
+    """The groups as a text file."""
+    return "\n".join(map(_under_title, groups))
+
+
+def _under_title(group: Samples) -> str:
+    return "\n".join((f"# {group.title}\n", *group.texts, ""))

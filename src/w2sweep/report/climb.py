@@ -1,16 +1,20 @@
-"""What each rung reaches with the ground truth, and how the climb from the weakest to the strongest is spread."""
+"""What each rung reaches with the ground truth, and how the climb from the weakest rung to the
+strongest is spread over the rungs."""
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from itertools import starmap
 from typing import Any
 
 import numpy as np
 
+from w2sweep.report.variants import variant_text
+from w2sweep.results.cell import CEILING, SUPERVISOR, Result, Variant
 from w2sweep.results.metrics import Estimate, largest_step, standard_error
-from w2sweep.results.sweep_folder import Result, Sweep
+from w2sweep.results.sweep_folder import SweepFolder
 
 
 @dataclass(frozen=True)
@@ -26,11 +30,11 @@ class Reached:
 
 @dataclass(frozen=True)
 class Climb:
-    """Of one task, on the seeds that all of its rungs have."""
+    """The rungs of one task, ladder and variant, on the seeds that all of these rungs have."""
 
     task: str
     ladder: str
-    variant: str
+    variant: Variant
     seeds: int
     rungs: Sequence[Reached]
     """Weakest first."""
@@ -38,64 +42,61 @@ class Climb:
     """Its share of the way from the first rung to the last."""
 
 
-def climbs(sweep: Sweep) -> list[Climb]:
+def climbs(sweep: SweepFolder) -> list[Climb]:
     """One for each task, ladder and variant with three rungs or more, in the sweep's order.
 
-    A rung is what it reaches as a supervisor, finetuned on the ground truth of the supervisor's half; where it is none,
-    what it reaches as a ceiling, on the student's half.
+    A rung is what it reaches as a supervisor, finetuned on the ground truth of the supervisor's
+    half; where it is none, what it reaches as a ceiling, on the student's half.
     """
-    groups: dict[tuple[str, str, str], list[Result]] = defaultdict(list)
+    groups: dict[tuple[str, str, Variant], list[Result]] = defaultdict(list)
     for result in sweep.results:
-        groups[result.task, result.ladder, result.variant].append(result)
+        groups[result.task, result.ladder, result.group.variant].append(result)
     found = (_climb(*of, results, list(sweep.ladders[of[1]])) for of, results in groups.items())
-    return [climb for climb in found if climb]
+    return list(filter(None, found))
 
 
-def records(climbs: Sequence[Climb]) -> list[dict[str, Any]]:
+def climb_records(climbs: Sequence[Climb]) -> list[dict[str, Any]]:
     """A record a rung, for `climb.csv`; the largest step is that of the whole climb."""
     return [record for climb in climbs for record in _records(climb)]
 
 
 def _climb(
-    task: str, ladder: str, variant: str, results: Sequence[Result], order: Sequence[str]
+    task: str, ladder: str, variant: Variant, results: Sequence[Result], order: Sequence[str]
 ) -> Climb | None:
     reached = _reached(results)
     rungs = [rung for rung in order if rung in reached]
-    seeds = sorted(set.intersection(*(set(reached[rung]) for rung in rungs))) if rungs else []
+    seeds = set.intersection(*(set(reached[rung]) for rung in rungs)) if rungs else set()
     if len(rungs) < 3 or not seeds:
         return None
-    accuracies = np.array([[reached[rung][seed] for rung in rungs] for seed in seeds])  # [S, R]
-    over_seeds = [
-        _over_seeds(rung, of) for rung, of in zip(rungs, accuracies.T.tolist(), strict=True)
-    ]
-    return Climb(task, ladder, variant, len(seeds), over_seeds, largest_step(accuracies))
+    accuracies = {rung: [reached[rung][seed] for seed in sorted(seeds)] for rung in rungs}
+    over_seeds = list(starmap(_over_seeds, accuracies.items()))
+    by_seed = np.array(list(accuracies.values())).T  # [S, R]
+    return Climb(task, ladder, variant, len(seeds), over_seeds, largest_step(by_seed))
 
 
 def _reached(results: Sequence[Result]) -> Mapping[str, dict[int, float]]:
     """Rung -> seed -> accuracy."""
     reached: dict[str, dict[int, float]] = defaultdict(dict)
     for r in results:
-        reached[r.strong].setdefault(r.seed, r.ceiling_accuracy)
+        reached[r.strong].setdefault(r.seed, r.accuracy(CEILING))
     for r in results:
-        if r.stages.get("supervisor", "").startswith(
-            "Finetune/"
-        ):  # and its labels are not simulated
-            reached[r.weak][r.seed] = r.weak_accuracy
+        trained = r.models[SUPERVISOR].stage.startswith("Finetune/")
+        if trained:  # its labels are not simulated
+            reached[r.weak][r.seed] = r.accuracy(SUPERVISOR)
     return reached
 
 
 def _over_seeds(rung: str, accuracies: Sequence[float]) -> Reached:
+    mean, error = float(np.mean(accuracies)), standard_error(accuracies)
     sd = float(np.std(accuracies, ddof=1)) if len(accuracies) > 1 else None
-    return Reached(
-        rung, float(np.mean(accuracies)), standard_error(accuracies), sd, min(accuracies)
-    )
+    return Reached(rung, mean, error, sd, min(accuracies))
 
 
 def _records(climb: Climb) -> Iterator[dict[str, Any]]:
     place = {
         "task": climb.task,
         "ladder": climb.ladder,
-        "variant": climb.variant,
+        "variant": variant_text(climb.variant),
         "seeds": climb.seeds,
     }
     largest = climb.largest_step

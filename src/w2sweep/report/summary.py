@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import csv
-import re
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
-from pathlib import Path
 from statistics import fmean, median
 from typing import Any
 
 from w2sweep.results import metrics
-from w2sweep.results.sweep_folder import Group, Result, Sweep
+from w2sweep.results.cell import CEILING, ROLES, STUDENT, SUPERVISOR, Group, Result, Variant
+from w2sweep.results.sweep_folder import SweepFolder
 
 BASELINE = "naive"
 """The method that others are compared with, where the sweep has it."""
@@ -21,10 +18,34 @@ MANY = 6
 MEDIAN = "median across NLP tasks"
 
 
+AGREEMENTS = ("agreement", "agreement_weak_right", "agreement_weak_wrong")
+MEASURES = (
+    "weak_accuracy",
+    "student_accuracy",
+    "ceiling_accuracy",
+    "pgr",
+    *AGREEMENTS,
+    "over_naive",
+)
+"""The columns whose median across tasks means something."""
+
+
+@dataclass(frozen=True)
+class MeanAccuracy:
+    """A model's accuracy, averaged over seeds."""
+
+    mean: float
+    se: float | None
+    """Standard error of the mean; None with one seed."""
+
+
 @dataclass(frozen=True)
 class SummaryRow:
-    """A group of cells over its seeds. Accuracies are means; `_se` are standard errors over seeds, of PGR over
-    resamples; `_low` and `_high` bound 95 % bootstrap intervals."""
+    """A group of cells over its seeds.
+
+    Accuracies are means. `_se` are standard errors over seeds, of PGR over resamples. `_low` and
+    `_high` bound 95 % bootstrap intervals.
+    """
 
     task: str
     family: str
@@ -32,7 +53,7 @@ class SummaryRow:
     weak: str
     strong: str
     method: str
-    variant: str
+    variant: Variant
     seeds: int
     n_test: int
     """Test examples of a seed; the fewest, where they differ."""
@@ -65,26 +86,26 @@ class SummaryRow:
     over_naive_low: float | None = None
     over_naive_high: float | None = None
     marks: Mapping[str, float] = field(default_factory=dict)
+    """The task's further marks of the student's completions."""
+    others: Mapping[str, MeanAccuracy] = field(default_factory=dict)
+    """Role -> accuracy of a model that the method compares beside the three."""
 
     @property
     def group(self) -> Group:
         return Group(self.task, self.ladder, self.weak, self.strong, self.method, self.variant)
 
 
-def summarize(sweep: Sweep) -> list[SummaryRow]:
-    """A row a group, in the sweep's order, rungs from weak to strong."""
+def summarize(sweep: SweepFolder) -> list[SummaryRow]:
+    """A row for each group of cells, in the sweep's order, rungs from weak to strong."""
     groups: dict[Group, dict[int, Result]] = {}
     for result in sweep.results:
         groups.setdefault(result.group, {})[result.seed] = result
-    order = _order(sweep)
-    return [
-        _row(g, groups[g], groups.get(g._replace(method=BASELINE), {}))
-        for g in sorted(groups, key=order)
-    ]
+    ordered = sorted(groups, key=_order(sweep))
+    return [_row(g, groups[g], groups.get(g._replace(method=BASELINE), {})) for g in ordered]
 
 
 def medians(rows: Sequence[SummaryRow]) -> list[SummaryRow]:
-    """The median across NLP tasks, as in the paper's figures; nothing unless there are many tasks."""
+    """The median across NLP tasks, as in the paper's figures; nothing unless there are many."""
     nlp = [r for r in rows if r.family == "nlp"]
     if len({r.task for r in nlp}) <= MANY:
         return []
@@ -94,78 +115,82 @@ def medians(rows: Sequence[SummaryRow]) -> list[SummaryRow]:
     return [_median(group) for group in groups.values()]
 
 
-def short_variants(rows: Iterable[SummaryRow]) -> dict[tuple[str, str], str]:
-    """What to call each (task, variant): the overrides that the others of the task do not have."""
-    names: dict[tuple[str, str], str] = {}
-    for task, variants in variants_by_task(rows).items():
-        given = {variant: _separate(variant) for variant in variants}
-        common = set.intersection(*map(set, given.values()))
-        names |= {
-            (task, v): ",".join(o for o in parts if o not in common) for v, parts in given.items()
-        }
-    return names
-
-
-def overrides(variant: str) -> dict[str, str]:
-    """Key -> value. What is taken away (`~loss.hard`) has no value."""
-    return {key: value for key, _, value in (o.partition("=") for o in _separate(variant))}
-
-
-def _separate(variant: str) -> list[str]:
-    """Its overrides; the commas of a list or a dictionary separate none."""
-    return re.split(r",(?=~|[+\w.@/-]+=)", variant) if variant else []
-
-
-def variants_by_task(rows: Iterable[SummaryRow]) -> dict[str, set[str]]:
-    """The variants that each task was run with."""
-    found: dict[str, set[str]] = defaultdict(set)
-    for row in rows:
-        found[row.task].add(row.variant)
-    return found
-
-
-def cell_records(sweep: Sweep) -> list[dict[str, Any]]:
-    """A record a cell, skipped and failed ones included, for `cells.csv`."""
-    facts = ("rungs", "correct", "stages")  # which are no numbers
-    finished = [_flat(r, without=facts) | _sizes(r) | {"status": "finished"} for r in sweep.results]
-    skipped = [
-        _flat(s, without=("skipped",)) | {"status": "skipped", "reason": s.skipped}
-        for s in sweep.skipped
-    ]
-    failed = [_flat(f, without=("traceback",)) | {"status": "failed"} for f in sweep.failures]
-    return finished + skipped + failed
-
-
-def records(rows: Iterable[SummaryRow]) -> list[dict[str, Any]]:
-    """A record a row, for `summary.csv`: a mark `legality` becomes `mark_legality`."""
-    return [_flat(row) for row in rows]
-
-
-def write_csv(path: Path, records: Sequence[Mapping[str, Any]]) -> None:
-    """The columns are the union of the records' keys; None is an empty field."""
-    columns = list(dict.fromkeys(column for record in records for column in record))
-    with path.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.DictWriter(file, columns, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(records)
-
-
 def _row(group: Group, cells: Mapping[int, Result], naive: Mapping[int, Result]) -> SummaryRow:
     results = list(cells.values())
-    pgr = metrics.pgr_over_seeds([r.correct for r in results])
-    first = results[0]
-    weak, strong = first.rungs[group.weak], first.rungs[group.strong]
     return SummaryRow(
-        **group._asdict(), family=first.family, seeds=len(results), n_test=min(r.n_test for r in results),
-        weak_size=weak.size, strong_size=strong.size, weak_compute=weak.compute, strong_compute=strong.compute,
-        **_mean_and_error(results, "weak_accuracy"), **_mean_and_error(results, "student_accuracy"),
-        **_mean_and_error(results, "ceiling_accuracy"), **_mean_and_error(results, "agreement"),
-        **_mean_and_error(results, "agreement_weak_right"), **_mean_and_error(results, "agreement_weak_wrong"),
-        pgr=pgr.value, pgr_low=pgr.low, pgr_high=pgr.high, pgr_se=pgr.se, pgr_undefined=pgr.undefined,
-        pgr_undefined_resamples=pgr.undefined_resamples,
+        **group._asdict(),
+        **_facts(results),
+        **_accuracies(results),
+        **_recovered(results),
+        **_agreements(results),
         **({} if group.method == BASELINE else _over_naive(cells, naive)),
-        marks={name: fmean(r.marks[name] for r in results if name in r.marks) for name in first.marks},
-    )  # fmt: skip
+        marks=_marks(results),
+        others=_others(results),
+    )
+
+
+def _facts(results: Sequence[Result]) -> dict[str, Any]:
+    first = results[0]
+    weak, strong = first.rungs[first.weak], first.rungs[first.strong]
+    return {
+        "family": first.family,
+        "seeds": len(results),
+        "n_test": min(r.n_test for r in results),
+        "weak_size": weak.size,
+        "strong_size": strong.size,
+        "weak_compute": weak.compute,
+        "strong_compute": strong.compute,
+    }
+
+
+def _accuracies(results: Sequence[Result]) -> dict[str, Any]:
+    columns = {}
+    for name, role in (("weak", SUPERVISOR), ("student", STUDENT), ("ceiling", CEILING)):
+        reached = _accuracy(results, role)
+        columns |= {f"{name}_accuracy": reached.mean, f"{name}_accuracy_se": reached.se}
+    return columns
+
+
+def _others(results: Sequence[Result]) -> dict[str, MeanAccuracy]:
+    roles = dict.fromkeys(role for r in results for role in r.models)
+    return {role: _accuracy(results, role) for role in roles if role not in ROLES}
+
+
+def _accuracy(results: Sequence[Result], role: str) -> MeanAccuracy:
+    """Over the seeds whose cells compare a model of this role."""
+    reached = [r.accuracy(role) for r in results if role in r.models]
+    return MeanAccuracy(fmean(reached), metrics.standard_error(reached))
+
+
+def _recovered(results: Sequence[Result]) -> dict[str, Any]:
+    pgr = metrics.pgr_over_seeds([r.paired for r in results])
+    return {
+        "pgr": pgr.value,
+        "pgr_low": pgr.low,
+        "pgr_high": pgr.high,
+        "pgr_se": pgr.se,
+        "pgr_undefined": pgr.undefined,
+        "pgr_undefined_resamples": pgr.undefined_resamples,
+    }
+
+
+def _agreements(results: Sequence[Result]) -> dict[str, Any]:
+    """Means and standard errors, each over the seeds that have such examples."""
+    columns: dict[str, Any] = {}
+    for name in AGREEMENTS:
+        known = _known(results, name)
+        columns[name] = fmean(known) if known else None
+        columns[f"{name}_se"] = metrics.standard_error(known)
+    return columns
+
+
+def _marks(results: Sequence[Result]) -> dict[str, float]:
+    """Each mark averaged over the seeds that have it."""
+    marks: dict[str, list[float]] = {name: [] for name in results[0].marks}
+    for r in results:
+        for name in marks.keys() & r.marks.keys():
+            marks[name].append(r.marks[name])
+    return {name: fmean(found) for name, found in marks.items()}
 
 
 def _over_naive(cells: Mapping[int, Result], naive: Mapping[int, Result]) -> dict[str, Any]:
@@ -173,81 +198,59 @@ def _over_naive(cells: Mapping[int, Result], naive: Mapping[int, Result]) -> dic
     seeds = [seed for seed in cells if seed in naive]
     if not seeds:
         return {}
-    student = 1
-    gain = metrics.difference(
-        [cells[s].correct[student] for s in seeds], [naive[s].correct[student] for s in seeds]
-    )  # fmt: skip
+    own = [cells[seed].correct[STUDENT] for seed in seeds]
+    gain = metrics.difference(own, [naive[seed].correct[STUDENT] for seed in seeds])
     return {"over_naive": gain.value, "over_naive_low": gain.low, "over_naive_high": gain.high}
 
 
 def _median(rows: Sequence[SummaryRow]) -> SummaryRow:
     """Without errors or intervals: those of single tasks say nothing of the median across them."""
-    numbers: dict[str, Any] = {
-        f.name: _middle([getattr(r, f.name) for r in rows])
-        for f in fields(SummaryRow)
-        if f.name.endswith(
-            ("accuracy", "pgr", "agreement", "weak_right", "weak_wrong", "over_naive")
-        )
-    }
-    blanks: dict[str, Any] = {
-        f.name: None for f in fields(SummaryRow) if f.name.endswith(("_se", "_low", "_high"))
-    }
+    names = [f.name for f in fields(SummaryRow)]
+    blanks: dict[str, Any] = dict.fromkeys(n for n in names if n.endswith(("_se", "_low", "_high")))
     without = sum(r.pgr is None for r in rows)
-    reason = f"undefined on {without} of {len(rows)} tasks" if without else None
     return replace(
         rows[0],
-        task=MEDIAN,
-        marks={},
-        seeds=min(r.seeds for r in rows),
-        **numbers,
         **blanks,
-        pgr_undefined=reason,
+        **{name: _middle(_known(rows, name)) for name in MEASURES},
+        task=MEDIAN,
+        seeds=min(r.seeds for r in rows),
+        pgr_undefined=f"undefined on {without} of {len(rows)} tasks" if without else None,
+        pgr_undefined_resamples=0.0,
+        marks={},
+        others=_median_others(rows),
     )
 
 
-def _middle(values: Sequence[float | None]) -> float | None:
-    known = [v for v in values if v is not None]
-    return median(known) if known else None
+def _median_others(rows: Sequence[SummaryRow]) -> dict[str, MeanAccuracy]:
+    reached: dict[str, list[float]] = {}
+    for row in rows:
+        for role, accuracy in row.others.items():
+            reached.setdefault(role, []).append(accuracy.mean)
+    return {role: MeanAccuracy(median(found), None) for role, found in reached.items()}
 
 
-def _mean_and_error(results: Sequence[Result], name: str) -> dict[str, Any]:
-    """Over the seeds that have it."""
-    known = [v for v in (getattr(r, name) for r in results) if v is not None]
-    return {name: fmean(known) if known else None, f"{name}_se": metrics.standard_error(known)}
+def _middle(values: Sequence[float]) -> float | None:
+    return median(values) if values else None
 
 
-def _order(sweep: Sweep) -> Callable[[Group], tuple[int, ...]]:
-    """Tasks, ladders, methods and variants as the sweep names them first; rungs as on their ladder."""
-    position = {
-        (ladder, rung): i for ladder, rungs in sweep.ladders.items() for i, rung in enumerate(rungs)
-    }
-    first: dict[tuple[str, str], int] = {}
+def _known(records: Sequence[Result] | Sequence[SummaryRow], name: str) -> list[float]:
+    """What the records say under this name, but for None."""
+    values = [getattr(record, name) for record in records]
+    return [value for value in values if value is not None]
+
+
+def _order(sweep: SweepFolder) -> Callable[[Group], tuple[int, ...]]:
+    """Tasks, ladders, methods and variants as the sweep names them first; rungs as on their
+    ladder."""
+    rungs = {ladder: list(rungs) for ladder, rungs in sweep.ladders.items()}
+    first: dict[tuple[str, Any], int] = {}
     for r in sweep.results:
-        for axis in zip(Group._fields, r.group, strict=True):
+        for axis in r.group._asdict().items():
             first.setdefault(axis, len(first))
 
     def order(g: Group) -> tuple[int, ...]:
-        pair = position[g.ladder, g.weak], position[g.ladder, g.strong]
-        return (
-            first["task", g.task],
-            first["ladder", g.ladder],
-            *pair,
-            first["method", g.method],
-            first["variant", g.variant],
-        )
+        task, ladder = first["task", g.task], first["ladder", g.ladder]
+        weak, strong = rungs[g.ladder].index(g.weak), rungs[g.ladder].index(g.strong)
+        return task, ladder, weak, strong, first["method", g.method], first["variant", g.variant]
 
     return order
-
-
-def _sizes(r: Result) -> dict[str, float]:
-    rungs = {"weak": r.rungs[r.weak], "strong": r.rungs[r.strong]}
-    return {
-        f"{role}_{what}": getattr(rung, what)
-        for what in ("size", "compute")
-        for role, rung in rungs.items()
-    }
-
-
-def _flat(record: Any, without: Sequence[str] = ()) -> dict[str, Any]:
-    values = {f.name: getattr(record, f.name) for f in fields(record) if f.name not in without}
-    return values | {f"mark_{name}": mark for name, mark in values.pop("marks", {}).items()}

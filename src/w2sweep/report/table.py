@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from w2sweep.report.climb import Climb
-from w2sweep.report.summary import SummaryRow, short_variants
+from w2sweep.report.summary import SummaryRow
+from w2sweep.report.variants import Names, short_variants
 from w2sweep.results.metrics import Estimate
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ class Column:
 
     @property
     def numeric(self) -> bool:
+        """Whether it holds numbers, all of which are explained."""
         return bool(self.help)
 
 
@@ -35,7 +37,7 @@ ALWAYS = (
     Column("strong", lambda r: r.strong, lambda r: r.strong_compute),
     Column("method", lambda r: r.method, lambda r: r.method),
 )
-NUMBERS = (
+ACCURACIES = (
     Column("seeds", lambda r: str(r.seeds), lambda r: r.seeds, "seeds that finished"),
     Column(
         "weak %",
@@ -53,13 +55,17 @@ NUMBERS = (
         "ceiling %",
         lambda r: _percent(r.ceiling_accuracy, r.ceiling_accuracy_se),
         lambda r: r.ceiling_accuracy,
-        "accuracy of the student's model finetuned on the ground truth, ± one standard error over seeds",
+        "accuracy of the student's model finetuned on the ground truth, "
+        "± one standard error over seeds",
     ),
+)
+COMPARISONS = (
     Column(
         "PGR",
         lambda r: _pgr(r),
         lambda r: r.pgr,
-        "performance gap recovered, of the mean accuracies [95 % bootstrap interval over seeds and test examples]",
+        "performance gap recovered, of the mean accuracies "
+        "[95 % bootstrap interval over seeds and test examples]",
     ),
     Column(
         "agreement %",
@@ -76,11 +82,7 @@ RIGHT_WRONG = Column(
 )
 OVER_NAIVE = Column(
     "over naive",
-    lambda r: (
-        ""
-        if r.over_naive is None
-        else f"{_points(r.over_naive)}{_interval(r, 'over_naive', _points)}"
-    ),
+    lambda r: _over_naive(r),
     lambda r: r.over_naive,
     "the student's accuracy minus the naive student's, in points [95 % paired bootstrap interval]",
 )
@@ -89,24 +91,54 @@ DISPENSABLE = ("agreement %", "over naive")
 """Columns that a narrow terminal does without."""
 SHORT = 14
 """Names up to this length are never folded, numbers rather are."""
-LEGEND = """\
-± one standard error over seeds. PGR of the mean accuracies [95 % bootstrap interval over seeds and test examples];
-undefined: ceiling <= weak; no gap: in so many of the resamples ceiling <= weak, and over 5 % there is no interval."""
+LEGEND = (
+    "± one standard error over seeds. "
+    "PGR of the mean accuracies [95 % bootstrap interval over seeds and test examples];\n"
+    "undefined: ceiling <= weak; no gap: in so many of the resamples ceiling <= weak, "
+    "and over 5 % there is no interval."
+)
 
 
 def columns(rows: Sequence[SummaryRow]) -> list[Column]:
-    """Those with something to tell: ladders and variants only where there are several."""
+    """The columns with something to tell about these rows.
+
+    Ladders and variants have one only where there are several, further compared models where a row
+    has them.
+    """
     chosen = [Column("task", lambda r: r.task, lambda r: r.task)]
     if len({r.ladder for r in rows}) > 1:
         chosen.append(Column("ladder", lambda r: r.ladder, lambda r: r.ladder))
     chosen += ALWAYS
     short = short_variants(rows)
     if any(short.values()):
-        chosen.append(Column("variant", lambda r: short[r.task, r.variant], lambda r: r.variant))
-    chosen += [*NUMBERS, RIGHT_WRONG]
+        chosen.append(_named_variants(short))
+    roles = dict.fromkeys(role for row in rows for role in row.others)
+    chosen += [*ACCURACIES, *map(_other, roles), *COMPARISONS, RIGHT_WRONG]
     if any(r.over_naive is not None for r in rows):
         chosen.append(OVER_NAIVE)
     return chosen
+
+
+def _named_variants(short: Names) -> Column:
+    def name(row: SummaryRow) -> str:
+        return short[row.task, row.variant]
+
+    return Column("variant", name, name)
+
+
+def _other(role: str) -> Column:
+    """The accuracy of a model that not every cell compares."""
+
+    def text(row: SummaryRow) -> str:
+        found = row.others.get(role)
+        return _percent(found.mean, found.se) if found else ""
+
+    def value(row: SummaryRow) -> float | None:
+        found = row.others.get(role)
+        return found.mean if found else None
+
+    told = f"accuracy of the further model '{role}', ± one standard error over seeds"
+    return Column(f"{role} %", text, value, told)
 
 
 def climb_tables(
@@ -124,19 +156,18 @@ def climb_tables(
 
 
 def terminal_table(rows: Sequence[SummaryRow], console: Console) -> Table:
-    """For `rich` to print, in as many columns as the console has room for; if need be, with numbers on two lines."""
-    shown = [c for c in columns(rows) if c is not RIGHT_WRONG]
-    unbounded = console.options.update(
-        max_width=10_000
-    )  # or `rich` measures no more than the console's width
-    table = _table(rows, shown)
-    while (
-        console.measure(table, options=unbounded).maximum > console.width
-        and shown[-1].title in DISPENSABLE
-    ):
+    """A table for `rich` to print, in as many columns as the console has room for; if need be, with
+    numbers on two lines."""
+    shown = [column for column in columns(rows) if column is not RIGHT_WRONG]
+    while not _fits(table := _table(rows, shown), console) and shown[-1].title in DISPENSABLE:
         shown.pop()
-        table = _table(rows, shown)
     return table
+
+
+def _fits(table: Table, console: Console) -> bool:
+    # Without a bound, for `rich` measures no more than the console's width.
+    unbounded = console.options.update(max_width=10_000)
+    return console.measure(table, options=unbounded).maximum <= console.width
 
 
 def _table(rows: Sequence[SummaryRow], shown: Sequence[Column]) -> Table:
@@ -152,13 +183,9 @@ def _table(rows: Sequence[SummaryRow], shown: Sequence[Column]) -> Table:
         caption_justify="left",
     )
     for column in shown:
+        justify: Literal["right", "left"] = "right" if column.numeric else "left"
         short = not column.numeric and max(len(column.text(row)) for row in rows) <= SHORT
-        table.add_column(
-            column.title,
-            justify="right" if column.numeric else "left",
-            overflow="fold",
-            no_wrap=short,
-        )
+        table.add_column(column.title, justify=justify, overflow="fold", no_wrap=short)
     for row, following in zip(rows, [*rows[1:], None], strict=True):
         last_of_task = following is not None and following.task != row.task
         table.add_row(*(Text(column.text(row)) for column in shown), end_section=last_of_task)
@@ -174,12 +201,17 @@ def _pgr(row: SummaryRow) -> str:
     return f"{row.pgr:z.2f}{_interval(row, 'pgr', '{:z.2f}'.format)}"
 
 
+def _over_naive(row: SummaryRow) -> str:
+    if row.over_naive is None:
+        return ""
+    return f"{_points(row.over_naive)}{_interval(row, 'over_naive', _points)}"
+
+
 def _largest_step(share: Estimate) -> str:
     if share.value is None:
         return "–"
-    return f"{share.value:.2f}" + (
-        "" if share.low is None else f" [{share.low:.2f}, {share.high:.2f}]"
-    )
+    interval = "" if share.low is None else f" [{share.low:.2f}, {share.high:.2f}]"
+    return f"{share.value:.2f}{interval}"
 
 
 def _interval(row: SummaryRow, name: str, form: Callable[[float], str]) -> str:
@@ -190,7 +222,8 @@ def _interval(row: SummaryRow, name: str, form: Callable[[float], str]) -> str:
 def _percent(value: float | None, error: float | None = None) -> str:
     if value is None:
         return "–"
-    return f"{100 * value:.1f}" + ("" if error is None else f" ± {100 * error:.1f}")
+    plus_minus = "" if error is None else f" ± {100 * error:.1f}"
+    return f"{100 * value:.1f}{plus_minus}"
 
 
 def _points(value: float) -> str:

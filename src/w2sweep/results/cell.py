@@ -14,6 +14,10 @@ from numpy.typing import NDArray
 from w2sweep.engine.files import read_json, replacing, write_json
 
 CORRECT = "correct.safetensors"
+SUPERVISOR, STUDENT, CEILING = ROLES = ("supervisor", "student", "ceiling")
+"""The models that every cell compares."""
+Variant = tuple[tuple[str, str], ...]
+"""Overrides as (key, value), in an order of their own."""
 
 
 class Group(NamedTuple):
@@ -24,7 +28,7 @@ class Group(NamedTuple):
     weak: str
     strong: str
     method: str
-    variant: tuple[tuple[str, str], ...]
+    variant: Variant
     """The items of the cells' variant."""
 
 
@@ -60,8 +64,8 @@ class Place:
     def title(self) -> str:
         """A line that names it."""
         pair = f"{self.strong} <- {self.weak} on {self.ladder}"
-        variant = "".join(f", {override}" for override in overrides(self.variant))
-        return f"{self.task}: {pair}, {self.method}, seed {self.seed}{variant}"
+        seed = f"seed {self.seed}"
+        return ", ".join((f"{self.task}: {pair}", self.method, seed, *overrides(self.variant)))
 
 
 @_record
@@ -127,7 +131,8 @@ class Result(Place):
 
         correct = load_file(folder / CORRECT)
         result = cls(**fields, correct=correct)
-        shapes = {role: correct[role].shape if role in correct else None for role in result.models}
+        found = {role: answers.shape for role, answers in correct.items()}
+        shapes = {role: found.get(role) for role in result.models}
         if set(shapes.values()) != {(result.n_test,)}:
             raise ValueError(f"{CORRECT} has shapes {shapes}, expected ({result.n_test},) for each")
         return result
@@ -139,11 +144,11 @@ class Result(Place):
     @property
     def paired(self) -> NDArray[np.uint8]:
         """[3, n_test]: whether supervisor, student and ceiling answer rightly."""
-        return np.stack([self.correct[role] for role in ("supervisor", "student", "ceiling")])
+        return np.stack([self.correct[role] for role in ROLES])
 
 
 @_record
-class Skipped(Place):
+class SkippedCell(Place):
     """A cell with nothing to run, which `cell.json` says."""
 
     FILE: ClassVar[str] = "cell.json"
@@ -170,14 +175,18 @@ class Failed(Place):
         _write(self, folder)
 
 
-def read(folder: Path) -> Result | Skipped | Failed | None:
+Record = Result | SkippedCell | Failed
+"""What a cell's folder may say."""
+
+
+def read(folder: Path) -> Record | None:
     """What a cell's folder says; None where it says nothing yet.
 
     Raises OSError, ValueError or KeyError where its files are damaged.
     """
     if (folder / Result.FILE).exists():
         found = read_json(folder / Result.FILE)
-        return Skipped(**found) if "skipped" in found else Result.read(folder, found)
+        return SkippedCell(**found) if "skipped" in found else Result.read(folder, found)
     if (folder / Failed.FILE).exists():
         return Failed(**read_json(folder / Failed.FILE))
     return None
@@ -196,9 +205,8 @@ def overrides(variant: Mapping[str, str]) -> list[str]:
 
 
 def _write(record: Any, folder: Path, without: tuple[str, ...] = ()) -> None:
-    said = {f.name: getattr(record, f.name) for f in fields(record) if f.name not in without}
-    plain = {name: _plain(value) for name, value in said.items()}
-    write_json(folder / record.FILE, plain)
+    names = [f.name for f in fields(record) if f.name not in without]
+    write_json(folder / record.FILE, {name: _plain(getattr(record, name)) for name in names})
 
 
 def _plain(value: Any) -> Any:

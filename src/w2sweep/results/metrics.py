@@ -1,15 +1,17 @@
-"""What is measured: arrays in, numbers out. `correct` is [N], whether each test example was answered rightly."""
+"""What is measured of a cell, and over seeds: accuracy, agreement, the performance gap recovered.
+
+Arrays called `correct` say whether each of N test examples was answered rightly. Paired answers of
+K models to the same examples are [K, N], and each seed has an array of its own. R resamples of a
+bootstrap are drawn from S seeds.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
-
-if TYPE_CHECKING:
-    from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike, NDArray
 
 
 @dataclass(frozen=True)
@@ -41,12 +43,12 @@ class Estimate:
     undefined: str | None = None
     """Why there is no value."""
     undefined_resamples: float = 0.0
-    """Share of the resamples without a value. They count as outside of the interval; where they are more than
-    1 - level of all, no interval of that level exists."""
+    """Share of the resamples without a value. They count as outside of the interval; where they are
+    more than 1 - level of all, no interval of that level exists."""
 
 
 def accuracy(correct: ArrayLike) -> float:
-    """The share of right answers. Raises ValueError on an empty array."""
+    """The share of right answers in `correct` [N]. Raises ValueError on an empty array."""
     correct = np.asarray(correct)
     if correct.size == 0:
         raise ValueError("accuracy of no examples: found an empty array, expected [N] with N > 0")
@@ -54,7 +56,14 @@ def accuracy(correct: ArrayLike) -> float:
 
 
 def agreement(agrees: ArrayLike, weak_correct: ArrayLike) -> Agreement:
-    """Agreement [N] overall, and where the supervisor is right or wrong. Burns et al. 2023, section 5.1.3."""
+    """Agreement overall, and where the supervisor is right or wrong.
+
+    Burns et al. 2023, section 5.1.3.
+
+    Args:
+        agrees: [N], whether the student answers each example as its supervisor does.
+        weak_correct: [N], whether the supervisor answers it rightly.
+    """
     agrees, right = np.asarray(agrees, bool), np.asarray(weak_correct, bool)
     return Agreement(accuracy(agrees), _mean(agrees[right]), _mean(agrees[~right]))
 
@@ -67,7 +76,7 @@ def pgr(weak: float, student: float, ceiling: float) -> PGR:
 
 
 def standard_error(values: Sequence[float]) -> float | None:
-    """Of the mean over seeds; None with fewer than two of them."""
+    """The standard error of the mean of `values`; None with fewer than two of them."""
     return float(np.std(values, ddof=1) / np.sqrt(len(values))) if len(values) > 1 else None
 
 
@@ -76,14 +85,19 @@ def pgr_over_seeds(
 ) -> Estimate:
     """PGR of the accuracies' means over seeds, with a paired bootstrap interval.
 
-    `correct` has an array [3, N] a seed: weak, student and ceiling on the same test examples. Each resample draws
-    seeds, and within each seed test examples, with replacement, the same ones for all three.
+    Each resample draws seeds, and within each seed test examples, with replacement; it draws the
+    same ones for all three models.
+
+    Args:
+        correct: [3, N] for each seed: supervisor, student and ceiling on the same test examples.
+        resamples: how many are drawn.
+        level: the share of them that the interval contains.
+        seed: of the random numbers.
     """
     weak, student, ceiling = _means(correct)
     mean = pgr(weak, student, ceiling)
-    return _estimate(
-        mean.value, mean.undefined, _pgrs(resampled_means(correct, resamples, seed)), level
-    )
+    drawn = _pgrs(resampled_means(correct, resamples, seed))
+    return _estimate(mean.value, mean.undefined, drawn, level)
 
 
 def difference(
@@ -94,7 +108,17 @@ def difference(
     level: float = 0.95,
     seed: int = 0,
 ) -> Estimate:
-    """Mean accuracy of `a` minus that of `b`, arrays [N] a seed over the same seeds and test examples."""
+    """Mean accuracy of `a` minus that of `b`, with a paired bootstrap interval.
+
+    Raises ValueError where `a` and `b` have different seeds or different test examples.
+
+    Args:
+        a: [N] for each seed.
+        b: [N] for each of the same seeds, on the same test examples.
+        resamples: how many are drawn.
+        level: the share of them that the interval contains.
+        seed: of the random numbers.
+    """
     pairs = [np.stack([np.asarray(x), np.asarray(y)]) for x, y in zip(a, b, strict=True)]
     mean_a, mean_b = _means(pairs)
     means = resampled_means(pairs, resamples, seed)
@@ -104,8 +128,16 @@ def difference(
 def largest_step(
     accuracies: ArrayLike, *, resamples: int = 2000, level: float = 0.95, seed: int = 0
 ) -> Estimate:
-    """The share of the climb from the first rung to the last that its largest step takes, of accuracies [S, R], a line
-    a seed, averaged over seeds; with an interval over resampled seeds. Over 1 where a later rung falls back.
+    """The share of the climb from the first rung to the last that its largest step takes.
+
+    It is of the accuracies averaged over seeds, with an interval over resampled seeds, and over 1
+    where a later rung falls back.
+
+    Args:
+        accuracies: [S, rungs], the weakest rung first.
+        resamples: how many are drawn.
+        level: the share of them that the interval contains.
+        seed: of the random numbers.
     """
     accuracies = np.asarray(accuracies, float)
     share = float(_largest_steps(accuracies.mean(0, keepdims=True))[0])
@@ -118,10 +150,11 @@ def largest_step(
 
 
 def resampled_means(correct: Sequence[ArrayLike], resamples: int, seed: int) -> NDArray[np.float64]:
-    """Accuracies [resamples, K], averaged over resampled seeds, from an array [K, N] a seed.
+    """Accuracies [R, K], averaged over resampled seeds, from an array [K, N] for each seed.
 
-    K paired answers have 2^K joint outcomes, and drawing N examples with replacement is drawing how often each outcome
-    occurs: one multinomial instead of N indices.
+    K paired answers have 2^K joint outcomes, and drawing N examples with replacement is drawing how
+    often each outcome occurs: one multinomial instead of N indices. Raises ValueError where the
+    arrays have no such shape.
     """
     rng = np.random.default_rng(seed)
     k = len(np.asarray(correct[0]))
@@ -138,7 +171,7 @@ def _mean(values: NDArray) -> float | None:
 
 
 def _means(correct: Sequence[ArrayLike]) -> list[float]:
-    """Over seeds, of the accuracies over examples: [K, N] a seed -> K numbers."""
+    """The K accuracies averaged over seeds, from an array [K, N] for each seed."""
     return np.mean([np.asarray(c).mean(1) for c in correct], axis=0).tolist()
 
 
@@ -147,41 +180,45 @@ def _above(ceiling: ArrayLike, weak: ArrayLike) -> NDArray[np.bool_]:
     return np.asarray(ceiling) - np.asarray(weak) > 1e-9
 
 
-def _pgrs(means: NDArray[np.float64]) -> NDArray[np.float64]:  # [R, 3] -> [R], nan where undefined
+def _pgrs(means: NDArray[np.float64]) -> NDArray[np.float64]:
+    """PGR [R] of accuracies [R, 3]; nan where it is undefined."""
     weak, student, ceiling = means.T
-    return np.divide(
-        student - weak, ceiling - weak, out=np.full(len(means), np.nan), where=_above(ceiling, weak)
-    )
+    return _shares(student - weak, ceiling - weak, _above(ceiling, weak))
 
 
-def _largest_steps(
-    means: NDArray[np.float64],
-) -> NDArray[np.float64]:  # [N, R] -> [N], nan where there is no climb
-    first, last, steps = means[:, 0], means[:, -1], np.diff(means).max(1)
-    return np.divide(
-        steps, last - first, out=np.full(len(means), np.nan), where=_above(last, first)
-    )
+def _largest_steps(means: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Shares [R] of the climbs [R, rungs]; nan where there is no climb."""
+    first, last = means[:, 0], means[:, -1]
+    return _shares(np.diff(means).max(1), last - first, _above(last, first))
 
 
-def _outcomes(
-    correct: NDArray, k: int
-) -> NDArray[np.int64]:  # [K, N] -> [2^K], how often each joint outcome occurs
+def _shares(
+    part: NDArray[np.float64], whole: NDArray[np.float64], defined: NDArray[np.bool_]
+) -> NDArray[np.float64]:
+    """`part` over `whole`, [R]; nan where it is not defined."""
+    return np.divide(part, whole, out=np.full(len(part), np.nan), where=defined)
+
+
+def _outcomes(correct: NDArray, k: int) -> NDArray[np.int64]:
+    """How often each joint outcome [2^K] of paired answers [K, N] occurs."""
     if correct.ndim != 2 or len(correct) != k or correct.shape[1] == 0:
         raise ValueError(
-            f"paired answers of one seed have shape {list(correct.shape)}, expected [{k}, N] with N > 0"
+            f"paired answers of one seed have shape {list(correct.shape)}, "
+            f"expected [{k}, N] with N > 0"
         )
-    return np.bincount((correct.astype(bool) << np.arange(k)[:, None]).sum(0), minlength=2**k)
+    bits = correct.astype(bool) << np.arange(k)[:, None]  # [K, N]
+    return np.bincount(bits.sum(0), minlength=2**k)
 
 
 def _estimate(
     value: float | None, undefined: str | None, resamples: NDArray[np.float64], level: float
 ) -> Estimate:
+    """`value` with the interval of `resamples` [R], which are nan where there is no value."""
     defined = resamples[~np.isnan(resamples)]
     share = 1 - len(defined) / len(resamples)
     if value is None or share > 1 - level:
         return Estimate(value, undefined=undefined, undefined_resamples=share)
-    tail = (
-        (1 - level - share) / 2 / (1 - share)
-    )  # of the defined ones, so that `level` of all lie inside
+    # The tail is one of the defined resamples, so that `level` of all of them lie inside.
+    tail = (1 - level - share) / 2 / (1 - share)
     low, high = np.quantile(defined, [tail, 1 - tail])
     return Estimate(value, float(defined.std()), float(low), float(high), None, share)

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pydantic
 
 from w2sweep.engine.files import read_json
-from w2sweep.results.cell import Failed, Result, RungFacts, Skipped, read
+from w2sweep.results.cell import Failed, Record, Result, RungFacts, SkippedCell, read
 from w2sweep.values import ConfigError
 
 
@@ -18,51 +18,59 @@ from w2sweep.values import ConfigError
 class Unreadable:
     """A cell whose files are damaged."""
 
-    dir: str
+    folder: str
     reason: str
     traceback: str = ""
 
     @property
     def title(self) -> str:
         """A line that names it."""
-        return self.dir
+        return self.folder
 
 
 @dataclass(frozen=True)
 class SweepFolder:
-    """All cells of a sweep's folder, in the order in which the sweep names them."""
+    """All cells of a sweep's folder."""
 
     path: Path
     name: str
     command: str
     stages: int
     """Distinct ones of the whole sweep."""
-    results: list[Result] = field(default_factory=list)
-    skipped: list[Skipped] = field(default_factory=list)
-    failures: list[Failed | Unreadable] = field(default_factory=list)
-    pending: list[str] = field(default_factory=list)
-    """Folders of cells that have neither a result nor a failure."""
+    cells: Mapping[str, Record | Unreadable | None]
+    """Name of the cell's folder -> what it says, in the order in which the sweep names its cells.
+    None: neither a result nor a failure yet."""
+
+    @property
+    def results(self) -> list[Result]:
+        """The cells that have finished."""
+        return [cell for cell in self.cells.values() if isinstance(cell, Result)]
+
+    @property
+    def skipped(self) -> list[SkippedCell]:
+        """The cells that had nothing to run."""
+        return [cell for cell in self.cells.values() if isinstance(cell, SkippedCell)]
+
+    @property
+    def failures(self) -> list[Failed | Unreadable]:
+        """The cells that ended with an error, or whose files are damaged."""
+        return [cell for cell in self.cells.values() if isinstance(cell, Failed | Unreadable)]
+
+    @property
+    def pending(self) -> list[str]:
+        """Folders of the cells that have neither a result nor a failure."""
+        return [folder for folder, cell in self.cells.items() if cell is None]
 
     @property
     def ladders(self) -> dict[str, dict[str, RungFacts]]:
-        """Name -> rungs, weakest first: those of all cells, for an override may give some of them
-        more."""
+        """Name of a ladder -> its rungs, weakest first.
+
+        They are those of all cells together, for an override may give some cells more of them.
+        """
         rungs: dict[str, dict[str, RungFacts]] = {}
         for result in sorted(self.results, key=lambda r: -len(r.rungs)):
             rungs.setdefault(result.ladder, {}).update(result.rungs)
         return rungs
-
-    def add(self, folder: Path) -> None:
-        """Reads one cell's folder."""
-        found = read(folder)
-        if found is None:
-            self.pending.append(folder.name)
-        elif isinstance(found, Result):
-            self.results.append(found)
-        elif isinstance(found, Skipped):
-            self.skipped.append(found)
-        else:
-            self.failures.append(found)
 
 
 def read_sweep(path: Path) -> SweepFolder:
@@ -72,16 +80,19 @@ def read_sweep(path: Path) -> SweepFolder:
     """
     plan = _plan(path)
     name, command = plan.get("name", path.resolve().name), plan.get("command", "")
-    sweep = SweepFolder(path, name, command, len(plan.get("stages", {})))
-    for folder in _folders(path, plan):
-        try:
-            sweep.add(folder)
-        except Exception as error:  # whatever is wrong with one cell, the others are reported
-            mend = "unreadable result, remove the folder and run the sweep again"
-            sweep.failures.append(Unreadable(folder.name, f"{mend}: {_one_line(error)}"))
+    cells = {folder.name: _read(folder) for folder in _folders(path, plan)}
+    sweep = SweepFolder(path, name, command, len(plan.get("stages", {})), cells)
     if not sweep.results:
         raise ConfigError(f"no finished cell in {path}: {_census(sweep)}")
     return sweep
+
+
+def _read(folder: Path) -> Record | Unreadable | None:
+    try:
+        return read(folder)
+    except Exception as error:  # whatever is wrong with one cell, the others are reported
+        mend = "unreadable result, remove the folder and run the sweep again"
+        return Unreadable(folder.name, f"{mend}: {_one_line(error)}")
 
 
 def _plan(path: Path) -> dict[str, Any]:
@@ -123,6 +134,10 @@ def _census(sweep: SweepFolder) -> str:
 
 def _one_line(error: Exception) -> str:
     if isinstance(error, pydantic.ValidationError):
-        found = error.errors()
-        return "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in found)
+        return "; ".join(map(_complaint, error.errors()))
     return f"{type(error).__name__}: {' '.join(str(error).split())}"
+
+
+def _complaint(details: Mapping[str, Any]) -> str:
+    """What pydantic says of one field."""
+    return f"{'.'.join(map(str, details['loc']))}: {details['msg']}"

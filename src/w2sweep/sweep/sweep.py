@@ -21,7 +21,7 @@ from w2sweep.engine.stage import closure
 from w2sweep.engine.store import Store
 from w2sweep.experiment.stages import Labels
 from w2sweep.results import cell as records
-from w2sweep.results.cell import Failed, Result, Skipped
+from w2sweep.results.cell import Failed, Result, SkippedCell
 from w2sweep.sweep import comparison
 from w2sweep.sweep.plan import Planned, by_new_work
 from w2sweep.sweep.request import Request
@@ -90,7 +90,7 @@ class Sweep:
         folder = self.folder / p.folder
         if p.cell is None:
             records.clear(folder)
-            Skipped(**asdict(p.place), skipped=str(p.skipped)).write(folder)
+            SkippedCell(**asdict(p.place), skipped=str(p.skipped)).write(folder)
             return True
         if not all(map(self.store.done, _compared(p))):
             return False

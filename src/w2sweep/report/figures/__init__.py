@@ -1,40 +1,41 @@
-"""The only plotting: rows -> figures like the paper's, as PNG and as SVG."""
+"""Figures like the paper's, as PNG and as SVG, drawn from the rows of a summary.
+
+Each kind of figure is a class in a file of this folder, and there is no list of them: a new one is
+a new file. A class of a user's own is drawn too, once its module is imported.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import importlib
+import inspect
+import pkgutil
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import matplotlib as mpl
 
-from w2sweep.report.figures.grid import HeatMap
-from w2sweep.report.figures.knob import Knob, turned
-from w2sweep.report.figures.plot import COLORS, FAINT, INK, STYLE, Drawing, Plot
-from w2sweep.report.figures.scaling import Accuracy, Recovery
+from w2sweep.report.drawing import Drawing
+from w2sweep.report.figures.plot import Ladders, Plot
+from w2sweep.report.figures.style import STYLE
 from w2sweep.report.summary import SummaryRow
-from w2sweep.results.sweep_folder import RungFacts
-
-__all__ = ["FAINT", "INK", "STYLE", "Drawing", "draw"]
 
 
-def draw(
-    rows: Sequence[SummaryRow], ladders: Mapping[str, Mapping[str, RungFacts]], folder: Path
-) -> list[Drawing]:
-    """Draws all figures that the rows are enough for. `ladders`: name -> rungs, weakest first."""
+def draw(rows: Sequence[SummaryRow], ladders: Ladders, folder: Path) -> list[Drawing]:
+    """Draws into `folder` all figures that have something to show about the rows."""
+    plots = filter(None, (kind.of(rows, ladders) for kind in kinds()))
     with mpl.rc_context(STYLE):
-        return [drawing for plot in plots(rows, ladders) for drawing in plot.draw(folder)]
+        return [drawing for plot in plots for drawing in plot.draw(folder)]
 
 
-def plots(rows: Sequence[SummaryRow], ladders: Mapping[str, Mapping[str, RungFacts]]) -> list[Plot]:
-    """What is turned has a figure of its own, the first.
+def kinds() -> list[type[Plot]]:
+    """All kinds of figures, in the order in which a page shows them."""
+    for module in pkgutil.iter_modules(__path__):
+        importlib.import_module(f"{__name__}.{module.name}")
+    concrete = [kind for kind in _descendants(Plot) if not inspect.isabstract(kind)]
+    return sorted(dict.fromkeys(concrete), key=lambda kind: (kind.order, kind.name))
 
-    To the figures over size each value of an override is another method: there they stay only where students differ in
-    size, so that there is something to see, and where each has a colour of its own, so that it can be seen.
-    """
-    over_size = [Accuracy(rows, ladders), Recovery(rows, ladders), HeatMap(rows, ladders)]
-    knob = turned(rows, ladders)
-    if knob is None:
-        return over_size
-    one_size, crowd = len({r.strong for r in rows}) == 1, len(over_size[0].methods) > len(COLORS)
-    overridden = len({r.variant for r in rows}) > 1
-    return [Knob(rows, ladders, knob), *([] if overridden and (one_size or crowd) else over_size)]
+
+def _descendants(kind: type[Plot]) -> Iterator[type[Plot]]:
+    for child in kind.__subclasses__():
+        yield child
+        yield from _descendants(child)

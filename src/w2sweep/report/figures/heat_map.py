@@ -1,24 +1,28 @@
-"""PGR as a heat map."""
+"""PGR of pairs of rungs, as a heat map."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import partial
-from pathlib import Path
+from typing import Self
 
 from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.colors import Normalize
 from matplotlib.patches import Rectangle
 
-from w2sweep.report.figures.plot import INK, Drawing, Plot, sample
+from w2sweep.report.figures.captions import sample
+from w2sweep.report.figures.over_size import OverSize
+from w2sweep.report.figures.plot import Ladders
+from w2sweep.report.figures.style import INK
 from w2sweep.report.summary import SummaryRow
 
 
-class HeatMap(Plot):
+class HeatMap(OverSize):
     """PGR of each pair of rungs; a line of panels a method."""
 
     name = "pgr_grid"
+    order = 30
     title = "Performance gap recovered, supervisor by student"
     ylabel = "supervisor"
     xlabel = "student"
@@ -27,25 +31,25 @@ class HeatMap(Plot):
     def line(self, row: SummaryRow) -> str:
         return self.method(row)
 
-    def draw(self, folder: Path) -> Iterator[Drawing]:
-        """Nothing for a grid below 2 x 2."""
-        if len({r.weak for r in self.rows}) > 1 and len({r.strong for r in self.rows}) > 1:
-            yield from super().draw(folder)
+    @classmethod
+    def of(cls, rows: Sequence[SummaryRow], ladders: Ladders) -> Self | None:
+        """None for a grid below 2 x 2."""
+        supervisors, students = {r.weak for r in rows}, {r.strong for r in rows}
+        return super().of(rows, ladders) if len(supervisors) > 1 < len(students) else None
 
     def panel(self, ax: Axes, rows: Sequence[SummaryRow], line: str) -> None:
         weak, strong = self.rungs(rows[0], "weak"), self.rungs(rows[0], "strong")
         for r in rows:
-            self.tile(ax, strong.index(r.strong), weak.index(r.weak), r.pgr)
-        ax.set(
-            xlim=(-0.5, len(strong) - 0.5), ylim=(len(weak) - 0.5, -0.5)
-        )  # the weakest supervisor on top
+            self._tile(ax, strong.index(r.strong), weak.index(r.weak), r.pgr)
+        downwards = (len(weak) - 0.5, -0.5)  # the weakest supervisor on top
+        ax.set(xlim=(-0.5, len(strong) - 0.5), ylim=downwards)
         ax.set_xticks(range(len(strong)), strong)
         ax.set_yticks(range(len(weak)), weak)
         ax.grid(visible=False)
         ax.tick_params(length=0)
         ax.spines[:].set_visible(False)
 
-    def tile(self, ax: Axes, x: int, y: int, pgr: float | None) -> None:
+    def _tile(self, ax: Axes, x: int, y: int, pgr: float | None) -> None:
         box = partial(Rectangle, (x - 0.47, y - 0.47), 0.94, 0.94, lw=0)
         write = partial(ax.text, x, y, ha="center", va="center", fontsize=8)
         if pgr is None:
@@ -58,6 +62,7 @@ class HeatMap(Plot):
     @property
     def caption(self) -> str:
         return (
-            "PGR of each supervisor (line) and student (column): blue is above the supervisor, red below it. "
-            f"Blank: not run. n/a: undefined, the ceiling is not above the supervisor. {sample(self.rows)}."
+            "PGR of each supervisor (line) and student (column): blue is above the supervisor, red "
+            "below it. Blank: not run. n/a: undefined, the ceiling is not above the supervisor. "
+            f"{sample(self.rows)}."
         )

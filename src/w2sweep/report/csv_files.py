@@ -1,0 +1,109 @@
+"""The numbers of a report as tables for other programs: cells.csv and summary.csv."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import fields
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+from w2sweep.engine.files import replacing
+from w2sweep.report.summary import SummaryRow
+from w2sweep.report.variants import variant_text
+from w2sweep.results.cell import (
+    CEILING,
+    ROLES,
+    STUDENT,
+    SUPERVISOR,
+    Failed,
+    Place,
+    Result,
+    SkippedCell,
+)
+from w2sweep.results.sweep_folder import SweepFolder, Unreadable
+
+MEASURES = ("pgr", "pgr_undefined", "agreement", "agreement_weak_right", "agreement_weak_wrong")
+
+
+def write_csv(path: Path, records: Sequence[Mapping[str, Any]]) -> None:
+    """Writes a row for each record. The columns are the union of their keys, and what a record
+    lacks, or None, is an empty field."""
+    columns = dict.fromkeys(column for record in records for column in record)
+    with replacing(path) as new, new.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, list(columns), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(records)
+
+
+def cell_records(sweep: SweepFolder) -> list[dict[str, Any]]:
+    """A record a cell for `cells.csv`: finished ones first, then skipped and failed ones."""
+    by_status: dict[str, list[dict[str, Any]]] = {"finished": [], "skipped": [], "failed": []}
+    for folder, cell in sweep.cells.items():
+        if cell is not None:
+            record = _cell_record(folder, cell)
+            by_status[record["status"]].append(record)
+    return list(chain.from_iterable(by_status.values()))
+
+
+def summary_records(rows: Iterable[SummaryRow]) -> list[dict[str, Any]]:
+    """A record a row for `summary.csv`.
+
+    A mark `legality` becomes `mark_legality`; a further compared model `zero_shot` becomes
+    `zero_shot_accuracy` and `zero_shot_accuracy_se`.
+    """
+    return [_summary_record(row) for row in rows]
+
+
+def _cell_record(folder: str, cell: Result | SkippedCell | Failed | Unreadable) -> dict[str, Any]:
+    if isinstance(cell, Unreadable):
+        return {"dir": folder, "reason": cell.reason, "status": "failed"}
+    place = _place(folder, cell)
+    if isinstance(cell, Result):
+        return place | _numbers(cell) | {"status": "finished"}
+    if isinstance(cell, SkippedCell):
+        return place | {"status": "skipped", "reason": cell.skipped}
+    return place | {"reason": cell.reason, "error": cell.error, "status": "failed"}
+
+
+def _place(folder: str, place: Place) -> dict[str, Any]:
+    columns = ("task", "ladder", "weak", "strong", "method", "seed")
+    own = {"dir": folder, "variant": variant_text(place.group.variant), "family": place.family}
+    return {column: getattr(place, column) for column in columns} | own
+
+
+def _numbers(r: Result) -> dict[str, Any]:
+    weak, strong = r.rungs[r.weak], r.rungs[r.strong]
+    return {
+        "weak_accuracy": r.accuracy(SUPERVISOR),
+        "student_accuracy": r.accuracy(STUDENT),
+        "ceiling_accuracy": r.accuracy(CEILING),
+        **{name: getattr(r, name) for name in (*MEASURES, "n_test")},
+        **_marks(r.marks),
+        "weak_size": weak.size,
+        "strong_size": strong.size,
+        "weak_compute": weak.compute,
+        "strong_compute": strong.compute,
+        **_further(r),
+    }
+
+
+def _further(r: Result) -> dict[str, float]:
+    """The accuracies of the models that not every cell compares."""
+    further = [role for role in r.models if role not in ROLES]
+    return {f"{role}_accuracy": r.accuracy(role) for role in further}
+
+
+def _summary_record(row: SummaryRow) -> dict[str, Any]:
+    record = {f.name: getattr(row, f.name) for f in fields(row)}
+    del record["marks"], record["others"]
+    record["variant"] = variant_text(row.variant)
+    record |= _marks(row.marks)
+    for role, accuracy in row.others.items():
+        record |= {f"{role}_accuracy": accuracy.mean, f"{role}_accuracy_se": accuracy.se}
+    return record
+
+
+def _marks(marks: Mapping[str, float]) -> dict[str, float]:
+    return {f"mark_{name}": mark for name, mark in marks.items()}

@@ -1,0 +1,30 @@
+"""One page with everything of a sweep on it. It has no script but for sorting its table."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from w2sweep.report.climb import Climb
+from w2sweep.report.drawing import Drawing
+from w2sweep.report.summary import SummaryRow
+from w2sweep.report.table import LEGEND, climb_tables, columns
+from w2sweep.report.templates import render
+from w2sweep.results.sweep_folder import SweepFolder
+
+
+def sweep_page(
+    sweep: SweepFolder,
+    rows: Sequence[SummaryRow],
+    climbs: Sequence[Climb],
+    drawings: Sequence[Drawing],
+) -> str:
+    """The page's HTML."""
+    return render(
+        "sweep.html",
+        drawings,
+        sweep=sweep,
+        rows=rows,
+        columns=columns(rows),
+        legend=LEGEND,
+        climbs=climb_tables(climbs, rows),
+    )
