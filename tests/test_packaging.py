@@ -1,4 +1,4 @@
-"""One list of dependencies that says what is imported, pins for all of it, and a wheel that works by itself."""
+"""Dependencies are what is imported, pins are for all of it, and the wheel works by itself."""
 
 from __future__ import annotations
 
@@ -100,8 +100,10 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("wheel")
     subprocess.run(
         [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(folder)],
-        cwd=REPOSITORY, check=True, capture_output=True,
-    )  # fmt: skip
+        cwd=REPOSITORY,
+        check=True,
+        capture_output=True,
+    )
     [wheel] = folder.glob("*.whl")
     with zipfile.ZipFile(wheel) as archive:
         archive.extractall(folder / "site")
@@ -110,16 +112,12 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize("folder", ["conf", "sweeps"])
 def test_the_wheel_has_every_config(installed: Path, folder: str):
-    here = {
-        p.relative_to(REPOSITORY)
-        for p in (REPOSITORY / folder).rglob("*.yaml")
-        if "local" not in p.parts
-    }
+    ours = [f for f in (REPOSITORY / folder).rglob("*.yaml") if "local" not in f.parts]
+    here = {file.relative_to(REPOSITORY) for file in ours}
+    package = installed / "w2sweep"
+    there = {file.relative_to(package) for file in (package / folder).rglob("*.yaml")}
     assert here
-    assert {
-        p.relative_to(installed / "w2sweep")
-        for p in (installed / "w2sweep" / folder).rglob("*.yaml")
-    } == here
+    assert there == here
 
 
 @pytest.mark.parametrize(
@@ -130,12 +128,12 @@ def test_the_installed_wheel_answers_anywhere(
 ):
     script = f"""
 import sys
-from w2sweep import cli
-from w2sweep.sweep import Sweep
-Sweep.run = lambda self, launch: print(len(self.planned), "cells planned")  # and not run
-print(cli.__file__)
+from w2sweep.interface import command
+from w2sweep.sweep.sweep import Sweep
+Sweep.run = lambda self, launch, report: print(len(self.planned), "cells planned")  # and not run
+print(command.__file__)
 sys.argv = ["w2sweep", *{arguments.split()}]
-cli.main()
+command.main()
 """
     environment = {**os.environ, "PYTHONPATH": str(installed)}
     done = subprocess.run(

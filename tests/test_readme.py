@@ -22,32 +22,36 @@ def blocks(text: str) -> list[tuple[str, str]]:
 
 
 def lines(program: str) -> list[str]:
-    """Each distinct command line of `program` in a block of a document; comments and continuations resolved."""
-    whole = [
-        content.replace("\\\n", " ")
-        for d in DOCUMENTS
-        for _, content in blocks(d.read_text("utf-8"))
-    ]
-    found = [line.split(" #")[0].strip() for content in whole for line in content.splitlines()]
-    return sorted({line for line in found if re.match(rf"(\.venv/bin/)?{program}\b(?!-)", line)})
+    """Each distinct command line of `program` in a block of a document, whole and without its
+    comment."""
+    found = blocks("\n".join(d.read_text("utf-8") for d in DOCUMENTS))
+    text = "\n".join(content for _, content in found).replace("\\\n", " ")
+    commands = [line.split(" #")[0].strip() for line in text.splitlines()]
+    begins = re.compile(rf"(\.venv/bin/)?{program}\b(?!-)")
+    return sorted(set(filter(begins.match, commands)))
 
 
 def python(
     script: str, *arguments: str, folder: Path = REPOSITORY
 ) -> subprocess.CompletedProcess[str]:
-    env = {**os.environ, "PYTHONPATH": os.pathsep.join([str(folder), *sys.path])}
+    """Runs a script in the folder, whose modules it may import."""
     return subprocess.run(
-        [sys.executable, "-c", script, *arguments], cwd=folder, env=env, capture_output=True, text=True, timeout=60
-    )  # fmt: skip
+        [sys.executable, "-c", script, *arguments],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(folder), *sys.path])},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
 
 
 PLAN = """
 import sys
-from w2sweep import cli
-from w2sweep.sweep import Sweep
-Sweep.run = lambda self, launch: print(len(self.planned), "cells")  # checked, and not run
+from w2sweep.interface.command import main
+from w2sweep.sweep.sweep import Sweep
+Sweep.run = lambda self, launch, report: print(len(self.planned), "cells")  # checked, and not run
 sys.argv[0] = "w2sweep"
-cli.main()
+main()
 """
 
 
@@ -73,20 +77,46 @@ def test_every_look_at_data_is_of_a_task(line: str):
         assert task.name == name
 
 
-def test_the_example_of_a_loss_works_from_any_folder(tmp_path: Path):
+@pytest.fixture
+def example(tmp_path: Path) -> Path:
+    """A folder with the README's example of a loss: the blocks that begin with a file's name."""
     for language, content in blocks(README):
         if path := re.match(r"# (\S+\.(?:py|yaml))\n", content):
             assert language in ("python", "yaml")
             file = tmp_path / path[1]
             file.parent.mkdir(parents=True, exist_ok=True)
             file.write_text(content)
+    return tmp_path
+
+
+def test_the_example_of_a_loss_works_from_any_folder(example: Path):
     [line] = lines("PYTHONPATH=. w2sweep")
-    done = python(PLAN, *shlex.split(line)[2:], folder=tmp_path)
+    done = python(PLAN, *shlex.split(line)[2:], folder=example)
     assert done.stdout == "1 cells\n", done.stderr
-    script = "import torch, smoothing; print(float(smoothing.Smoothed(0.0)(torch.zeros(2, 2), torch.eye(2), 1.0)))"
-    assert float(python(script, folder=tmp_path).stdout) == pytest.approx(
-        0.6931, abs=1e-4
-    )  # ln 2, a coin's surprise
+
+
+SMOOTHED = """
+import torch
+from smoothing import Smoothed
+
+logits = torch.tensor([[0.8, 0.2], [0.3, 0.7]]).log()
+targets = torch.tensor([[1.0, 0.0], [0.4, 0.6]])
+print(*(float(Smoothed(epsilon)(logits, targets, 1.0)) for epsilon in (0.0, 0.2)))
+"""
+
+
+def test_the_example_of_a_loss_is_cross_entropy_with_smoothed_labels(example: Path):
+    done = python(SMOOTHED, folder=example)
+    assert done.returncode == 0, done.stderr
+    plain, smoothed = map(float, done.stdout.split())
+    # -ln .8 = .2231, -ln .2 = 1.6094; -ln .3 = 1.2040, -ln .7 = .3567
+    # first example, labels 1, 0:       1 * .2231                  =  .2231
+    # second example, labels .4, .6:   .4 * 1.2040 + .6 * .3567   =  .6956
+    assert plain == pytest.approx((0.2231 + 0.6956) / 2, abs=1e-4)
+    # a fifth of the way to .5, .5: the labels are .9, .1 and .42, .58
+    # first example:                   .9 * .2231 + .1 * 1.6094   =  .3618
+    # second example:                 .42 * 1.2040 + .58 * .3567  =  .7126
+    assert smoothed == pytest.approx((0.3618 + 0.7126) / 2, abs=1e-4)
 
 
 @pytest.mark.parametrize("line", lines("make"))
@@ -102,11 +132,7 @@ def test_every_link_leads_to_a_file(document: Path):
 
 
 def test_every_task_loss_and_ladder_is_in_the_readme():
-    names = [
-        f.stem
-        for group in ("task", "ladder", "method")
-        for f in (REPOSITORY / "conf" / group).glob("*.yaml")
-    ]
-    assert [name for name in names if f"`{name}`" not in README and f"*{name}*" not in README] == [
-        "scratch"
-    ]
+    files = (REPOSITORY / "conf").glob("*/*.yaml")
+    names = [f.stem for f in files if f.parent.name in ("task", "ladder", "method")]
+    told = set(re.findall(r"[`*](?:method=)?(\w+)[`*]", README))
+    assert [name for name in names if name not in told] == []

@@ -1,4 +1,4 @@
-"""Every file under conf/ and sweeps/ says how to use it, composes, and becomes what it describes."""
+"""Every file under conf/ and sweeps/ says how to use it, composes, and becomes what it says."""
 
 from __future__ import annotations
 
@@ -103,10 +103,9 @@ def test_a_file_begins_with_the_command_that_uses_it(path):
 def test_a_base_is_what_other_files_begin_with_and_says_so(path):
     text = path.read_text("utf-8")
     assert "# Not a task, but " in text
-    starts = [f"- base/{path.stem}\n", f"- {path.stem}\n"]
-    users = [f.stem for f in path.parents[1].rglob("*.yaml") if starts[0] in f.read_text()]
-    others = [f.stem for f in BASES if starts[1] in f.read_text()]
-    assert len([*users, *others]) >= 2
+    entry = re.compile(rf"^  - (base|/task/base)/{path.stem}$", re.MULTILINE)
+    users = [f.stem for f in FILES if entry.search(f.read_text("utf-8"))]
+    assert len(users) >= 2
 
 
 @pytest.mark.parametrize("path", CHOICES, ids=name)

@@ -1,45 +1,103 @@
-"""Cells: what is written into a cell's folder, and when it need not be written again."""
+"""Comparisons: what is written into a cell's folder, and when it need not be written again."""
 
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from toys import cell, store
+from pretend import Pretend
+from toys import cell, place, rung, store
 
 from w2sweep.experiment.cell import Cell
+from w2sweep.experiment.ladder import Ladder, Tokenizer
 from w2sweep.experiment.losses import CrossEntropy
-from w2sweep.experiment.methods import Bootstrap
+from w2sweep.experiment.methods import Bootstrap, Method
+from w2sweep.experiment.setting import Setting
+from w2sweep.experiment.stages import Labels
+from w2sweep.results import cell as records
 from w2sweep.sweep import comparison
-from w2sweep.sweep.comparison import Label
+from w2sweep.values import value
 
-LABEL = Label("toy", "nlp", "toys", "s", "m", "naive", 0, "")
+RUNGS = {"s": rung(8), "m": rung(64), "l": rung(160)}
+
+
+@value
+class BesideAnother(Method):
+    """The naive student, compared with one rung smaller."""
+
+    name: str = "beside another"
+    loss: CrossEntropy = CrossEntropy()
+
+    def student(self, s: Setting) -> Labels:
+        return s.finetune(s.strong, labels=s.supervisor)
+
+    def compared(self, s: Setting) -> dict[str, Labels]:
+        return {"smaller": s.finetune("m", labels=s.supervisor)}
+
+
+def pretending(**changes: object) -> Cell:
+    """A cell whose stages pretend to train; its ceiling is far above its supervisor."""
+    return cell(Pretend(), ladder=Ladder("toys", RUNGS, Tokenizer("word", 24)), **changes)
+
+
+def test_a_cell_says_how_much_of_the_gap_is_recovered(tmp_path: Path):
+    said = compared(pretending(), tmp_path)
+    weak, student, ceiling = (said.accuracy(r) for r in ("supervisor", "student", "ceiling"))
+    assert weak < student < ceiling
+    assert said.pgr == pytest.approx((student - weak) / (ceiling - weak))
+
+
+def test_a_cell_compares_what_its_method_names_too(tmp_path: Path):
+    toy = pretending()
+    said = compared(Cell(toy.setting, BesideAnother()), tmp_path)
+    assert list(said.models) == ["supervisor", "student", "ceiling", "smaller"]
+    assert said.models["smaller"].stage != said.models["student"].stage
+    assert said.accuracy("smaller") == said.correct["smaller"].mean()
+
+
+def test_a_cell_that_fails_says_why(tmp_path: Path):
+    toy = cell(Pretend(failing="student"))
+    assert not comparison.run(toy, place(), store(tmp_path / "store"), tmp_path / "cell")
+    failed = records.read(tmp_path / "cell")
+    assert isinstance(failed, records.Failed)
+    assert failed.error == "ValueError"
+    assert failed.reason.endswith("students fail here")
 
 
 def test_a_cell_is_written_once(tmp_path: Path):
-    toy, shelf, folder = cell(strong="m"), store(tmp_path / "store"), tmp_path / "cell"
-    assert not cells.current(toy, LABEL, shelf, folder)
-    assert cells.run(toy, LABEL, shelf, folder)
-    assert cells.current(toy, LABEL, shelf, folder)
+    toy, shelf, folder = pretending(), store(tmp_path / "store"), tmp_path / "cell"
+    assert not comparison.current(toy, place(), shelf, folder)
+    assert comparison.run(toy, place(), shelf, folder)
+    assert comparison.current(toy, place(), shelf, folder)
 
-    said = json.loads((folder / "cell.json").read_text())
-    assert said["stages"]["student"] == toy.student.name
-    assert said["pgr"] is None or said["pgr"] == pytest.approx(
-        (said["student_accuracy"] - said["weak_accuracy"])
-        / (said["ceiling_accuracy"] - said["weak_accuracy"])
-    )
+    bootstrapped = Cell(toy.setting, Bootstrap("bootstrap", CrossEntropy()))
+    elsewhere = place(variant={"recipe.epochs": "3"})
+    assert not comparison.current(bootstrapped, place(), shelf, folder)
+    assert not comparison.current(toy, elsewhere, shelf, folder)
+    assert not comparison.current(toy, place(), store(tmp_path / "another"), folder)
 
-    other = Cell(cell(strong="l").setting, Bootstrap("bootstrap", CrossEntropy()))
-    assert not cells.current(other, LABEL, shelf, folder)  # other stages
-    assert not cells.current(toy, replace(LABEL, variant="recipe.epochs=3"), shelf, folder)
-    assert not cells.current(toy, LABEL, store(tmp_path / "elsewhere"), folder)
 
-    (folder / "cell.json").write_text(json.dumps({**said, "w2sweep": "0.0.1"}))
-    assert not cells.current(toy, LABEL, shelf, folder)  # numbers of another version
-    (folder / "cell.json").write_text("{")
-    assert not cells.current(toy, LABEL, shelf, folder)
-    (folder / "cell.json").write_text(json.dumps(said))
-    (folder / "correct.safetensors").unlink()
-    assert not cells.current(toy, LABEL, shelf, folder)
+@pytest.mark.parametrize("damage", ["version", "no JSON", "half a record", "no answers"])
+def test_a_cell_that_is_old_or_damaged_is_written_again(tmp_path: Path, damage: str):
+    toy, shelf, folder = pretending(), store(tmp_path / "store"), tmp_path / "cell"
+    comparison.run(toy, place(), shelf, folder)
+    record = folder / "cell.json"
+    said = json.loads(record.read_text())
+    if damage == "version":
+        record.write_text(json.dumps({**said, "w2sweep": "0.0.1"}))
+    elif damage == "no JSON":
+        record.write_text("{")
+    elif damage == "half a record":
+        record.write_text(json.dumps({"models": said["models"]}))
+    else:
+        (folder / "correct.safetensors").unlink()
+    assert not comparison.current(toy, place(), shelf, folder)
+
+
+def compared(toy: Cell, folder: Path) -> records.Result:
+    """Runs the cell, and reads what it wrote."""
+    assert comparison.run(toy, place(), store(folder / "store"), folder / "cell")
+    found = records.read(folder / "cell")
+    assert isinstance(found, records.Result)
+    return found

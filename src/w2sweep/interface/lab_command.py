@@ -42,7 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def draw(overrides: Sequence[str], workers: int) -> Path:
     """Draws what the overrides ask for, and returns the page."""
     from w2sweep.analyses.atlas import atlas
-    from w2sweep.interface.command import requested
+    from w2sweep.interface.composing import requested
     from w2sweep.sweep.sweep import open_store
 
     requests = requested(overrides)
