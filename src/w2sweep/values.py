@@ -1,4 +1,5 @@
-"""Values: frozen dataclasses whose fields are checked, and cast to their declared types, when they are made."""
+"""Values: frozen dataclasses whose fields are checked, and cast to their declared types, when they
+are made."""
 
 from __future__ import annotations
 
