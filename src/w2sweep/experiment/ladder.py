@@ -17,6 +17,11 @@ LOADED = ("config.json", "*.safetensors", "tokenizer*", "vocab*", "merges*")
 """The files of a local model's folder that are read, and so are its identity."""
 
 
+EMBEDDING_LR = 5.0
+"""Multiplies the rate of embeddings in pretraining from random weights: rare words are met so
+seldom that theirs must learn faster (measured in docs/lab.md)."""
+
+
 # --- what stages depend on -----------------------------------------------------------------------
 
 
@@ -102,6 +107,8 @@ class Pretraining:
     """Steps over which the learning rate grows, but never more than a tenth of all steps."""
     precision: Precision = "32-true"
     """bf16 pays from a width of 48 on, where the processor gains from it (`runtime.bf16`)."""
+    embedding_lr: Rate = 1.0
+    """Learning rate of the input embeddings, as a multiple of the others'."""
 
 
 @value
@@ -209,7 +216,12 @@ class HomegrownRung(Rung):
     def pretraining(self) -> Pretraining:
         """How it is pretrained."""
         return Pretraining(
-            self.tokens, self.pretrain_lr, self.pretrain_batch, self.pretrain_warmup, self.precision
+            tokens=self.tokens,
+            lr=self.pretrain_lr,
+            batch=self.pretrain_batch,
+            warmup=self.pretrain_warmup,
+            precision=self.precision,
+            embedding_lr=EMBEDDING_LR,
         )
 
     @property

@@ -25,11 +25,6 @@ from w2sweep.learning.learner import Course, Evaluation, fit
 from w2sweep.learning.model import Net, fresh, load
 from w2sweep.learning.tuned import parameter_groups
 
-EMBEDDING_LR = 5.0
-"""Multiplies the rate of embeddings: rare words are met so seldom that theirs must learn faster
-(measured in docs/lab.md)."""
-
-
 def adapt(stage: Adapt, job: Job) -> None:
     """Writes the model and its tokenizer as `save_pretrained` does, `curves.jsonl` and
     `pretrain.json`."""
@@ -76,7 +71,7 @@ def _course(
         steps=steps,
         batches=partial(pretraining_batches, tokens, context, recipe.batch, stage.seed, steps),
         loss=CrossEntropy(),
-        groups=parameter_groups(net, recipe.lr, embedding_lr=EMBEDDING_LR),
+        groups=parameter_groups(net, recipe.lr, embedding_lr=recipe.embedding_lr),
         lr_factor=schedules.cosine(warmup=min(0.1, recipe.warmup / steps), floor=0.05),
         evaluate=evaluate,
         evaluations=5,
