@@ -103,7 +103,8 @@ def test_without_warmup_alpha_is_there_from_the_start():
 
 @given(st.lists(st.tuples(st.floats(0.01, 0.99), st.floats(0, 1)), min_size=1, max_size=20))
 def test_alpha_zero_is_cross_entropy(points: list[tuple[float, float]]):
-    logits, weak = log_odds([p for p, _ in points]), probabilities([w for _, w in points])
+    said, taught = (list(x) for x in zip(*points, strict=True))
+    logits, weak = log_odds(said), probabilities(taught)
     assert_close(ConfidenceLoss(alpha_max=0.0)(logits, weak, 1.0), CrossEntropy()(logits, weak))
     assert_close(ConfidenceLoss(alpha_max=0.9)(logits, weak, 0.0), CrossEntropy()(logits, weak))
 

@@ -132,7 +132,8 @@ def test_each_step_of_bootstrapping_learns_what_the_last_one_says_of_fresh_examp
     student = Bootstrap("bootstrap", CrossEntropy(), fresh_per_step=True).student(s)
     shelf.ensure(student)
     splits = shelf.get(s.splits)
-    assert {e.group for e in splits["student"]}.isdisjoint(e.group for e in splits["student_2"])
+    first, second = ({e.group for e in splits[name]} for name in ("student", "student_2"))
+    assert first.isdisjoint(second)
     assert isinstance(student, Finetune)
     assert student.labels is not None
     assert len(shelf.get(student.labels).answers["student_2"]) == len(splits["student_2"])

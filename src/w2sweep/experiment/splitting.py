@@ -357,9 +357,10 @@ def _summary(examples: Sequence[Example]) -> dict[str, Any]:
     """Points, groups, classes (none of completions), and the lengths of the texts in characters."""
     lengths = [max(map(len, e.views)) for e in examples]
     classes = Counter(e.label for e in examples if isinstance(e.label, int))
+    groups = _groups([(e,) for e in examples])
     return {
         "n": len(examples),
-        "groups": len(_groups([(e,) for e in examples])),
+        "groups": len(groups),
         "classes": {str(c): n for c, n in sorted(classes.items())},
         "chars": {"min": min(lengths), "median": median(lengths), "max": max(lengths)},
     }

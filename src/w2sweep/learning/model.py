@@ -18,6 +18,7 @@ from transformers import (
     GenerationConfig,
     LlamaConfig,
     LlamaForCausalLM,
+    PretrainedConfig,
     PreTrainedModel,
     PreTrainedTokenizerFast,
 )
@@ -180,10 +181,7 @@ def load(
     tokenizer = AutoTokenizer.from_pretrained(**source)
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token  # never attended to: any token will do
-    config = AutoConfig.from_pretrained(**source)
-    for name in vars(config):
-        if "dropout" in name or name.endswith("pdrop"):
-            setattr(config, name, 0.0)
+    config = _without_dropout(AutoConfig.from_pretrained(**source))
     options = {"attn_implementation": ATTENTION}
     if folder is None and isinstance(backbone, HubModel) and backbone.scratch:
         trusted = backbone.trust_remote_code
@@ -219,6 +217,13 @@ def fresh(backbone: SmallLlama, text: Path, context: int, seed: int) -> Net:
     config._attn_implementation = ATTENTION
     torch.manual_seed(seed)
     return Net(LlamaForCausalLM(config), tokenizer, head=None)
+
+
+def _without_dropout(config: PretrainedConfig) -> PretrainedConfig:
+    for name in vars(config):
+        if "dropout" in name or name.endswith("pdrop"):
+            setattr(config, name, 0.0)
+    return config
 
 
 def _source(backbone: Backbone, folder: Path | None) -> dict[str, Any]:
