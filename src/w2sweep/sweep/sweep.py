@@ -119,7 +119,8 @@ class Sweep:
                 self._answered(p)
 
     def _ordered(self, left: Sequence[Planned]) -> list[Planned]:
-        return [left[i] for i in by_new_work([self._missing(p) for p in left])]
+        order = by_new_work([self._missing(p) for p in left])
+        return [left[i] for i in order]
 
     def _missing(self, p: Planned) -> set[str]:
         missing = closure(tuple(_compared(p)), known=self.store.done)
