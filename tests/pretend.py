@@ -124,7 +124,7 @@ def pretending(
     run: Callable[[Any, Job], None],
     pretends: Callable[[Any], bool],
     pretended: Callable[[Any, Job], None],
-) -> Callable[[Any, Job], None]:
+) -> Any:
     """`run`, but for the stages that pretend."""
     return lambda stage, job: (pretended if pretends(stage) else run)(stage, job)
 

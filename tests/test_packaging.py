@@ -10,6 +10,7 @@ import sys
 import tomllib
 import zipfile
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 
 import pytest
@@ -19,9 +20,8 @@ from packaging.utils import canonicalize_name
 REPOSITORY = Path(__file__).parents[1]
 PROJECT = tomllib.loads((REPOSITORY / "pyproject.toml").read_text("utf-8"))["project"]
 DECLARED = [Requirement(line) for line in PROJECT["dependencies"]]
-EXTRAS = [
-    Requirement(line) for lines in PROJECT["optional-dependencies"].values() for line in lines
-]
+OPTIONAL = chain.from_iterable(PROJECT["optional-dependencies"].values())
+EXTRAS = [Requirement(line) for line in OPTIONAL]
 NAMED_IN_CONF_ONLY = {"hydra-joblib-launcher", "hydra-submitit-launcher"}
 
 
@@ -38,22 +38,15 @@ def imported() -> Iterator[str]:
 def distributions_imported() -> set[str]:
     providers = importlib.metadata.packages_distributions()
     third_party = set(imported()) - sys.stdlib_module_names - {"w2sweep"}
-    return {
-        canonicalize_name(name)
-        for module in third_party
-        for name in providers.get(module, [module])
-    }
+    names = chain.from_iterable(providers.get(module, [module]) for module in third_party)
+    return {canonicalize_name(name) for name in names}
 
 
 def pins() -> dict[str, str]:
-    lines = (
-        line.split("#")[0].strip()
-        for line in (REPOSITORY / "constraints.txt").read_text("utf-8").splitlines()
-    )
-    return {
-        canonicalize_name(name): version
-        for name, version in (line.split("==") for line in lines if line)
-    }
+    text = (REPOSITORY / "constraints.txt").read_text("utf-8")
+    lines = [line.partition("#")[0].strip() for line in text.splitlines()]
+    pairs = [line.split("==") for line in lines if line]
+    return {canonicalize_name(name): version for name, version in pairs}
 
 
 def test_the_dependencies_are_what_is_imported():

@@ -10,7 +10,7 @@ from pretend import Pretend
 from toys import cell, place, rung, store
 
 from w2sweep.experiment.cell import Cell
-from w2sweep.experiment.ladder import Ladder, Tokenizer
+from w2sweep.experiment.ladder import Ladder, Rung, Tokenizer
 from w2sweep.experiment.losses import CrossEntropy
 from w2sweep.experiment.methods import Bootstrap, Method
 from w2sweep.experiment.setting import Setting
@@ -19,7 +19,7 @@ from w2sweep.results import cell as records
 from w2sweep.sweep import comparison
 from w2sweep.values import value
 
-RUNGS = {"s": rung(8), "m": rung(64), "l": rung(160)}
+RUNGS: dict[str, Rung] = {"s": rung(8), "m": rung(64), "l": rung(160)}
 
 
 @value

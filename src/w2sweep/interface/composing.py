@@ -6,6 +6,7 @@ from __future__ import annotations
 import copy
 import functools
 from collections.abc import Callable, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +51,7 @@ def use_folders() -> None:
 
 def sweeps() -> list[str]:
     """The names that `-cn` takes."""
-    files = [file for folder in _folders() for file in folder.glob("*.yaml")]
+    files = chain.from_iterable(folder.glob("*.yaml") for folder in _folders())
     return sorted(file.stem for file in files)
 
 

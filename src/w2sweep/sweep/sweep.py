@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from functools import cached_property
+from itertools import chain
 from pathlib import Path
 
 from w2sweep.engine.devices import device, gains_from_bf16
@@ -70,7 +71,7 @@ class Sweep:
     @cached_property
     def stages(self) -> dict[str, str]:
         """All distinct stages: their names in the store, and what people call them."""
-        compared = [stage for p in self.planned for stage in _compared(p)]
+        compared = chain.from_iterable(map(_compared, self.planned))
         return {stage.name: str(stage) for stage in closure(tuple(compared))}
 
     def _write_plan(self) -> None:
@@ -98,7 +99,8 @@ class Sweep:
         return comparison.current(*cell) or comparison.run(*cell)
 
     def _announce(self, left: Sequence[Planned]) -> None:
-        for reason, n in Counter(p.skipped for p in self.planned if p.skipped).items():
+        reasons = Counter(p.skipped for p in self.planned if p.skipped)
+        for reason, n in reasons.items():
             self.say(f"{_count(n, 'cell')} skipped: {reason}")
         there = sum(p.cell is not None for p in self.planned) - len(left)
         to_run = _count(len(left), "cell")
@@ -117,7 +119,8 @@ class Sweep:
                 self._answered(p)
 
     def _ordered(self, left: Sequence[Planned]) -> list[Planned]:
-        return [left[i] for i in by_new_work([self._missing(p) for p in left])]
+        order = by_new_work([self._missing(p) for p in left])
+        return [left[i] for i in order]
 
     def _missing(self, p: Planned) -> set[str]:
         missing = closure(tuple(_compared(p)), known=self.store.done)
