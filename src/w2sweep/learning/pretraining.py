@@ -25,6 +25,7 @@ from w2sweep.learning.learner import Course, Evaluation, fit
 from w2sweep.learning.model import Net, fresh, load
 from w2sweep.learning.tuned import parameter_groups
 
+
 def adapt(stage: Adapt, job: Job) -> None:
     """Writes the model and its tokenizer as `save_pretrained` does, `curves.jsonl` and
     `pretrain.json`."""
