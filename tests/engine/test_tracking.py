@@ -3,8 +3,6 @@ network."""
 
 from __future__ import annotations
 
-import functools
-import json
 import os
 import subprocess
 import sys
@@ -15,6 +13,7 @@ from typing import Any
 
 import pytest
 from arithmetic import Number
+from wandb_files import history, record, records, runs
 
 from w2sweep.engine import tracking
 from w2sweep.engine.failures import StageFailed
@@ -45,33 +44,6 @@ def _a_fresh_process(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterato
     yield
     tracking._modes.cache_clear()
     tracking._warn.cache_clear()
-
-
-def runs(folder: Path) -> list[Path]:
-    """What W&B wrote, oldest first."""
-    return sorted(folder.glob("wandb/*run-*/*.wandb"), key=lambda file: file.stat().st_mtime_ns)
-
-
-@functools.cache
-def records(file: Path) -> list[dict[str, Any]]:
-    command = [sys.executable, "-m", "wandb", "leet", "inspect", "--json", str(file)]
-    out = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    return [json.loads(line) for line in out.splitlines()]
-
-
-def record(file: Path, kind: str) -> dict[str, Any]:
-    [found] = [r[kind] for r in records(file) if r["type"] == kind]
-    return found
-
-
-def history(file: Path) -> list[dict[str, Any]]:
-    """What was logged, without W&B's own clocks."""
-    items = [r["history"]["item"] for r in records(file) if r["type"] == "history"]
-    return [without_clocks(item) for item in items]
-
-
-def without_clocks(item: dict[str, Any]) -> dict[str, Any]:
-    return {key: held for key, held in item.items() if key not in ("_runtime", "_timestamp")}
 
 
 def config(file: Path) -> dict[str, Any]:

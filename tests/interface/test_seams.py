@@ -9,11 +9,7 @@ import pytest
 from commands import accuracies, cells, identity, plan, stages, w2sweep
 
 METHODS = '''
-from w2sweep.experiment.losses import Loss
-from w2sweep.experiment.methods import Method
-from w2sweep.experiment.stages import Weights
-from w2sweep.experiment.tuning import LinearProbe
-from w2sweep.values import value
+from w2sweep import LinearProbe, Loss, Method, Weights, value
 
 
 @value
