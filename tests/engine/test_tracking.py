@@ -3,6 +3,7 @@ network."""
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
