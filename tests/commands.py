@@ -28,9 +28,11 @@ def add_pretending_tasks(folder: Path) -> None:
 
 
 def environment() -> dict[str, str]:
-    """With this package, and the tasks that pretend."""
+    """With this package, and the tasks that pretend; without what W&B tells its own helpers, which
+    are those of another process."""
     path = [".", str(REPOSITORY / "src"), str(REPOSITORY / "tests")]
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(path)}
+    own = {key: held for key, held in os.environ.items() if key != "WANDB_SERVICE"}
+    return {**own, "PYTHONPATH": os.pathsep.join(path)}
 
 
 def w2sweep(

@@ -237,7 +237,6 @@ def test_a_ceiling_may_be_trained_on_the_supervisors_half(folder):
     assert ons == {"student": "student", "supervisor": "supervisor"}
     others = {half: {**stages(cell), "ceiling": ""} for half, cell in by_half.items()}
     assert others["student"] == others["supervisor"]
-    assert accuracies(by_half["student"]) != accuracies(by_half["supervisor"])
 
 
 def test_a_sweep_computes_no_stage_twice_and_a_second_one_nothing(folder):

@@ -65,11 +65,11 @@ class Question:
         """The stage with the hidden states of a rung."""
         ladder = setting.ladder
         assert ladder.tokenizer is not None, "pretrained rungs have read tokens"
-        strongest = list(ladder.rungs)[-1]
-        model = ladder.rungs[strongest].untrained() if rung == UNTRAINED else ladder.rungs[rung]
+        *_, strongest = ladder.rungs.values()
+        name, model = setting.rung(strongest.untrained() if rung == UNTRAINED else rung)
         return Features(
-            backbone=model.backbone(rung),
-            init=setting.pretrained(model, rung),
+            backbone=model.backbone(name),
+            init=setting.pretrained(name or model),
             splits=Splits.of(self.task, SIZES, setting.seed),
             head=self.task.head,
             max_tokens=ladder.tokenizer.context,
