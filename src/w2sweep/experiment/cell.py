@@ -6,7 +6,7 @@ from w2sweep.experiment.methods import Method
 from w2sweep.experiment.setting import Setting
 from w2sweep.experiment.stages import Labels
 from w2sweep.experiment.tuning import LinearProbe
-from w2sweep.values import Impossible, value
+from w2sweep.values import ConfigError, Impossible, value
 
 
 @value
@@ -20,6 +20,7 @@ class Cell:
         s = self.setting
         for rung in (s.weak, s.strong):
             s.ladder.position(rung)
+        self._check_classes()
         _ = self.student  # the method may have something to say about the setting
         if s.task.head.classes is None:
             self._check_generates()
@@ -35,6 +36,14 @@ class Cell:
         s = self.setting
         always = {"supervisor": s.supervisor, "student": self.student, "ceiling": s.ceiling}
         return always | self.method.compared(s)
+
+    def _check_classes(self) -> None:
+        task, expected = self.setting.task, self.setting.task.label_classes
+        if expected is not None and task.head.classes != expected:
+            raise ConfigError(
+                f"task.head.classes: found {task.head.classes}, but the labels of {task.name} are "
+                f"of {expected} classes: set task.head.classes={expected}"
+            )
 
     def _check_generates(self) -> None:
         generates = f"but task {self.setting.task.name} generates completions"

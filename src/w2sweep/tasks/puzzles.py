@@ -18,19 +18,14 @@ from w2sweep.tasks.pgn import Game, GamesFile, numbered_moves
 from w2sweep.tasks.rows import Row, some
 from w2sweep.tasks.source import Names, SourceOrFile
 from w2sweep.tasks.task import Corpus, Family, Task
-from w2sweep.values import Count, named, value
+from w2sweep.values import ConfigError, Count, as_tuple, named, value
 
 if TYPE_CHECKING:
     import chess
 
 Prompt = Literal["pieces", "fen", "game"]
 
-
-def _tuple(given: Any) -> Any:
-    return None if given is None else tuple(given)
-
-
-Band = Annotated[tuple[int, int] | None, BeforeValidator(_tuple)]
+Band = Annotated[tuple[int, int] | None, BeforeValidator(as_tuple)]
 """Lowest and highest rating, or None; a list will do."""
 
 
@@ -70,6 +65,14 @@ class Puzzles(Task):
     per_game: Count = 5
     """Positions of each game to pretrain on, where the prompt is a position."""
     head: Completion = named(default=Completion())
+
+    def __post_init__(self) -> None:
+        lowest, highest = self.rating or (0, 0)
+        if lowest > highest:
+            raise ConfigError(
+                f"rating: found [{lowest}, {highest}], expected the lowest first: "
+                f"[{highest}, {lowest}]"
+            )
 
     def examples(self) -> Iterator[Example | Skipped]:
         """One example for each puzzle. Groups are the games that puzzles are from."""

@@ -13,9 +13,9 @@ from pydantic import BeforeValidator
 
 from w2sweep.tasks.readers import READERS, checksum, numbered_rows, parquet_rows
 from w2sweep.tasks.rows import Row
-from w2sweep.values import ConfigError, value
+from w2sweep.values import ConfigError, as_tuple, value
 
-Names = Annotated[tuple[str, ...], BeforeValidator(tuple)]
+Names = Annotated[tuple[str, ...], BeforeValidator(as_tuple)]
 """A tuple of strings; a list will do."""
 
 FileFormat = Literal["csv", "jsonl", "parquet"]

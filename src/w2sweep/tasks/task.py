@@ -30,6 +30,9 @@ class Task(ABC):
     """
 
     family: ClassVar[Family]
+    label_classes: ClassVar[int | None] = None
+    """How many classes the labels are of, where every task of this class has as many; its head must
+    have them too. None: as the head says."""
     head: Head
     name: str
     """What tables and figures call it."""
