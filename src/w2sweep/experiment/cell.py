@@ -6,6 +6,7 @@ from w2sweep.experiment.methods import Method
 from w2sweep.experiment.setting import Setting
 from w2sweep.experiment.stages import Labels
 from w2sweep.experiment.tuning import LinearProbe
+from w2sweep.tasks.heads import Completion
 from w2sweep.values import ConfigError, Impossible, value
 
 
@@ -55,4 +56,19 @@ class Cell:
             loss = type(self.method.loss).__name__
             raise Impossible(
                 f"{loss} needs two classes, {generates}: use method=naive or bootstrap"
+            )
+        if isinstance(self.setting.task.head, Completion):
+            self._check_room(self.setting.task.head.max_new_tokens)
+
+    def _check_room(self, new: int) -> None:
+        """Raises ConfigError where no token of a prompt has room before a completion and its end,
+        as far as that is known before a model is there."""
+        s = self.setting
+        context = s.ladder.tokenizer.context if s.ladder.tokenizer else s.recipe.max_tokens
+        longest = min(s.recipe.max_tokens, context)
+        if new + 2 > longest:
+            raise ConfigError(
+                f"max_new_tokens={new} leaves no room for a prompt in the {longest} tokens that "
+                "the models read (recipe.max_tokens, ladder.tokenizer.context): lower "
+                "task.head.max_new_tokens (of a file of your own: task.max_new_tokens)"
             )

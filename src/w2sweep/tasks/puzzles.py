@@ -14,7 +14,7 @@ from pydantic import BeforeValidator
 
 from w2sweep.tasks.example import Example, Skipped, digest
 from w2sweep.tasks.heads import Completion
-from w2sweep.tasks.pgn import Game, GamesFile, numbered_moves
+from w2sweep.tasks.pgn import Game, GamesFile, legal_games, numbered_moves
 from w2sweep.tasks.rows import Row, some
 from w2sweep.tasks.source import Names, SourceOrFile
 from w2sweep.tasks.task import Corpus, Family, Task
@@ -198,19 +198,19 @@ class Moves(Corpus):
     def __post_init__(self) -> None:
         object.__setattr__(self, "task", self.task.for_corpus)
 
-    def documents(self) -> Iterator[str]:
+    def documents(self) -> Iterator[str | Skipped]:
         """Whole games where the prompts are games; else positions, each with the move made."""
         puzzles = [p for p in self.task.puzzles() if isinstance(p, Puzzle)]
         return self._games(puzzles) if self.task.prompt == "game" else self._positions(puzzles)
 
-    def _games(self, puzzles: list[Puzzle]) -> Iterator[str]:
+    def _games(self, puzzles: list[Puzzle]) -> Iterator[str | Skipped]:
         if self.task.games is None:
             yield from filter(None, (prompt_of(p.board, "game") for p in puzzles))
             return
         of_puzzles = {p.group for p in puzzles}
-        for game in self.task.games.games(self.task.min_elo):
-            if game.id not in of_puzzles:
-                yield numbered_moves(game.moves)
+        others = (g for g in self.task.games.games(self.task.min_elo) if g.id not in of_puzzles)
+        for game in legal_games(others):
+            yield game if isinstance(game, Skipped) else numbered_moves(game.moves)
 
     def _positions(self, puzzles: list[Puzzle]) -> Iterator[str]:
         of_puzzles = {prompt_of(p.board, self.task.prompt) for p in puzzles}

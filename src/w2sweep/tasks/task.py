@@ -18,8 +18,11 @@ class Corpus(ABC):
     """Unlabelled text to pretrain on. A value: its fields are what a backbone depends on."""
 
     @abstractmethod
-    def documents(self) -> Iterator[str]:
-        """The documents, in an order that depends on the fields alone."""
+    def documents(self) -> Iterator[str | Skipped]:
+        """The documents, in an order that depends on the fields alone.
+
+        What is left out is counted by its reason.
+        """
 
 
 class Task(ABC):
