@@ -16,7 +16,6 @@ from w2sweep.experiment.ladder import Ladder, Tokenizer
 from w2sweep.experiment.losses import CrossEntropy
 from w2sweep.experiment.methods import Naive
 from w2sweep.experiment.splitting import split
-from w2sweep.interface.composing import plain
 from w2sweep.interface.data_command import composed
 from w2sweep.sweep.comparison import run
 from w2sweep.tasks.example import Example
@@ -125,7 +124,7 @@ def test_bad_input_is_said_in_one_line(tmp_path: Path, content: str | bytes, mes
 
 @pytest.mark.parametrize("names", [("yes", "yes"), ("a", "b", "a"), ()])
 def test_one_class_has_no_two_names(names: tuple[str, ...]):
-    with pytest.raises(ConfigError, match="classes: found .*, expected two different names"):
+    with pytest.raises(ConfigError, match=r"classes: found .*, expected two different names"):
         OwnFile(name="mine", path="my.csv", format="csv", classes=names)
 
 
@@ -138,7 +137,7 @@ def of_classes(folder: Path, given: str, *labels: str) -> list[int | str]:
         "name": "mine",
         "path": str(folder / "my.csv"),
         "format": "csv",
-        "classes": plain(OmegaConf.create(f"classes: {given}")).get("classes"),
+        "classes": OmegaConf.to_container(OmegaConf.create(f"classes: {given}"))["classes"],
     }
     task = build(node, "task")
     return [e.label for e in task.examples() if isinstance(e, Example)]
@@ -202,6 +201,7 @@ def test_what_is_no_file_is_said(
     monkeypatch.chdir(tmp_path)
     (tmp_path / "my.csv").write_text("text,label\na,0\nb,1\n")
     task, *_ = composed("csv", ["task.path=my.csv"])
+    assert isinstance(task, OwnFile)
     with pytest.raises(ConfigError, match=message):
         _ = replace(task, path=path).head
 

@@ -17,11 +17,10 @@ from toys import run, store
 
 from w2sweep.engine.journal import Journal
 from w2sweep.experiment.splits import Sizes, Splits
-from w2sweep.tasks import source
 from w2sweep.tasks.own_file import OwnFile
 from w2sweep.tasks.readers import checksum
 from w2sweep.tasks.rows import LONGEST_TEXT
-from w2sweep.tasks.source import File, HubDataset
+from w2sweep.tasks.source import File, HubDataset, _resolved
 from w2sweep.tasks.text_file import TextFile
 from w2sweep.values import ConfigError
 
@@ -91,6 +90,13 @@ def test_another_config_or_split_is_never_taken_instead(tmp_path: Path):
 def test_a_mirror_that_cannot_be_read_is_said(tmp_path: Path):
     (tmp_path / "mirror.json").write_text('{"a/b": ')
     with pytest.raises(ConfigError, match=r"mirror.json is no JSON .*: mend it, or remove it"):
+        list(HubDataset("a/b", ("train",), root=str(tmp_path)).rows())
+
+
+@pytest.mark.parametrize("listed", ["[]", '{"a/b": {}}', '{"a/b": {"configs": []}}', "null"])
+def test_a_mirror_that_lists_something_else_is_said(tmp_path: Path, listed: str):
+    (tmp_path / "mirror.json").write_text(listed)
+    with pytest.raises(ConfigError, match=r"mirror.json does not list datasets as .*: mend it"):
         list(HubDataset("a/b", ("train",), root=str(tmp_path)).rows())
 
 
@@ -241,7 +247,7 @@ def at(monkeypatch: pytest.MonkeyPatch, hub: Hub) -> Hub:
     import datasets
     import huggingface_hub
 
-    source._resolved.cache_clear()
+    _resolved.cache_clear()
     monkeypatch.setattr(
         huggingface_hub.HfApi, "dataset_info", lambda *a, **k: hub.dataset_info(*a, **k)
     )
@@ -289,7 +295,7 @@ def test_a_commit_is_known_without_asking(monkeypatch: pytest.MonkeyPatch):
 
 
 def test_without_a_hub_no_newest_commit_is_known():
-    source._resolved.cache_clear()
+    _resolved.cache_clear()
     unpinned = HubDataset("a/b", ("train",))
     with pytest.raises(ConfigError, match=r"a/b is not pinned .*task.source.revision=") as error:
         unpinned.identity()

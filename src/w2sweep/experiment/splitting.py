@@ -59,8 +59,8 @@ def split(
 
     Whole groups go to one split, in proportion to the sizes asked for; a question keeps as many
     right as wrong answers; duplicates are dropped, all of them where their labels contradict each
-    other; a class over 55 % is cut to perfect balance, in the test split any class is. The result depends on the set of rows and the seed, not on the
-    order of the rows.
+    other; a class over 55 % is cut to perfect balance, in the test split any class is. The result
+    depends on the set of rows and the seed, not on the order of the rows.
 
     Raises:
         ConfigError: a split would be empty, or only one class is there.

@@ -164,7 +164,7 @@ class HubDataset(Source):
 
     @property
     def _commit(self) -> str:
-        """The commit to load. Raises ConfigError where the hub must be asked and does not answer."""
+        """The commit to load. Raises ConfigError where the hub must be asked and is silent."""
         if self.revision is not None and _COMMIT.fullmatch(self.revision):
             return self.revision
         try:
@@ -302,12 +302,23 @@ def _mirrored(root: Path, source: HubDataset) -> dict[str, Path]:
 
     Empty where it does not list the dataset or its config.
     """
-    entry = _entry(_mirror(root / "mirror.json"), (source.dataset, *source.aliases))
-    if entry is None:
-        return {}
+    file = root / "mirror.json"
+    try:
+        entry = _entry(_mirror(file), (source.dataset, *source.aliases))
+        return {} if entry is None else _listed(entry, source.config, root)
+    except (AttributeError, KeyError, TypeError) as error:
+        raise ConfigError(
+            f"{file} does not list datasets as {{dataset: {{configs: {{config: {{splits: {{split: "
+            f"{{file: ...}}}}}}}}}}}} ({type(error).__name__}: {error}): mend it, or remove it to "
+            "go by names of folders"
+        ) from None
+
+
+def _listed(entry: dict[str, Any], asked: str | None, root: Path) -> dict[str, Path]:
+    """Split -> file, of the config that is asked for, or else of the default one."""
     configs = entry["configs"]
     only = next(iter(configs)) if len(configs) == 1 else None
-    config = source.config or entry.get("default_config") or only
+    config = asked or entry.get("default_config") or only
     for name, listed in configs.items():
         if config in (name, listed.get("hub_config")):
             return {split: root / found["file"] for split, found in listed["splits"].items()}
