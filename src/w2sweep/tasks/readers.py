@@ -195,7 +195,7 @@ class _Unzstd(io.RawIOBase):
 
 
 def checksum(path: Path | str) -> str:
-    """SHA-256 of a file, in hex. Raises ConfigError where there is no such file, or it is unreadable."""
+    """SHA-256 of a file, in hex. Raises ConfigError where there is none, or none to be read."""
     if not str(path):
         raise ConfigError("the path of a file is empty: give one")
     try:
