@@ -14,7 +14,7 @@ from functools import lru_cache
 from transformers import PreTrainedTokenizerFast
 
 from w2sweep.engine.stage import Job
-from w2sweep.learning.tokens import keep_end, marks_of, token_ids
+from w2sweep.learning.tokens import keep_end, marks_of, token_ids, without_end
 from w2sweep.tasks.example import Example
 from w2sweep.values import ConfigError
 
@@ -37,19 +37,8 @@ def views_within(
 
     Raises ConfigError where the cut leaves nothing to tell examples apart by.
     """
-    marks, read, cut = marks_of(tokenizer), {}, {}
-    for name, examples in splits.items():
-        views = [view for e in examples for view in e.views]
-        whole = token_ids(tokenizer, views)
-        _check_not_empty(whole, views)
-        read[name] = [keep_end(ids, longest, marks) for ids in whole]
-        if lost := _longer(whole, longest):
-            labels = [e.label for e in examples]
-            cut[name] = {"texts": len(views), "cut": lost, **_confused(read[name], labels)}
-            _check_told_apart(name, cut[name], read[name], longest)
-    job.note(cut=cut)
-    _tell(cut, longest)
-    return read
+    whole = {name: _views(tokenizer, examples) for name, examples in splits.items()}
+    return _within(whole, splits, longest, len(marks_of(tokenizer)[0]), job)
 
 
 def prompts_within(
@@ -60,15 +49,18 @@ def prompts_within(
     Raises ConfigError where there is no room for a prompt, or too many of the true completions
     have more than `new` tokens.
     """
-    room = longest - new - 1
-    if room <= marks_of(tokenizer):
+    room, marks = longest - new - 1, len(marks_of(tokenizer)[0])
+    if room <= marks:
         raise ConfigError(
             f"max_new_tokens={new} leaves no room for a prompt in the {longest} tokens that this "
             "model reads (its context, or recipe.max_tokens): lower task.head.max_new_tokens (of "
             "a file of your own: task.max_new_tokens)"
         )
     _check_sayable(tokenizer, splits, new, job)
-    return views_within(tokenizer, splits, room, job)
+    whole = {}
+    for name, examples in splits.items():
+        whole[name] = without_end(tokenizer, _views(tokenizer, examples))
+    return _within(whole, splits, room, marks, job)
 
 
 def completions_within(
@@ -78,6 +70,36 @@ def completions_within(
     whole = token_ids(tokenizer, texts, begin=False)
     job.note(completions_cut=_longer(whole, new))
     return [ids[:new] for ids in whole]
+
+
+def _views(tokenizer: PreTrainedTokenizerFast, examples: Sequence[Example]) -> Ids:
+    """All token ids of the views of some examples. Raises ConfigError where one has none."""
+    views = [view for e in examples for view in e.views]
+    whole = token_ids(tokenizer, views)
+    for ids, text in zip(whole, views, strict=True):
+        if not ids:
+            raise ConfigError(
+                f"the tokenizer makes no token of the text {text!r:.60}: leave it out, or use a "
+                "ladder with another tokenizer"
+            )
+    return whole
+
+
+def _within(
+    whole: dict[str, Ids], splits: Splits, longest: int, marks: int, job: Job
+) -> dict[str, Ids]:
+    """Texts as their first `marks` tokens and their end, `longest` tokens at most; what that loses
+    is noted and told."""
+    read, cut = {}, {}
+    for name, texts in whole.items():
+        read[name] = [keep_end(ids, longest, marks) for ids in texts]
+        if lost := _longer(texts, longest):
+            labels = [e.label for e in splits[name]]
+            cut[name] = {"texts": len(texts), "cut": lost, **_confused(read[name], labels)}
+            _check_told_apart(name, cut[name], read[name], longest)
+    job.note(cut=cut)
+    _tell(cut, sum(map(len, whole.values())), longest)
+    return read
 
 
 def _longer(sequences: Ids, tokens: int) -> int:
@@ -95,15 +117,6 @@ def _confused(read: Ids, labels: Sequence[int | str]) -> dict[str, int]:
     for texts, label in zip(shown, labels, strict=True):
         meant[texts].add(label)
     return {"contradicting": sum(len(meant[texts]) > 1 for texts in shown)}
-
-
-def _check_not_empty(read: Ids, texts: Sequence[str]) -> None:
-    for ids, text in zip(read, texts, strict=True):
-        if not ids:
-            raise ConfigError(
-                f"the tokenizer makes no token of the text {text!r:.60}: leave it out, or use a "
-                "ladder with another tokenizer"
-            )
 
 
 def _check_told_apart(split: str, counts: dict[str, int], read: Ids, longest: int) -> None:
@@ -139,14 +152,13 @@ def _check_sayable(tokenizer: PreTrainedTokenizerFast, splits: Splits, new: int,
         )
 
 
-def _tell(cut: dict[str, dict[str, int]], longest: int) -> None:
-    """Says in one line what was cut, where it matters."""
+def _tell(cut: dict[str, dict[str, int]], texts: int, longest: int) -> None:
+    """Says in one line what was cut of so many texts, where it matters."""
 
     def total(key: str) -> int:
         return sum(counts.get(key, 0) for counts in cut.values())
 
-    texts, lost = total("texts"), total("cut")
-    equal, contradicting = total("equal_views"), total("contradicting")
+    lost, equal, contradicting = total("cut"), total("equal_views"), total("contradicting")
     if equal or contradicting or lost > NOTABLE * texts:
         ends = [f"{lost:,} of {texts:,} texts keep only their last {longest} tokens"]
         ends += [f"{equal:,} pairs are of two equal texts then"] if equal else []

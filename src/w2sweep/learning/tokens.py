@@ -26,6 +26,10 @@ PAD, END, UNKNOWN = "<pad>", "<|endoftext|>", "<unk>"
 """As in GPT-2, one token ends a document and begins the next."""
 
 
+PROBED = "a"
+"""A text that shows what a tokenizer adds to texts."""
+
+
 def tokenize(stage: Text, job: Job, heldout: float = 0.02) -> None:
     """Writes the tokenizer and the corpus as token ids: `train.npy` and `heldout.npy` ([N] each),
     of which the latter is the share `heldout` at its end.
@@ -185,7 +189,7 @@ def encode(
     Too long a text loses its beginning, but not the tokens that mark where texts begin. Without
     `begin` there are no such tokens.
     """
-    marks = marks_of(tokenizer) if begin else 0
+    marks = len(marks_of(tokenizer)[0]) if begin else 0
     return [keep_end(ids, max_tokens, marks) for ids in token_ids(tokenizer, texts, begin)]
 
 
@@ -196,9 +200,21 @@ def token_ids(
     return tokenizer(list(texts), add_special_tokens=begin)["input_ids"] if texts else []  # type: ignore[return-value]
 
 
-def marks_of(tokenizer: PreTrainedTokenizerFast) -> int:
-    """How many tokens mark where a text begins."""
-    return len(tokenizer("")["input_ids"])
+def without_end(tokenizer: PreTrainedTokenizerFast, texts: Sequence[list[int]]) -> list[list[int]]:
+    """N texts, given as token ids, without the tokens that their tokenizer puts behind every text:
+    a completion goes on where its prompt ends."""
+    _, after = marks_of(tokenizer)
+    return [ids[: len(ids) - len(after)] for ids in texts] if after else list(texts)
+
+
+def marks_of(tokenizer: PreTrainedTokenizerFast) -> tuple[list[int], list[int]]:
+    """The tokens that a tokenizer puts before every text, and those that it puts behind."""
+    whole = tokenizer(PROBED)["input_ids"]
+    bare = tokenizer(PROBED, add_special_tokens=False)["input_ids"]
+    for start in range(len(whole) - len(bare) + 1):
+        if whole[start : start + len(bare)] == bare:
+            return whole[:start], whole[start + len(bare) :]
+    return tokenizer("")["input_ids"], []
 
 
 def keep_end(ids: list[int], max_tokens: int, marks: int) -> list[int]:

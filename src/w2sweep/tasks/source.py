@@ -138,7 +138,7 @@ class HubDataset(Source):
         cache of its own: where it cannot be loaded, `datasets` would take whichever other one it
         finds there.
         """
-        import datasets
+        import datasets.config
 
         datasets.disable_progress_bars()
         commit = self._commit
