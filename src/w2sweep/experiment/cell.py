@@ -63,10 +63,10 @@ class Cell:
     def _check_room(self, new: int) -> None:
         """Raises ConfigError where no token of a prompt has room before a completion and its end,
         as far as that is known before a model is there."""
-        s = self.setting
-        context = s.ladder.tokenizer.context if s.ladder.tokenizer else s.recipe.max_tokens
-        longest = min(s.recipe.max_tokens, context)
-        if new + 2 > longest:
+        s, longest, needed = self.setting, self.setting.recipe.max_tokens, new + 2
+        if s.ladder.tokenizer:  # one of our own marks where a text begins
+            longest, needed = min(longest, s.ladder.tokenizer.context), needed + 1
+        if needed > longest:
             raise ConfigError(
                 f"max_new_tokens={new} leaves no room for a prompt in the {longest} tokens that "
                 "the models read (recipe.max_tokens, ladder.tokenizer.context): lower "
