@@ -32,6 +32,14 @@ class Impossible(ConfigError):
     """Two choices that are fine by themselves make no sense together."""
 
 
+def as_tuple(given: Any) -> Any:
+    """A tuple of a list, and anything else as it is, for the check of the field's type to refuse.
+
+    A text is no list of its letters.
+    """
+    return tuple(given) if isinstance(given, list) else given
+
+
 def named(**options: Any) -> Any:
     """A field that only says what a value is called, or who reads it: `==` leaves it out.
 

@@ -255,3 +255,26 @@ def test_of_many_wrong_answers_as_many_are_kept_as_there_are_right_ones():
     for kept in splits.values():
         assert set(Counter(e.group for e in kept).values()) == {2}
     assert manifest["dropped"]["more wrong answers than right ones, or the reverse"] == 2 * 20 + 3
+
+
+def test_answers_that_contradict_each_other_are_found_before_questions_are_cut():
+    """Of the question that comes twice, one keeps its wrong answer and the other its right one."""
+    plain = [point(4 * q + k, int(k == 2), f"p {q}", f"q {q}") for q in range(20) for k in range(4)]
+    answers = [f"who? {name}" for name in ("Al", "Bo", "Cy", "Di")]
+    one = [
+        Example.of(a, label=int(n == 0), group="one", question="x") for n, a in enumerate(answers)
+    ]
+    two = [
+        Example.of(a, label=int(n == 1), group="two", question="y") for n, a in enumerate(answers)
+    ]
+    splits, manifest = split([*plain, *one, *two], SMALL, seed=0)
+    kept = {e.views[0] for examples in splits.values() for e in examples}
+    assert not kept & {"who? Al", "who? Bo"}
+    assert manifest["dropped"]["duplicates with contradicting labels"] == 4
+
+
+def test_contradicting_single_points_are_left_out_as_before():
+    points = [point(n, n % 2) for n in range(60)] + [Example.of("TEXT 7", label=0)]
+    splits, manifest = split(points, SMALL, seed=0)
+    assert "text 7" not in {e.views[0] for examples in splits.values() for e in examples}
+    assert manifest["dropped"]["duplicates with contradicting labels"] == 2

@@ -11,6 +11,7 @@ from itertools import product
 import pytest
 from toys import ToyCompletions, ToyPairs, cell, rung, setting
 
+from w2sweep.building import made
 from w2sweep.engine.stage import closure
 from w2sweep.experiment.cell import Cell
 from w2sweep.experiment.losses import ConfidenceLoss, CrossEntropy
@@ -20,6 +21,9 @@ from w2sweep.experiment.setting import Setting
 from w2sweep.experiment.splits import Sizes
 from w2sweep.experiment.stages import Adapt, Finetune
 from w2sweep.experiment.tuning import LinearProbe
+from w2sweep.lab.text.tasks import Sentiment
+from w2sweep.lab.text.world import World
+from w2sweep.tasks.heads import Choice
 from w2sweep.values import ConfigError, Impossible
 
 NAIVE, BOOTSTRAP = Naive("naive", CrossEntropy()), Bootstrap("bootstrap", CrossEntropy())
@@ -153,3 +157,13 @@ def test_the_size_of_a_homegrown_rung_is_what_transformers_counts():
         parameters = sum(p.numel() for p in LlamaForCausalLM(config).parameters())
         assert homegrown.size == parameters - 7 * homegrown.width
         assert homegrown.compute == 6 * homegrown.size * homegrown.tokens
+
+
+def test_a_head_has_as_many_classes_as_the_labels():
+    task = Sentiment(name="sentiment", world=World(seed=0, tokens=1000), head=Choice(2))
+    assert cell(task).student
+    of_three = replace(task, head=Choice(3))
+    with pytest.raises(ConfigError, match=r"task.head.classes: found 3, but .* of 2 classes: set"):
+        cell(of_three)
+    with pytest.raises(ConfigError, match=r"classes: found 1 \(int\), expected greater than or"):
+        made(Choice, {"classes": 1})

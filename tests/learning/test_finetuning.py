@@ -213,4 +213,4 @@ def test_a_killed_stage_resumes_bit_for_bit(shelf: Store, tmp_path: Path, which:
 def test_the_record_says_in_which_precision_it_was(shelf: Store, tmp_path: Path):
     stage = ceiling(Toy(), Full())
     facts = run(stage, tmp_path, shelf)
-    assert facts == {"device": "cpu", "precision": "32-true"}
+    assert facts == {"device": "cpu", "precision": "32-true", "cut": {}}

@@ -12,7 +12,7 @@ from conftest import REPOSITORY
 from w2sweep.experiment.splitting import split
 from w2sweep.interface.data_command import composed
 from w2sweep.tasks import nlp
-from w2sweep.tasks.example import Example, Skipped
+from w2sweep.tasks.example import Example, Skipped, normalized
 from w2sweep.tasks.nlp import Classification
 from w2sweep.tasks.rows import Row
 from w2sweep.tasks.source import File
@@ -351,6 +351,37 @@ def test_scenarios_that_share_a_claim_or_a_reason_share_a_group():
     assert pet & groups("I deserve a pet because I am rich.")
     assert pet & groups("I deserve a car because I am kind.")
     assert not pet & groups("I deserve a car because I am rich.")
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("I usually walk my dog, but it rained.", "I usually walk my dog, but I was ill."),
+        ("I used to sing since I was glad.", "I was late since I was glad."),
+        (
+            "I am justified in expecting the barber to give me a trim.",
+            "I am justified in expecting the barber to give me new tyres.",
+        ),
+        ("I deserve a pet because: I am kind.", "I deserve a pet, I am rich."),
+    ],
+)
+def test_scenarios_without_because_share_a_group(one: str, other: str):
+    groups = [
+        set(points("ethics_justice", label=0, scenario=scenario)[0].group.split("\n"))
+        for scenario in (one, other)
+    ]
+    assert groups[0] & groups[1]
+
+
+def test_no_scenario_of_the_test_split_begins_as_one_to_learn_from(shared: Path):
+    task, sizes, seed = composed("ethics_justice", [f"data_root={shared / 'data' / 'hub'}"])
+    splits, _ = split(task.examples(), sizes, seed)
+
+    def beginnings(examples: list[Example]) -> set[str]:
+        return {" ".join(normalized(e.views[0]).split()[:10]) for e in examples}
+
+    learned = [e for name in ("supervisor", "student", "validation") for e in splits[name]]
+    assert not beginnings(splits["test"]) & beginnings(learned)
 
 
 def test_phrases_of_one_sentence_share_a_group():

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import toys
+from omegaconf import OmegaConf
 
+from w2sweep.building import build
 from w2sweep.experiment.cell import Cell
 from w2sweep.experiment.ladder import Ladder, Tokenizer
 from w2sweep.experiment.losses import CrossEntropy
@@ -119,9 +122,95 @@ def test_bad_input_is_said_in_one_line(tmp_path: Path, content: str | bytes, mes
     assert len(str(error.value)) < 300
 
 
-def test_one_class_has_no_two_names():
-    with pytest.raises(ConfigError, match="classes: found yes, yes, expected two different names"):
-        OwnFile(name="mine", path="my.csv", format="csv", classes=("yes", "yes"))
+@pytest.mark.parametrize("names", [("yes", "yes"), ("a", "b", "a"), ()])
+def test_one_class_has_no_two_names(names: tuple[str, ...]):
+    with pytest.raises(ConfigError, match=r"classes: found .*, expected two different names"):
+        OwnFile(name="mine", path="my.csv", format="csv", classes=names)
+
+
+def of_classes(folder: Path, given: str, *labels: str) -> list[int | str]:
+    """The labels of a file whose classes a YAML file gives."""
+    lines = [f"text {n},{label}\n" for n, label in enumerate(labels)]
+    (folder / "my.csv").write_text("text,label\n" + "".join(lines))
+    node = {
+        "_target_": "w2sweep.tasks.own_file.OwnFile",
+        "name": "mine",
+        "path": str(folder / "my.csv"),
+        "format": "csv",
+        "classes": OmegaConf.to_container(OmegaConf.create(f"classes: {given}"))["classes"],
+    }
+    task = build(node, "task")
+    return [e.label for e in task.examples() if isinstance(e, Example)]
+
+
+@pytest.mark.parametrize(
+    ("given", "labels"),
+    [
+        ("[no, yes]", ("no", "yes")),
+        ("[no, yes]", ("False", "True")),
+        ('["no", "yes"]', ("No", "yes")),
+        ("[off, on]", ("off", "on")),
+        ("[false, true]", ("false", "TRUE")),
+        ('["no", maybe, "yes"]', ("no", "maybe", "yes")),
+        ("[0, 1]", ("0", "1")),
+        ("[1.0, 2.0]", ("1", "2")),
+    ],
+)
+def test_classes_mean_what_is_written_in_yaml(tmp_path: Path, given: str, labels: tuple[str, ...]):
+    assert of_classes(tmp_path, given, *labels) == list(range(len(labels)))
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ("null", r"task.classes: found None \(NoneType\), expected"),
+        ("5", r"task.classes: found 5 \(int\), expected"),
+        ("bad", r"task.classes: found 'bad' \(str\), expected"),
+        ("[bad, null]", r"task.classes.1: found None \(NoneType\), expected"),
+        ("[[bad], good]", r"task.classes.0: found \('bad',\) \(tuple\), expected"),
+        ("[bad, good, best]", "no label is best: name only the classes that are there"),
+        ('["no", "false", "yes"]', r"found 'off', expected one of no, false, yes"),
+    ],
+)
+def test_classes_that_are_none_are_refused(tmp_path: Path, given: str, message: str):
+    with pytest.raises(ConfigError, match=message) as error:
+        of_classes(tmp_path, given, *(("off",) if "false" in given else ("bad", "good")))
+    assert "\n" not in str(error.value)
+
+
+def test_numbers_that_a_data_frame_made_of_labels_are_labels(tmp_path: Path):
+    """A column of whole numbers with a gap is one of floats."""
+    rows = [{"text": f"text {n}", "label": float(n % 2)} for n in range(2)]
+    task = own(tmp_path, "\n".join(map(json.dumps, rows)), "my.jsonl")
+    assert [e.label for e in task.examples() if isinstance(e, Example)] == [0, 1]
+
+
+@pytest.mark.parametrize(
+    ("path", "message"),
+    [
+        ("", "the path of a file is empty"),
+        (".", "is a folder: give the path of a file"),
+        ("my.csv/inside", "no file"),
+        ("a\0b.csv", "cannot be read"),
+        ("/dev/null", "is no ordinary file"),
+    ],
+)
+def test_what_is_no_file_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, path: str, message: str
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "my.csv").write_text("text,label\na,0\nb,1\n")
+    task, *_ = composed("csv", ["task.path=my.csv"])
+    assert isinstance(task, OwnFile)
+    with pytest.raises(ConfigError, match=message):
+        _ = replace(task, path=path).head
+
+
+def test_there_must_be_room_for_a_prompt(tmp_path: Path):
+    task = own(tmp_path, "prompt,completion\nhow?,so\n", max_new_tokens=22)
+    with pytest.raises(ConfigError, match=r"max_new_tokens=22 leaves no room for a prompt in the"):
+        toys.cell(task)  # of which the models read 24 tokens
+    assert toys.cell(replace(task, max_new_tokens=21)).student
 
 
 def test_identity_is_the_content_and_how_it_is_read(tmp_path: Path):
@@ -156,7 +245,7 @@ def test_a_whole_cell_is_trained_on_a_small_file(kind: str, tmp_path: Path):
     lines = [
         row.format(noun=nouns[n % 2], other=nouns[1 - n % 2], n=n, label=n % 2) for n in range(330)
     ]
-    task = own(tmp_path, header + "\n".join(lines) + "\n")
+    task = own(tmp_path, header + "\n".join(lines) + "\n", max_new_tokens=4)
     of = toys.setting(
         task,
         ladder=Ladder("mine", {"s": toys.rung(8), "l": toys.rung(16)}, Tokenizer("bpe", 300, 32)),

@@ -14,12 +14,17 @@ import pytest
 import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from toys import run, store
 
+from w2sweep.building import made
+from w2sweep.experiment.ladder import Tokenizer
+from w2sweep.experiment.stages import Text
 from w2sweep.interface.data_command import composed
 from w2sweep.tasks.example import Example, Skipped
 from w2sweep.tasks.pgn import Pgn, numbered_moves
 from w2sweep.tasks.puzzles import Puzzles, board_of, prompt_of
 from w2sweep.tasks.source import File
+from w2sweep.tasks.text_file import TextFile
 from w2sweep.values import ConfigError
 
 # The opponent plays Qd8-h4; Qxh4 is not possible, the answer is a capture by the knight.
@@ -105,6 +110,77 @@ def test_moves_of_a_game_without_what_is_said_of_them(tmp_path: Path):
         "bxa8=Q#",
         "O-O-O",
     ]
+
+
+@pytest.mark.parametrize(
+    ("text", "moves"),
+    [
+        ("1. e4 { good\n[%clk 0:03:00] } 1... e5 2. Nf3", "e4 e5 Nf3"),
+        ('1. e4 { a\n\n[Site "x"]\n} 1... e5', "e4 e5"),
+        ("1. e4 ; { not a comment\n1... e5 { but ; this } 2. d4", "e4 e5 d4"),
+        ("1. e4 {[%clk 0:03:00][%eval 0.2]} e5 {[%clk 0:02:59]}", "e4 e5"),
+        ("1.e4 e5 2.Nf3 2...Nc6", "e4 e5 Nf3 Nc6"),
+        ("1. e4 -- 2. d4 d5", "e4"),
+        ("1. e4 Z0 2. d4", "e4"),
+        ("1. e4 (1. d4 -- 2. c4 (2. Nf3 {deep ( } )) e5 2. d4", "e4 e5 d4"),
+        ("1. e4 e5 2. Nf3 $1 $14 Nc6!? 3. Bb5?! +- a6 N", "e4 e5 Nf3 Nc6 Bb5 a6"),
+        ("1. e4$1 e5!! 2. d4 exd4e.p. 3. e8(Q)+ axb1/N#", "e4 e5 d4 exd4 e8Q+ axb1=N#"),
+        ("1. e4 e5 1-0 2. d4", "e4 e5"),
+        ("1. e4 e5 2. Nf3 0-1", "e4 e5 Nf3"),
+        ("1. 0-0 o-o-o+ 2. 0-0-0# O-O!", "O-O O-O-O+ O-O-O# O-O"),
+        ("1. e2-e4 Ng8-f6 2. N@f3 d5", "e2-e4 Ng8-f6"),
+        ("% a line for some program: 1. h4\n1. e4 e5", "e4 e5"),
+        ("1. e4 { never closed\n1... e5", "e4"),
+    ],
+)
+def test_moves_are_read_as_they_are_written(tmp_path: Path, text: str, moves: str):
+    other = '[Event "the next"]\n\n1. c4 *\n'
+    for newline in ("\n", "\r\n"):
+        whole = f'[Event "one"]\n\n{text}\n\n{other}'.replace("\n", newline)
+        (tmp_path / "games.pgn").write_bytes(whole.encode())
+        one, two = Pgn(str(tmp_path / "games.pgn")).games()
+        assert (one.moves, two.moves) == (moves.split(), ["c4"])
+        assert one.tags["Event"] == "one"
+
+
+def test_only_chess_from_the_usual_position_is_read(tmp_path: Path):
+    games = [
+        '[FEN "4k3/8/8/8/8/8/8/4K2R w K - 0 1"]\n\n1. O-O *\n\n',
+        '[Variant "Antichess"]\n\n1. e3 b5 *\n\n',
+        '[Variant "Standard"] [White "Jo \\"J\\" [x]"]\n\n1. d4 *\n\n',
+    ]
+    (tmp_path / "games.pgn").write_text("".join(games))
+    [game] = Pgn(str(tmp_path / "games.pgn")).games()
+    assert (game.moves, game.tags["White"]) == (["d4"], 'Jo "J" [x]')
+
+
+def test_a_game_to_pretrain_on_ends_at_its_first_illegal_move(tmp_path: Path):
+    (tmp_path / "games.pgn").write_text(
+        '[Event "1"]\n\n1. e4 e5 2. Ke3 d5 *\n\n[Event "2"]\n\n1. Ke2 *\n\n[Event "3"]\n\n1. c4 *\n'
+        '\n[Event "4"]\n\n1. d4 -- 2. c4 *\n'
+    )
+    corpus = TextFile(str(tmp_path / "games.pgn"))
+    cut = Skipped("the rest of a game, from a move on that is not legal")
+    expected = ["1. e4 1... e5", cut, cut, "1. c4", "1. d4", cut]
+    assert list(corpus.documents()) == expected
+    stage = Text(corpus, Tokenizer("word", context=1))
+    noted = run(stage, tmp_path / "text", store(tmp_path))
+    assert noted["left_out"] == {cut.reason: 3}
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"rating": 5}, r"rating: found 5 \(int\), expected"),
+        ({"rating": [2000, 1000]}, r"rating: found \[2000, 1000\], expected the lowest first"),
+        ({"rating": [1, 2, 3]}, r"rating"),
+        ({"themes": "mateIn1"}, r"themes: found 'mateIn1' \(str\), expected"),
+        ({"themes": None}, r"themes: found None"),
+    ],
+)
+def test_what_is_no_rating_or_theme_is_said(tmp_path: Path, given: dict[str, Any], message: str):
+    with pytest.raises(ConfigError, match=message):
+        made(Puzzles, {"name": "puzzles", "source": "none.csv", **given})
 
 
 @pytest.mark.parametrize(
@@ -283,7 +359,7 @@ def test_answers_are_never_pretrained_on(tmp_path: Path, games: str | None, prom
         games=Pgn(str(tmp_path / games)) if games else None,
     )
     [puzzle] = (e for e in task.examples() if isinstance(e, Example))
-    documents = list(task.corpus.documents())
+    documents = [d for d in task.corpus.documents() if isinstance(d, str)]
     assert documents
     assert not any(d.startswith(puzzle.views[0]) for d in documents)
     opponents = prompt_of(chess.Board(FEN), prompt)
@@ -300,7 +376,8 @@ def test_whole_games_are_pretrained_on_but_not_those_of_puzzles(tmp_path: Path):
     task = Puzzles(
         name="puzzles", source=source, prompt="game", games=Pgn(str(tmp_path / "my.pgn"))
     )
-    assert list(task.corpus.documents()) == ["1. d4 1... d5 2. O-O"]
+    cut = Skipped("the rest of a game, from a move on that is not legal")
+    assert list(task.corpus.documents()) == ["1. d4 1... d5", cut]
 
 
 def test_configurations():

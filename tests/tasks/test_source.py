@@ -12,9 +12,16 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import zstandard
+from pydantic import ValidationError
+from toys import run, store
 
+from w2sweep.engine.journal import Journal
+from w2sweep.experiment.splits import Sizes, Splits
+from w2sweep.tasks.own_file import OwnFile
+from w2sweep.tasks.readers import checksum
 from w2sweep.tasks.rows import LONGEST_TEXT
-from w2sweep.tasks.source import File, HubDataset
+from w2sweep.tasks.source import File, HubDataset, _resolved
+from w2sweep.tasks.text_file import TextFile
 from w2sweep.values import ConfigError
 
 
@@ -86,6 +93,13 @@ def test_a_mirror_that_cannot_be_read_is_said(tmp_path: Path):
         list(HubDataset("a/b", ("train",), root=str(tmp_path)).rows())
 
 
+@pytest.mark.parametrize("listed", ["[]", '{"a/b": {}}', '{"a/b": {"configs": []}}', "null"])
+def test_a_mirror_that_lists_something_else_is_said(tmp_path: Path, listed: str):
+    (tmp_path / "mirror.json").write_text(listed)
+    with pytest.raises(ConfigError, match=r"mirror.json does not list datasets as .*: mend it"):
+        list(HubDataset("a/b", ("train",), root=str(tmp_path)).rows())
+
+
 def test_identity_is_the_content_wherever_it_lies(tmp_path: Path):
     def source(folder: str, label: int) -> HubDataset:
         parquet(tmp_path / folder / "a" / "b" / "default" / "train.parquet", label=[label])
@@ -93,10 +107,8 @@ def test_identity_is_the_content_wherever_it_lies(tmp_path: Path):
 
     assert source("here", 1).identity() == source("there", 1).identity()
     assert source("here", 1).identity() != source("elsewhere", 0).identity()
-    assert (
-        HubDataset("a/b", ("train",), revision="1").identity()
-        != HubDataset("a/b", ("train",), revision="2").identity()
-    )
+    one, other = (HubDataset("a/b", ("train",), revision=40 * digit) for digit in "12")
+    assert one.identity() != other.identity()
 
 
 def test_of_millions_of_rows_some_are_taken_evenly(tmp_path: Path):
@@ -110,7 +122,7 @@ def test_a_hub_out_of_reach_is_said_in_one_line():
     with pytest.raises(
         ConfigError, match=r"dataset a/b cannot be loaded .*data_root=FOLDER"
     ) as error:
-        list(HubDataset("a/b", ("train",)).rows())
+        list(HubDataset("a/b", ("train",), revision=MAIN).rows())
     assert "\n" not in str(error.value)
 
 
@@ -132,6 +144,10 @@ def test_text_files_plain_and_compressed(tmp_path: Path):
         ("my.csv", b"text,label\na,1\nb\n", r"my.csv, row 2: not as many fields as the header"),
         ("my.csv", b"text,label\na,1\nb,0,c\n", r"my.csv, row 2: not as many fields as the header"),
         ("my.jsonl", b'{"text": "a"}\n{"text"\n', r"my.jsonl, row 2: no JSON"),
+        ("my.jsonl", b'{"text": "a", "text": "b"}\n', r"row 1: no JSON \('text' is there twice\)"),
+        ("my.jsonl", b'{"a":' * 100_000, r"row 1: no JSON"),
+        ("my.csv", b"text,label,text\na,1,b\n", r"my.csv has more than one column 'text': rename"),
+        ("my.csv", b",text,label\n0,a\n", r"my.csv, row 1: not as many fields as the header"),
         ("my.jsonl", b"[1]\n", r"my.jsonl, row 1: expected an object"),
         ("my.parquet", b"PAR1 and then nothing", r"my.parquet is no whole parquet file"),
         (
@@ -197,24 +213,104 @@ def test_unusable_texts_are_named_with_row_and_column(tmp_path: Path, content: b
         [row.text("text") for row in File(str(tmp_path / "my.csv")).rows()]
 
 
-def test_a_loading_script_is_met_by_the_hubs_own_conversion(monkeypatch: pytest.MonkeyPatch):
-    import datasets
+MAIN, CONVERTED, MOVED = 40 * "a", 40 * "b", 40 * "c"
+"""Commits of a dataset, and of its conversion to parquet."""
 
-    def load(dataset: str, *, split: str, **how: Any) -> datasets.Dataset:
-        asked.append((dataset, split, how))
-        if how["revision"] != "refs/convert/parquet":
-            raise RuntimeError("Dataset scripts are no longer supported, but found super_glue.py")
+
+class Hub:
+    """A hub with one dataset, which may be a loading script; branches are commits."""
+
+    def __init__(self, branches: dict[str | None, str], script: bool = False):
+        self.branches, self.script = branches, script
+        self.asked: list[Any] = []
+
+    def dataset_info(self, api: Any, dataset: str, revision: str | None, timeout: float) -> Any:
+        self.asked.append(revision)
+        files = ["README.md", "b.py"] if self.script and revision is None else ["README.md"]
+        siblings = [SimpleNamespace(rfilename=file) for file in files]
+        commit = self.branches.get(revision) or revision
+        return SimpleNamespace(sha=commit, siblings=siblings)
+
+    def load_dataset(self, dataset: str, *, revision: str, **how: Any) -> Any:
+        import datasets
+
+        self.asked.append((revision, how))
+        if revision not in self.branches.values():
+            raise RuntimeError(f"Revision '{revision}' doesn't exist")
+        if revision == CONVERTED and "name" in how:
+            raise ValueError("BuilderConfig 'wic' not found")
         return datasets.Dataset.from_dict({"label": [0, 1], "sentence": ["a", "b"]})
 
-    asked: list[Any] = []
-    monkeypatch.setattr(datasets, "load_dataset", load)
-    rows = list(HubDataset("aps/super_glue", ("train",), config="wic", revision="3de24cf").rows())
-    assert [dict(r) for r in rows] == [{"label": 0, "sentence": "a"}, {"label": 1, "sentence": "b"}]
-    assert asked == [
-        ("aps/super_glue", "train", {"name": "wic", "revision": "3de24cf"}),
-        ("aps/super_glue", "train", {"data_dir": "wic", "revision": "3de24cf"}),
-        ("aps/super_glue", "train", {"data_dir": "wic", "revision": "refs/convert/parquet"}),
-    ]
+
+def at(monkeypatch: pytest.MonkeyPatch, hub: Hub) -> Hub:
+    """The hub that datasets are loaded from from now on."""
+    import datasets
+    import huggingface_hub
+
+    _resolved.cache_clear()
+    monkeypatch.setattr(
+        huggingface_hub.HfApi, "dataset_info", lambda *a, **k: hub.dataset_info(*a, **k)
+    )
+    monkeypatch.setattr(datasets, "load_dataset", hub.load_dataset)
+    return hub
+
+
+def test_a_loading_script_is_met_by_the_hubs_own_conversion(monkeypatch: pytest.MonkeyPatch):
+    hub = at(monkeypatch, Hub({None: MAIN, "refs/convert/parquet": CONVERTED}, script=True))
+    dataset = HubDataset("a/b", ("train",), config="wic")
+    assert CONVERTED in dataset.identity()["hub"]  # known before anything is read
+    rows = [dict(row) for row in dataset.rows()]
+    assert rows == [{"label": 0, "sentence": "a"}, {"label": 1, "sentence": "b"}]
+    (_, named), (_, folder) = hub.asked[-2:]
+    assert (named["name"], folder["data_dir"]) == ("wic", "wic")
+    assert folder["cache_dir"].endswith(CONVERTED)  # what `datasets` takes in its place is there
+
+
+def test_no_other_data_are_read_in_place_of_a_commit_that_is_gone(monkeypatch: pytest.MonkeyPatch):
+    at(monkeypatch, Hub({None: MAIN, "refs/convert/parquet": MOVED}, script=True))
+    dataset = HubDataset("a/b", ("train",), config="wic", revision=CONVERTED)
+    gone = rf"a/b \(wic\) cannot be loaded at {CONVERTED} .*task.source.revision={MOVED}"
+    with pytest.raises(ConfigError, match=gone) as error:
+        list(dataset.rows())
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("revision", [None, "main", "v1.0"])
+def test_a_branch_is_the_commit_that_it_was_when_it_was_asked_for(
+    monkeypatch: pytest.MonkeyPatch, revision: str | None
+):
+    hub = at(monkeypatch, Hub({revision: MAIN}))
+    dataset = HubDataset("a/b", ("train",), revision=revision)
+    before = dataset.identity()
+    hub.branches = {revision: MOVED, "the old one": MAIN}
+    assert len(list(dataset.rows())) == 2
+    assert dataset.identity() == before
+    assert hub.asked[-1][0] == MAIN
+
+
+def test_a_commit_is_known_without_asking(monkeypatch: pytest.MonkeyPatch):
+    hub = at(monkeypatch, Hub({None: MAIN}))
+    assert HubDataset("a/b", ("train",), revision=MAIN).identity()["hub"][-1] == MAIN
+    assert hub.asked == []
+
+
+def test_without_a_hub_no_newest_commit_is_known():
+    _resolved.cache_clear()
+    unpinned = HubDataset("a/b", ("train",))
+    with pytest.raises(ConfigError, match=r"a/b is not pinned .*task.source.revision=") as error:
+        unpinned.identity()
+    assert "\n" not in str(error.value)
+
+
+def test_the_manifest_says_what_was_read(tmp_path: Path):
+    lines = "".join(f"text {n},{n % 2}\n" for n in range(80))
+    (tmp_path / "my.csv").write_text("text,label\n" + lines)
+    task = OwnFile(name="mine", path=str(tmp_path / "my.csv"), format="csv")
+    stage = Splits.of(task, Sizes(supervisor=8, student=8, validation=4, test=4), seed=0)
+    run(stage, tmp_path / "splits", store(tmp_path))
+    read = json.loads((tmp_path / "splits" / "manifest.json").read_text())["source"]
+    assert read["read"].endswith("my.csv")
+    assert read["content"]["identity"]["file"] == checksum(tmp_path / "my.csv")
 
 
 def test_a_dataset_of_the_hub_is_loaded_at_its_revision(monkeypatch: pytest.MonkeyPatch):
@@ -226,19 +322,82 @@ def test_a_dataset_of_the_hub_is_loaded_at_its_revision(monkeypatch: pytest.Monk
 
     asked: list[Any] = []
     monkeypatch.setattr(datasets, "load_dataset", load)
-    source = HubDataset("a/b", ("train", "test"), config="c", revision="1", limit=5)
-    rows = list(source.rows())
+    dataset = HubDataset("a/b", ("train", "test"), config="c", revision=MAIN, limit=5)
+    rows = list(dataset.rows())
     assert [row["n"] for row in rows] == [1, 3, 5, 7, 9] * 2
     assert (rows[0].file, rows[0].number) == ("a/b (c) train", 2)
-    asked_for = {"name": "c", "revision": "1"}
-    assert asked == [("a/b", {**asked_for, "split": split}) for split in ("train", "test")]
+    for (name, how), split in zip(asked, ("train", "test"), strict=True):
+        assert (name, how["name"], how["revision"], how["split"]) == ("a/b", "c", MAIN, split)
 
 
 def test_the_hub_is_asked_where_a_dataset_is(monkeypatch: pytest.MonkeyPatch):
-    import huggingface_hub
+    at(monkeypatch, Hub({None: MAIN}))
+    assert HubDataset("a/b", ("train",)).where() == f"hub: a/b at {MAIN}"
+    assert HubDataset("a/b", ("train",), revision=MOVED).where() == f"hub: a/b at {MOVED}"
 
-    def info(api: Any, dataset: str, revision: str, timeout: float) -> SimpleNamespace:
-        return SimpleNamespace(sha=f"{dataset}@{revision}")
 
-    monkeypatch.setattr(huggingface_hub.HfApi, "dataset_info", info)
-    assert HubDataset("a/b", ("train",), revision="1").where() == "hub: a/b at a/b@1"
+# --- lines and columns ---------------------------------------------------------------------------
+
+BREAKS = "\u2028 \u2029 \x85 \x0b \x0c \x1c \x1d \x1e \r"
+"""All that Python takes for ends of lines, and other programs do not."""
+
+
+def test_lines_end_with_a_line_feed_and_with_nothing_else(tmp_path: Path):
+    texts = [f"{n} {BREAKS} end" for n in range(80)]
+    rows = [{"text": text, "label": n % 2} for n, text in enumerate(texts)]
+    lines = [json.dumps(row, ensure_ascii=False) + "\n" for row in rows]
+    (tmp_path / "my.jsonl").write_text("".join(lines), encoding="utf-8", newline="")
+    assert [row["text"] for row in File(str(tmp_path / "my.jsonl")).rows()] == texts
+    quoted = [f'"{text}",{n % 2}\n' for n, text in enumerate(texts)]
+    (tmp_path / "my.csv").write_text("text,label\n" + "".join(quoted), newline="")
+    assert [row["text"] for row in File(str(tmp_path / "my.csv")).rows()] == texts
+
+    task = OwnFile(name="mine", path=str(tmp_path / "my.jsonl"), format="jsonl")
+    stage = Splits.of(task, Sizes(supervisor=8, student=8, validation=4, test=4), seed=0)
+    run(stage, tmp_path / "splits", store(tmp_path))
+    kept = stage.read(tmp_path / "splits")
+    assert {e.views[0] for examples in kept.values() for e in examples} <= set(texts)
+
+
+def test_documents_are_lines_too(tmp_path: Path):
+    (tmp_path / "my.txt").write_text(f"one {BREAKS} line\r\n\nanother\n", newline="")
+    documents = list(TextFile(str(tmp_path / "my.txt")).documents())
+    assert documents == [f"one {BREAKS} line", "another"]
+
+
+def test_a_journal_may_tell_of_any_text(tmp_path: Path):
+    journal = Journal(tmp_path / "journal.jsonl")
+    line = json.dumps({"what": BREAKS}, ensure_ascii=False) + "\n"
+    journal.file.write_text(line * 2, encoding="utf-8", newline="")
+    assert journal.read() == [{"what": BREAKS}] * 2
+
+
+@pytest.mark.parametrize("header", [",text,label", "text,label,", "text,,label", ",text,label,"])
+def test_columns_without_a_name_are_no_columns(tmp_path: Path, header: str):
+    """A data frame writes its index so."""
+    names = header.split(",")
+    line = ",".join({"text": "a", "label": "1"}.get(name, "7") for name in names)
+    (tmp_path / "my.csv").write_text(f"{header}\n{line}\n")
+    assert [dict(row) for row in File(str(tmp_path / "my.csv")).rows()] == [
+        {"text": "a", "label": "1"}
+    ]
+
+
+@pytest.mark.parametrize("name", ["my.csv", "my.jsonl"])
+def test_blank_lines_are_no_rows(tmp_path: Path, name: str):
+    header, row = ("a\n", "1\n") if name == "my.csv" else ("", '{"a": 1}\n')
+    (tmp_path / name).write_text(f"{header}{row}\n{row}\n\n")
+    assert len(list(File(str(tmp_path / name)).rows())) == 2
+
+
+def test_a_parquet_file_with_a_column_twice(tmp_path: Path):
+    table = pa.Table.from_arrays([pa.array(["a"]), pa.array(["b"])], names=["text", "text"])
+    pq.write_table(table, tmp_path / "my.parquet")
+    with pytest.raises(ConfigError, match="more than one column 'text'"):
+        list(File(str(tmp_path / "my.parquet")).rows())
+
+
+@pytest.mark.parametrize("given", ["train", None, 5])
+def test_a_text_is_no_list_of_its_letters(given: Any):
+    with pytest.raises(ValidationError, match="valid tuple"):
+        HubDataset("a/b", given)

@@ -204,9 +204,15 @@ def test_the_order_of_its_splits_is_the_order_of_the_documents(tmp_path: Path):
 
 
 def test_a_dataset_on_the_hub_is_what_the_hub_knows_it_by():
-    one = HubDataset("a/b", ("train",), config="c", revision="1")
+    one = HubDataset("a/b", ("train",), config="c", revision="1" * 40)
     assert identity(one) == identity(replace(one, aliases=("b",)))
-    for change in ({"dataset": "a/c"}, {"config": None}, {"splits": ("test",)}, {"revision": "2"}):
+    changes: tuple[dict[str, Any], ...] = (
+        {"dataset": "a/c"},
+        {"config": None},
+        {"splits": ("test",)},
+        {"revision": "2" * 40},
+    )
+    for change in changes:
         assert identity(one) != identity(replace(one, **change))
 
 

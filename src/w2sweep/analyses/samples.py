@@ -34,7 +34,8 @@ def samples(corpus: Corpus, task: Task) -> list[Samples]:
 
 def documents(corpus: Corpus) -> Iterator[Samples]:
     """A group for each genre, with its share of the documents."""
-    texts = list(islice(corpus.documents(), 1, LOOKED_THROUGH))  # the first one may list all words
+    read = islice(corpus.documents(), 1, LOOKED_THROUGH)  # the first one may list all words
+    texts = [document for document in read if isinstance(document, str)]
     genre = genres(corpus) if isinstance(corpus, World) else lambda text: "documents"
     found: dict[str, list[str]] = {}
     for text in texts:

@@ -47,4 +47,5 @@ class Journal:
         """All lines, oldest first."""
         if not self.file.exists():
             return []
-        return [json.loads(line) for line in self.file.read_text("utf-8").splitlines()]
+        with self.file.open(encoding="utf-8", newline="\n") as lines:
+            return [json.loads(line) for line in lines]

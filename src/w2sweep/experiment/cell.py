@@ -6,7 +6,8 @@ from w2sweep.experiment.methods import Method
 from w2sweep.experiment.setting import Setting
 from w2sweep.experiment.stages import Labels
 from w2sweep.experiment.tuning import LinearProbe
-from w2sweep.values import Impossible, value
+from w2sweep.tasks.heads import Completion
+from w2sweep.values import ConfigError, Impossible, value
 
 
 @value
@@ -20,6 +21,7 @@ class Cell:
         s = self.setting
         for rung in (s.weak, s.strong):
             s.ladder.position(rung)
+        self._check_classes()
         _ = self.student  # the method may have something to say about the setting
         if s.task.head.classes is None:
             self._check_generates()
@@ -36,6 +38,14 @@ class Cell:
         always = {"supervisor": s.supervisor, "student": self.student, "ceiling": s.ceiling}
         return always | self.method.compared(s)
 
+    def _check_classes(self) -> None:
+        task, expected = self.setting.task, self.setting.task.label_classes
+        if expected is not None and task.head.classes != expected:
+            raise ConfigError(
+                f"task.head.classes: found {task.head.classes}, but the labels of {task.name} are "
+                f"of {expected} classes: set task.head.classes={expected}"
+            )
+
     def _check_generates(self) -> None:
         generates = f"but task {self.setting.task.name} generates completions"
         if isinstance(self.setting.tuning, LinearProbe):
@@ -46,4 +56,19 @@ class Cell:
             loss = type(self.method.loss).__name__
             raise Impossible(
                 f"{loss} needs two classes, {generates}: use method=naive or bootstrap"
+            )
+        if isinstance(self.setting.task.head, Completion):
+            self._check_room(self.setting.task.head.max_new_tokens)
+
+    def _check_room(self, new: int) -> None:
+        """Raises ConfigError where no token of a prompt has room before a completion and its end,
+        as far as that is known before a model is there."""
+        s, longest, needed = self.setting, self.setting.recipe.max_tokens, new + 2
+        if s.ladder.tokenizer:  # one of our own marks where a text begins
+            longest, needed = min(longest, s.ladder.tokenizer.context), needed + 1
+        if needed > longest:
+            raise ConfigError(
+                f"max_new_tokens={new} leaves no room for a prompt in the {longest} tokens that "
+                "the models read (recipe.max_tokens, ladder.tokenizer.context): lower "
+                "task.head.max_new_tokens (of a file of your own: task.max_new_tokens)"
             )

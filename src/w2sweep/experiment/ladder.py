@@ -46,6 +46,7 @@ class HubModel:
         if (folder := Path(self.model)).is_dir():
             found = {f for pattern in LOADED for f in folder.glob(pattern)}
             fields["model"] = {f.name: checksum(f) for f in sorted(found)}
+            fields["revision"] = None  # of the model on the hub that the folder stands in for
         return fields
 
     @property

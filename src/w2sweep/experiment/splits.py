@@ -6,11 +6,13 @@ import json
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from w2sweep.engine.files import write_json
-from w2sweep.engine.stage import Job, Stage
+from w2sweep.engine.stage import Job, Stage, identity
 from w2sweep.experiment.splitting import Sizes, split
 from w2sweep.tasks.example import Example
+from w2sweep.tasks.source import Source
 from w2sweep.tasks.task import Task
 
 
@@ -45,12 +47,21 @@ class Splits(Stage[dict[str, list[Example]]]):
         splits, manifest = split(self.task.examples(), self.sizes, self.seed)
         for name, examples in splits.items():
             lines = [json.dumps(asdict(e), ensure_ascii=False) + "\n" for e in examples]
-            (job.out / f"{name}.jsonl").write_text("".join(lines), encoding="utf-8")
-        write_json(job.out / "manifest.json", manifest)
+            file = job.out / f"{name}.jsonl"
+            file.write_text("".join(lines), encoding="utf-8", newline="\n")
+        write_json(job.out / "manifest.json", _origin(self.task) | manifest)
 
     def read(self, path: Path) -> dict[str, list[Example]]:
         """The examples of each split, in the order of their ids."""
         return {name: list(_examples(path / f"{name}.jsonl")) for name in self.sizes.asked}
+
+
+def _origin(task: Task) -> dict[str, Any]:
+    """Where the rows of a task were read from, and what they were; {} of a task without rows."""
+    source = getattr(task, "source", None)
+    if not isinstance(source, Source):
+        return {}
+    return {"source": {"read": source.label, "content": identity(source)}}
 
 
 def _examples(file: Path) -> Iterator[Example]:

@@ -58,9 +58,9 @@ def split(
     """The splits of `sizes.asked`, each sorted by id, and their manifest (as JSON).
 
     Whole groups go to one split, in proportion to the sizes asked for; a question keeps as many
-    right as wrong answers; duplicates are dropped; a class over 55 % is cut to perfect balance, in
-    the test split any class is. The result depends on the set of rows and the seed, not on the
-    order of the rows.
+    right as wrong answers; duplicates are dropped, all of them where their labels contradict each
+    other; a class over 55 % is cut to perfect balance, in the test split any class is. The result
+    depends on the set of rows and the seed, not on the order of the rows.
 
     Raises:
         ConfigError: a split would be empty, or only one class is there.
@@ -68,7 +68,8 @@ def split(
     dropped: Counter[str] = Counter()
     offered = _offered(rows, dropped)
     classes = _classes(offered)
-    usable = _usable(_items(offered, classes, dropped), sizes.max_chars, dropped)
+    agreed = _agreed(offered, dropped)
+    usable = _usable(_items(agreed, classes, dropped), sizes.max_chars, dropped)
     items = list(_distinct(usable, dropped))
 
     rng = random.Random(seed)
@@ -113,6 +114,21 @@ def _classes(examples: Sequence[Example]) -> list[int]:
     return classes
 
 
+def _agreed(examples: Sequence[Example], dropped: Counter[str]) -> list[Example]:
+    """The points whose text has the same answer wherever it occurs.
+
+    They are looked for among all that are offered: once questions are cut to size, the point that
+    contradicts another one may be gone, and the wrong one of the two be left.
+    """
+    meanings = list(map(_meaning, examples))
+    answers: dict[str, set[str]] = defaultdict(set)
+    for text, answer in meanings:
+        answers[text].add(answer)
+    agreed = [e for e, (text, _) in zip(examples, meanings, strict=True) if len(answers[text]) == 1]
+    dropped["duplicates with contradicting labels"] += len(examples) - len(agreed)
+    return agreed
+
+
 def _items(
     examples: Sequence[Example], classes: Sequence[int], dropped: Counter[str]
 ) -> Iterator[Item]:
@@ -152,18 +168,12 @@ def _usable(items: Iterable[Item], max_chars: int, dropped: Counter[str]) -> Ite
 
 
 def _distinct(items: Iterable[Item], dropped: Counter[str]) -> Iterator[Item]:
-    """Of near-exact duplicates the first; none where they contradict each other."""
-    read = [(item, list(map(_meaning, item))) for item in items]
-    answers: dict[str, set[str]] = defaultdict(set)
-    for text, answer in chain.from_iterable(meanings for _, meanings in read):
-        answers[text].add(answer)
+    """Of near-exact duplicates the first."""
     ids: set[str] = set()
     texts: set[str] = set()
-    for item, meanings in read:
-        own = {text for text, _ in meanings}
-        if any(len(answers[text]) > 1 for text in own):
-            dropped["duplicates with contradicting labels"] += len(item)
-        elif not texts.isdisjoint(own):
+    for item in items:
+        own = {text for text, _ in map(_meaning, item)}
+        if not texts.isdisjoint(own):
             exact = ids.issuperset(e.id for e in item)
             dropped["exact duplicates" if exact else "near-exact duplicates"] += len(item)
         else:

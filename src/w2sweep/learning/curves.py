@@ -11,4 +11,4 @@ from typing import Any
 def write_curves(folder: Path, rows: Sequence[dict[str, Any]]) -> None:
     """Writes `curves.jsonl`."""
     lines = [json.dumps(row) + "\n" for row in rows]
-    (folder / "curves.jsonl").write_text("".join(lines), encoding="utf-8")
+    (folder / "curves.jsonl").write_text("".join(lines), encoding="utf-8", newline="\n")

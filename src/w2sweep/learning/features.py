@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -14,9 +12,9 @@ from w2sweep.experiment.stages import Features
 from w2sweep.learning.batches import Labelled
 from w2sweep.learning.hardware import prepared
 from w2sweep.learning.inference import hidden_states
+from w2sweep.learning.lengths import views_within
 from w2sweep.learning.model import Net, load
-from w2sweep.learning.tokens import Ragged, encode
-from w2sweep.tasks.example import Example
+from w2sweep.learning.tokens import Ragged
 
 
 def features(stage: Features, job: Job) -> None:
@@ -26,20 +24,23 @@ def features(stage: Features, job: Job) -> None:
     folder = job.get(stage.init) if stage.init else None
     net = load(stage.backbone, folder, stage.head, stage.seed, new=True).to(device).eval()
     splits = job.get(stage.splits)
+    read = views_within(net.tokenizer, splits, min(stage.max_tokens, net.context), job)
     progress = job.progress(len(splits), unit="splits")
     result = {"head": net.get_parameter("own_head.weight").detach().cpu().numpy()}
     for done, (name, examples) in enumerate(splits.items(), start=1):
-        result[name] = states(net, examples, stage.max_tokens, job.runtime.micro_tokens, device)
+        views = len(examples[0].views)
+        result[name] = states(net, read[name], views, job.runtime.micro_tokens, device)
         progress.advance(done)
     save_file(result, job.out / "features.safetensors")
 
 
 def states(
-    net: Net, examples: Sequence[Example], max_tokens: int, budget: int, device: torch.device
+    net: Net, texts: list[list[int]], views: int, budget: int, device: torch.device
 ) -> NDArray[np.float32]:
-    """Hidden states of N examples [N, views, width]. `budget`: tokens in one forward pass."""
-    views = [view for e in examples for view in e.views]
-    texts = Ragged.of(encode(net.tokenizer, views, min(max_tokens, net.context)))
-    unread = torch.zeros(len(examples), 2)
-    data = Labelled(texts, len(examples[0].views), unread, net.pad)
+    """Hidden states of N examples of `views` texts each, given as token ids [N, views, width].
+
+    `budget`: tokens in one forward pass.
+    """
+    unread = torch.zeros(len(texts) // views, 2)
+    data = Labelled(Ragged.of(texts), views, unread, net.pad)
     return hidden_states(net, data, budget, device)

@@ -19,8 +19,9 @@ from w2sweep.experiment.splits import answered
 from w2sweep.experiment.stages import Finetune
 from w2sweep.learning.batches import Completions, Data, Featured, Labelled
 from w2sweep.learning.inference import completions, probabilities
+from w2sweep.learning.lengths import completions_within, prompts_within, views_within
 from w2sweep.learning.model import Net, ProbeNet, load, save_head
-from w2sweep.learning.tokens import Ragged, encode
+from w2sweep.learning.tokens import Ragged
 from w2sweep.learning.tuned import merge_adapters, tune
 from w2sweep.tasks.example import Example
 from w2sweep.tasks.heads import Answers, Completion, LinearHead
@@ -85,11 +86,8 @@ class Classifier(TextSubject):
 
     def __init__(self, stage: Finetune, splits: Splits, job: Job):
         super().__init__(stage, splits, job)
-        self.texts = {name: self._encoded(examples) for name, examples in self.splits.items()}
-
-    def _encoded(self, examples: Sequence[Example]) -> Ragged:
-        views = [view for e in examples for view in e.views]
-        return Ragged.of(encode(self.net.tokenizer, views, self.longest))
+        read = views_within(self.net.tokenizer, self.splits, self.longest, job)
+        self.texts = {name: Ragged.of(ids) for name, ids in read.items()}
 
     def data(self, split: str, labels: Answers) -> Data:
         views = len(self.splits[split][0].views)
@@ -109,15 +107,12 @@ class Generator(TextSubject):
 
     def __init__(self, stage: Finetune, splits: Splits, job: Job):
         super().__init__(stage, splits, job)
-        self.prompts = {name: self._encoded(examples) for name, examples in self.splits.items()}
-
-    def _encoded(self, examples: Sequence[Example]) -> list[list[int]]:
-        room = self.longest - self.head.max_new_tokens
-        return encode(self.net.tokenizer, [e.views[0] for e in examples], room)
+        self.job, new = job, self.head.max_new_tokens
+        self.prompts = prompts_within(self.net.tokenizer, self.splits, self.longest, new, job)
 
     def data(self, split: str, labels: Answers) -> Data:
-        texts = [str(label) for label in labels]
-        targets = encode(self.net.tokenizer, texts, self.head.max_new_tokens, begin=False)
+        texts, new = [str(label) for label in labels], self.head.max_new_tokens
+        targets = completions_within(self.net.tokenizer, texts, new, self.job)
         return Completions.of(self.prompts[split], targets, self.net.end, self.net.pad)
 
     def answers(self, split: str, device: torch.device, budget: int) -> Answers:

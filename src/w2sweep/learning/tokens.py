@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,10 +19,15 @@ from transformers import AutoTokenizer, PreTrainedTokenizerFast
 from w2sweep.engine.stage import Job
 from w2sweep.experiment.ladder import HubModel, Tokenizer
 from w2sweep.experiment.stages import OwnTokenizer, Text
+from w2sweep.tasks.example import Skipped
 from w2sweep.values import ConfigError
 
 PAD, END, UNKNOWN = "<pad>", "<|endoftext|>", "<unk>"
 """As in GPT-2, one token ends a document and begins the next."""
+
+
+PROBED = "a"
+"""A text that shows what a tokenizer adds to texts."""
 
 
 def tokenize(stage: Text, job: Job, heldout: float = 0.02) -> None:
@@ -30,7 +36,9 @@ def tokenize(stage: Text, job: Job, heldout: float = 0.02) -> None:
 
     Raises ConfigError where the corpus is empty, or shorter than the context.
     """
-    documents = list(stage.corpus.documents())
+    documents, left_out = parted(stage.corpus.documents())
+    if left_out:
+        job.note(left_out=dict(left_out))
     if not documents:
         raise ConfigError(
             "the corpus of this task is empty, so no homegrown ladder can read it: "
@@ -48,6 +56,18 @@ def tokenize(stage: Text, job: Job, heldout: float = 0.02) -> None:
         )
     np.save(job.out / "train.npy", ids[:kept])
     np.save(job.out / "heldout.npy", ids[kept:])
+
+
+def parted(documents: Iterable[str | Skipped]) -> tuple[list[str], Counter[str]]:
+    """The documents of a corpus, and why others were left out, with how many."""
+    left_out: Counter[str] = Counter()
+    texts: list[str] = []
+    for document in documents:
+        if isinstance(document, Skipped):
+            left_out[document.reason] += 1
+        else:
+            texts.append(document)
+    return texts, left_out
 
 
 def tokenizer_for(
@@ -169,14 +189,35 @@ def encode(
     Too long a text loses its beginning, but not the tokens that mark where texts begin. Without
     `begin` there are no such tokens.
     """
-    if not texts:
-        return []
-    encoded = tokenizer(list(texts), add_special_tokens=begin)["input_ids"]
-    marks = len(tokenizer("")["input_ids"]) if begin else 0
-    return [_cut(ids, max_tokens, marks) for ids in encoded]
+    marks = len(marks_of(tokenizer)[0]) if begin else 0
+    return [keep_end(ids, max_tokens, marks) for ids in token_ids(tokenizer, texts, begin)]
 
 
-def _cut(ids: list[int], max_tokens: int, marks: int) -> list[int]:
+def token_ids(
+    tokenizer: PreTrainedTokenizerFast, texts: Sequence[str], begin: bool = True
+) -> list[list[int]]:
+    """All token ids of N texts, however many they are."""
+    return tokenizer(list(texts), add_special_tokens=begin)["input_ids"] if texts else []  # type: ignore[return-value]
+
+
+def without_end(tokenizer: PreTrainedTokenizerFast, texts: Sequence[list[int]]) -> list[list[int]]:
+    """N texts, given as token ids, without the tokens that their tokenizer puts behind every text:
+    a completion goes on where its prompt ends."""
+    _, after = marks_of(tokenizer)
+    return [ids[: len(ids) - len(after)] for ids in texts] if after else list(texts)
+
+
+def marks_of(tokenizer: PreTrainedTokenizerFast) -> tuple[list[int], list[int]]:
+    """The tokens that a tokenizer puts before every text, and those that it puts behind."""
+    whole = tokenizer(PROBED)["input_ids"]
+    bare = tokenizer(PROBED, add_special_tokens=False)["input_ids"]
+    for start in range(len(whole) - len(bare) + 1):
+        if whole[start : start + len(bare)] == bare:
+            return whole[:start], whole[start + len(bare) :]
+    return tokenizer("")["input_ids"], []
+
+
+def keep_end(ids: list[int], max_tokens: int, marks: int) -> list[int]:
     """The first `marks` token ids, and as many of the last as there is room for."""
     if len(ids) <= max_tokens:
         return ids

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
 
 from w2sweep.tasks.example import Example
-from w2sweep.values import Count, value
+from w2sweep.values import ConfigError, Count, value
 
 Answers = NDArray[np.float32] | list[str]
 """Class probabilities [N, K], or completions [N]."""
@@ -66,8 +67,15 @@ class LinearHead(Head):
         return outputs.flatten(1)
 
     def labels(self, examples: Sequence[Example]) -> NDArray[np.float32]:
-        """The classes, one-hot [N, K]."""
-        return np.eye(self.classes, dtype=np.float32)[[int(e.label) for e in examples]]
+        """The classes, one-hot [N, K]. Raises ConfigError where a label is none of the K."""
+        numbers = [int(e.label) for e in examples]
+        if numbers and not 0 <= min(numbers) <= max(numbers) < self.classes:
+            wrong = max(numbers, key=lambda n: abs(n + 0.5))
+            raise ConfigError(
+                f"an example has the label {wrong}, but the task's head has {self.classes} "
+                "classes, numbered from 0: correct the head or the labels"
+            )
+        return np.eye(self.classes, dtype=np.float32)[numbers]
 
     def hard(self, answers: Answers) -> NDArray[np.int64]:
         """The most likely class of each example [N]."""
@@ -78,7 +86,7 @@ class LinearHead(Head):
 class Choice(LinearHead):
     """One of K classes, by K logits. Burns et al. 2023, appendix A.1."""
 
-    classes: Count = 2
+    classes: Annotated[int, Field(ge=2)] = 2
     init: Literal["unembedding", "zero"] = "unembedding"
     """`unembedding`: the rows of the tokens "0", "1", ... (the paper)."""
 

@@ -7,6 +7,7 @@ what must not straddle two splits: the passage, the premise, the dialogue.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from typing import ClassVar
 
@@ -25,6 +26,7 @@ class Classification(Task):
     """Points of a dataset, each of one of two classes."""
 
     family: ClassVar[Family] = "nlp"
+    label_classes: ClassVar[int] = 2
 
     name: str = named()
     source: Source
@@ -138,12 +140,20 @@ def dream(row: Row) -> Points:
 def ethics_justice(row: Row) -> Points:
     """ETHICS, justice: is the reason reasonable?
 
-    Scenarios come in sets with the same claim or the same reason.
+    Scenarios come in sets with the same claim or the same reason. A fifth of them have no
+    "because", and many claims differ from their tenth word on, so scenarios that share how they
+    begin stay together as well.
     """
-    claim, _, reason = row.text("scenario").partition(" because ")
-    group = (claim, reason) if reason else claim
-    text = f"{row.text('scenario')}\nQuestion: Is this reasonable?"
+    scenario = row.text("scenario")
+    beginning = " ".join(normalized(scenario).split()[:10])
+    claim, *reasons = _REASONS.split(scenario, maxsplit=1)
+    group = [part for part in (beginning, claim, *reasons) if part.strip()]
+    text = f"{scenario}\nQuestion: Is this reasonable?"
     return point(text, whole(row, "label"), group)
+
+
+_REASONS = re.compile(r"[,;:]?\s(?:because|since|but)\b:?\s*|[,;]\s*", re.IGNORECASE)
+"""Where the claim of a scenario ends and the reason for it begins."""
 
 
 def ethics_deontology(row: Row) -> Points:

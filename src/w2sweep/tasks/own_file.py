@@ -12,16 +12,33 @@ from w2sweep.tasks.example import Example, Skipped
 from w2sweep.tasks.heads import Choice, Completion, Head, Reward
 from w2sweep.tasks.readers import checksum
 from w2sweep.tasks.reward import Pair
-from w2sweep.tasks.rows import Row, of_two_classes
+from w2sweep.tasks.rows import Row, of_all_classes, of_two_classes
 from w2sweep.tasks.source import File, FileFormat
 from w2sweep.tasks.task import Corpus, Family, Task, TaskTexts
-from w2sweep.values import ConfigError, named, value
+from w2sweep.values import ConfigError, Count, named, value
 
 Kind = Literal["labels", "pairs", "completions"]
 
 
-def _texts(names: Any) -> tuple[str, ...]:
-    return tuple(map(str, names))
+_BOOLEANS = {
+    "yes": "True", "true": "True", "on": "True", "no": "False", "false": "False", "off": "False"
+}  # fmt: skip
+"""What YAML reads as a truth value, unless it is in quotes: `classes: [no, yes]`."""
+
+
+def _texts(names: Any) -> Any:
+    """Names of classes as texts, so that they may be written as numbers or truth values.
+
+    What is no list of names is left for the type of the field to refuse.
+    """
+    return tuple(map(_name, names)) if isinstance(names, list | tuple) else names
+
+
+def _name(name: Any) -> Any:
+    """The text of a label or of a class's name: 1, 1.0 and "1" are one name."""
+    if isinstance(name, float) and name.is_integer():
+        name = int(name)
+    return str(name).strip() if isinstance(name, str | int | float) else name
 
 
 @value
@@ -46,12 +63,12 @@ class OwnFile(Task):
     """What the labels are called, in the order of the classes."""
     order_seed: int = 0
     """Decides which response of each pair is the first view."""
-    max_new_tokens: int = 32
+    max_new_tokens: Count = 32
     """Longest completion, in tokens."""
 
     def __post_init__(self) -> None:
-        if len(set(self.classes)) < 2:
-            found = ", ".join(self.classes)
+        if len(self.classes) < 2 or len(set(self.classes)) < len(self.classes):
+            found = ", ".join(self.classes) or "nothing"
             raise ConfigError(
                 f"classes: found {found}, expected two different names of classes or more"
             )
@@ -105,16 +122,30 @@ class OwnFile(Task):
         examples = map(readers[self.kind], self.source.rows())
         if self.kind != "labels":
             return examples
-        return of_two_classes(examples, f"{self.path}, column '{self.label}'")
+        where = f"{self.path}, column '{self.label}'"
+        return of_all_classes(of_two_classes(examples, where), self.classes, where)
 
     def _labelled(self, row: Row) -> Example:
-        label = str(row[self.label]).strip()
-        if label not in self.classes:
+        number = self._class(row)
+        return Example.of(row.text(self.text), label=number, group=self._group(row))
+
+    def _class(self, row: Row) -> int:
+        """The number of the class that a row's label names.
+
+        A label and a class that YAML takes for the same truth value name each other: who writes
+        `classes: [no, yes]` means the labels "no" and "yes". Raises ConfigError where none is
+        named, or more than one.
+        """
+        label = str(_name(row[self.label]))
+        if label in self.classes:
+            return self.classes.index(label)
+        truth = _truth(label)
+        same = [n for n, name in enumerate(self.classes) if truth and _truth(name) == truth]
+        if len(same) != 1:
             names = ", ".join(self.classes)
             expected = f"expected one of {names} (task.classes=[...] names others)"
             raise row.wrong(self.label, f"found {label!r:.40}, {expected}")
-        number = self.classes.index(label)
-        return Example.of(row.text(self.text), label=number, group=self._group(row))
+        return same[0]
 
     def _pair(self, row: Row) -> Example | Skipped:
         prompt, chosen, rejected = row.text("prompt"), row.text("chosen"), row.text("rejected")
@@ -130,6 +161,11 @@ class OwnFile(Task):
     def _group(self, row: Row) -> str | tuple[()]:
         found = row[self.group] if self.group else None
         return () if found in (None, "") else str(found)
+
+
+def _truth(name: str) -> str | None:
+    """What YAML makes of a name without quotes, if that is a truth value."""
+    return _BOOLEANS.get(name.casefold())
 
 
 @lru_cache(maxsize=16)

@@ -1,15 +1,20 @@
-"""Chess games in PGN, read as the moves they are made of."""
+"""Chess games in PGN, read as the moves they are made of.
+
+Read as a stream, and without a board until somebody asks whether the moves are legal: the games of
+a file are many, and those that are asked for few.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator
 
+from w2sweep.tasks.example import Skipped
 from w2sweep.tasks.readers import checksum, open_text
 from w2sweep.values import ConfigError, value
 
@@ -20,6 +25,27 @@ class Game:
 
     tags: dict[str, str]
     moves: list[str]
+    """Up to the first word that is no move of the game, such as a null move."""
+    is_cut: bool = False
+    """Whether there was such a word, or a move that is not legal."""
+
+    @property
+    def is_usual(self) -> bool:
+        """Whether it is chess from the usual position."""
+        variant = self.tags.get("Variant", "Standard").casefold()
+        return "FEN" not in self.tags and variant in _CHESS
+
+    def legal(self) -> Game:
+        """The game up to its first move that is not legal, which a few of any collection have."""
+        import chess
+
+        board = chess.Board()
+        for n, san in enumerate(self.moves):
+            try:
+                board.push(board.parse_san(san))
+            except ValueError:
+                return replace(self, moves=self.moves[:n], is_cut=True)
+        return self
 
     @property
     def id(self) -> str:
@@ -46,9 +72,9 @@ class Pgn:
         """
         checksum(self.path)
         found = 0
-        for tags, moves in _tags_and_moves(Path(self.path)):
-            game = Game(dict(_TAG.findall(tags)), _half_moves(moves))
-            if game.moves and "FEN" not in game.tags and game.elo >= min_elo:
+        for tags, text in _tags_and_moves(Path(self.path)):
+            game = Game(_tags(tags), *_half_moves(text))
+            if game.moves and game.is_usual and game.elo >= min_elo:
                 found += 1
                 yield game
         if not found:
@@ -69,36 +95,111 @@ def _pgn(given: Any) -> Any:
 GamesFile = Annotated[Pgn | None, BeforeValidator(_pgn)]
 """A file of games or None; its path will do."""
 
-_TAG = re.compile(r'^\[(\w+) "(.*)"\]', re.MULTILINE)
-_COMMENT = re.compile(r"\{[^}]*\}|;[^\n]*")
-_VARIATION = re.compile(r"\([^()]*\)")
+_CHESS = ("", "standard", "chess", "normal", "from position")
+"""What files call the usual rules in the tag Variant."""
+_TAG = re.compile(r'\[\s*(\w+)\s+"((?:[^"\\]|\\.)*)"\s*\]')
+_COMMENT_BEGINS = re.compile("[{;]")
+_PROMOTION_IN_BRACKETS = re.compile(r"(?<=[a-h][18])\(=?([QRBN])\)")
+_TOKEN = re.compile(r"\{[^}]*\}?|;[^\n]*|[()]|[^\s(){};]+")
+_NUMBER = re.compile(r"^\d+\.[.\s]*")
+_RESULTS = ("1-0", "0-1", "1/2-1/2", "*")
 _MOVE = re.compile(
-    r"\b(?:O-O(?:-O)?|0-0(?:-0)?|[KQRBN]?[a-h]?[1-8]?x?[a-h][1-8](?:=?[QRBN])?)\b[+#]?"
+    r"((?:O-O(?:-O)?|[KQRBN]?[a-h]?[1-8]?[x-]?[a-h][1-8](?:[=/]?[QRBN])?)[+#]?)"
+    r"(?:e\.?p\.?)?[+#]*(?:[!?]|=(?![QRBN])|\$\d+)*"
 )
+_CASTLING = re.compile("0-0(?:-0)?|o-o(?:-o)?")
+_TO_CAPITALS = str.maketrans("0o", "OO")
+_SQUARE = re.compile("[a-h][1-8]")
+_NULL_MOVES = ("--", "Z0", "0000", "@@@@", "null", "pass")
+
+
+def _tags(text: str) -> dict[str, str]:
+    return {name: re.sub(r"\\(.)", r"\1", said) for name, said in _TAG.findall(text)}
 
 
 def _tags_and_moves(path: Path) -> Iterator[tuple[str, str]]:
-    """The tags and the moves of each game, as text."""
+    """The tags and the moves of each game, as text.
+
+    A line of tags begins with a bracket. So may a line within a comment, which goes on over as
+    many lines as it likes; but no comment goes on into the next game, even if nothing closes it.
+    """
     tags: list[str] = []
     moves: list[str] = []
+    commented = False
     with open_text(path) as file:
         for line in file:
-            if line.startswith("["):
+            if line.startswith("%"):  # what the line says is for some program
+                continue
+            if line.startswith("[") and (not commented or line.startswith("[Event ")):
                 if moves:
                     yield "".join(tags), "".join(moves)
                     tags, moves = [], []
                 tags.append(line)
+                commented = False
             elif line.strip():
                 moves.append(line)
+                commented = _is_open_after(line, commented)
     if moves:
         yield "".join(tags), "".join(moves)
 
 
-def _half_moves(text: str) -> list[str]:
-    text = _COMMENT.sub(" ", text)
-    while (shorter := _VARIATION.sub(" ", text)) != text:  # variations may be nested
-        text = shorter
-    return [move.replace("0", "O") for move in _MOVE.findall(text)]  # some files castle with zeros
+def _is_open_after(line: str, commented: bool) -> bool:
+    """Whether a comment in braces is open after a line, where one is `commented` before it."""
+    at = 0
+    while True:
+        if commented:
+            at = line.find("}", at) + 1
+            if not at:
+                return True
+        begins = _COMMENT_BEGINS.search(line, at)
+        if begins is None or begins[0] == ";":
+            return False
+        commented, at = True, begins.end()
+
+
+def _half_moves(text: str) -> tuple[list[str], bool]:
+    """The half-moves of a game, and whether they end at a word that is none.
+
+    Comments, variations, numbers and remarks are left out. A word with a square in it, or a null
+    move, is meant as a move: what follows it would be another game.
+    """
+    moves: list[str] = []
+    for word in _main_line(_PROMOTION_IN_BRACKETS.sub(r"\1", text)):
+        said = _NUMBER.sub("", word)
+        if word in _RESULTS or said in _RESULTS:
+            break
+        if castling := _CASTLING.match(said):
+            said = castling[0].translate(_TO_CAPITALS) + said[castling.end() :]
+        if move := _MOVE.fullmatch(said):
+            moves.append(move[1].replace("/", "="))
+        elif said in _NULL_MOVES or _SQUARE.search(said):
+            return moves, True
+    return moves, False
+
+
+def _main_line(text: str) -> Iterator[str]:
+    """The words outside of comments and of variations, which may be nested."""
+    depth = 0
+    for token in _TOKEN.findall(text):
+        if token == "(":
+            depth += 1
+        elif token == ")":
+            depth = max(0, depth - 1)
+        elif depth == 0 and token[0] not in "{;":
+            yield token
+
+
+def legal_games(games: Iterable[Game]) -> Iterator[Game | Skipped]:
+    """Games that are cut at their first move that is not legal.
+
+    For each that is cut, a `Skipped` says so.
+    """
+    for game in games:
+        legal = game.legal()
+        if legal.moves:
+            yield legal
+        if legal.is_cut:
+            yield Skipped("the rest of a game, from a move on that is not legal")
 
 
 def numbered_moves(moves: list[str]) -> str:

@@ -8,29 +8,24 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import BeforeValidator
 
 from w2sweep.tasks.example import Example, Skipped, digest
 from w2sweep.tasks.heads import Completion
-from w2sweep.tasks.pgn import Game, GamesFile, numbered_moves
+from w2sweep.tasks.pgn import Game, GamesFile, legal_games, numbered_moves
 from w2sweep.tasks.rows import Row, some
 from w2sweep.tasks.source import Names, SourceOrFile
 from w2sweep.tasks.task import Corpus, Family, Task
-from w2sweep.values import Count, named, value
+from w2sweep.values import ConfigError, Count, as_tuple, named, value
 
 if TYPE_CHECKING:
     import chess
 
 Prompt = Literal["pieces", "fen", "game"]
 
-
-def _tuple(given: Any) -> Any:
-    return None if given is None else tuple(given)
-
-
-Band = Annotated[tuple[int, int] | None, BeforeValidator(_tuple)]
+Band = Annotated[tuple[int, int] | None, BeforeValidator(as_tuple)]
 """Lowest and highest rating, or None; a list will do."""
 
 
@@ -70,6 +65,14 @@ class Puzzles(Task):
     per_game: Count = 5
     """Positions of each game to pretrain on, where the prompt is a position."""
     head: Completion = named(default=Completion())
+
+    def __post_init__(self) -> None:
+        lowest, highest = self.rating or (0, 0)
+        if lowest > highest:
+            raise ConfigError(
+                f"rating: found [{lowest}, {highest}], expected the lowest first: "
+                f"[{highest}, {lowest}]"
+            )
 
     def examples(self) -> Iterator[Example | Skipped]:
         """One example for each puzzle. Groups are the games that puzzles are from."""
@@ -195,19 +198,19 @@ class Moves(Corpus):
     def __post_init__(self) -> None:
         object.__setattr__(self, "task", self.task.for_corpus)
 
-    def documents(self) -> Iterator[str]:
+    def documents(self) -> Iterator[str | Skipped]:
         """Whole games where the prompts are games; else positions, each with the move made."""
         puzzles = [p for p in self.task.puzzles() if isinstance(p, Puzzle)]
         return self._games(puzzles) if self.task.prompt == "game" else self._positions(puzzles)
 
-    def _games(self, puzzles: list[Puzzle]) -> Iterator[str]:
+    def _games(self, puzzles: list[Puzzle]) -> Iterator[str | Skipped]:
         if self.task.games is None:
             yield from filter(None, (prompt_of(p.board, "game") for p in puzzles))
             return
         of_puzzles = {p.group for p in puzzles}
-        for game in self.task.games.games(self.task.min_elo):
-            if game.id not in of_puzzles:
-                yield numbered_moves(game.moves)
+        others = (g for g in self.task.games.games(self.task.min_elo) if g.id not in of_puzzles)
+        for game in legal_games(others):
+            yield game if isinstance(game, Skipped) else numbered_moves(game.moves)
 
     def _positions(self, puzzles: list[Puzzle]) -> Iterator[str]:
         of_puzzles = {prompt_of(p.board, self.task.prompt) for p in puzzles}

@@ -12,13 +12,15 @@ import io
 import json
 import sys
 import zlib
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
+from stat import S_ISDIR, S_ISREG
 from typing import IO, Any
 
-from w2sweep.tasks.rows import Row
+from w2sweep.tasks.rows import Row, check_names
 from w2sweep.values import ConfigError
 
 
@@ -32,6 +34,7 @@ def parquet_rows(path: Path, label: str, limit: int | None = None) -> Iterator[R
 
     try:
         with pq.ParquetFile(path) as file:
+            check_names(file.schema_arrow.names, label)
             yield from numbered_rows(file.iter_batches(1000), file.metadata.num_rows, label, limit)
     except (pa.ArrowException, OSError) as error:
         reason = str(error).splitlines()[0][:120]
@@ -75,14 +78,17 @@ def _undecodable(batch: Any, label: str, start: int) -> ConfigError:
 
 def _csv_rows(path: Path, label: str) -> Iterator[Row]:
     csv.field_size_limit(sys.maxsize)  # `Row.text` reports long texts, with row and column
-    with open_text(path) as file:
-        reader = csv.DictReader(file, restkey="", strict=True)
+    with open_text(path, newline="") as file:  # a quoted field may have line breaks of any kind
+        reader = csv.DictReader(file, strict=True)
         try:
+            names = [name for name in reader.fieldnames or () if name]
+            check_names(names, label)
             for number, values in enumerate(reader, 1):
-                if "" in values or None in values.values():
+                if None in values or None in values.values():
                     what = "not as many fields as the header has columns"
                     raise ConfigError(f"{label}, row {number}: {what}")
-                yield Row(values, label, number)
+                # a column without a name is the index that a data frame writes: nothing asks for it
+                yield Row({name: values[name] for name in names}, label, number)
         except csv.Error as error:
             raise ConfigError(f"{label}, line {reader.line_num}: {error}") from None
 
@@ -90,14 +96,25 @@ def _csv_rows(path: Path, label: str) -> Iterator[Row]:
 def _json_rows(path: Path, label: str) -> Iterator[Row]:
     with open_text(path) as file:
         for number, line in enumerate(file, 1):
+            if not line.strip():  # blank lines are no rows, as in CSV
+                continue
             try:
-                values = json.loads(line)
-            except ValueError as error:
+                values = json.loads(line, object_pairs_hook=_object)
+            except (ValueError, RecursionError) as error:
                 raise ConfigError(f"{label}, row {number}: no JSON ({error})") from None
             if not isinstance(values, dict):
                 what = f"expected an object with columns, found {line.strip()[:40]}"
                 raise ConfigError(f"{label}, row {number}: {what}")
             yield Row(values, label, number)
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A JSON object. Raises ValueError where it has a key twice, of which one would be lost."""
+    values = dict(pairs)
+    if len(values) < len(pairs):
+        [(twice, _)] = Counter(key for key, _ in pairs).most_common(1)
+        raise ValueError(f"'{twice}' is there twice")
+    return values
 
 
 READERS: dict[str, Callable[[Path, str], Iterator[Row]]] = {
@@ -109,15 +126,19 @@ READERS: dict[str, Callable[[Path, str], Iterator[Row]]] = {
 
 
 @contextmanager
-def open_text(path: Path) -> Iterator[IO[str]]:
+def open_text(path: Path, newline: str = "\n") -> Iterator[IO[str]]:
     """A text file, maybe compressed (.gz, .zst), opened for reading.
 
+    Lines end with "\\n" and with nothing else: a text may well have a line separator (U+2028) or a
+    lone carriage return in it. `newline` is that of Python's `open`.
     Bytes that are no UTF-8 become lone surrogates, which `Row.sound` reports. Raises ConfigError
     where the file is cut off or otherwise broken.
     """
     try:
         with _opened(path) as file:
-            yield io.TextIOWrapper(file, encoding="utf-8-sig", errors="surrogateescape", newline="")
+            yield io.TextIOWrapper(
+                file, encoding="utf-8-sig", errors="surrogateescape", newline=newline
+            )
     except (EOFError, OSError, zlib.error) as error:
         what = f"no whole {path.suffix} file ({error})"
         raise ConfigError(f"{path} is {what}: get it again") from None
@@ -174,12 +195,19 @@ class _Unzstd(io.RawIOBase):
 
 
 def checksum(path: Path | str) -> str:
-    """SHA-256 of a file, in hex. Raises ConfigError where there is no such file."""
+    """SHA-256 of a file, in hex. Raises ConfigError where there is none, or none to be read."""
+    if not str(path):
+        raise ConfigError("the path of a file is empty: give one")
     try:
         stat = Path(path).stat()
-    except OSError:
+        if not S_ISREG(stat.st_mode):
+            what = "a folder" if S_ISDIR(stat.st_mode) else "no ordinary file"
+            raise ConfigError(f"{path} is {what}: give the path of a file")
+        return _checksum(str(path), stat.st_mtime_ns, stat.st_size)
+    except (FileNotFoundError, NotADirectoryError):
         raise ConfigError(f"no file {path}") from None
-    return _checksum(str(path), stat.st_mtime_ns, stat.st_size)
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"{path} cannot be read ({error})") from None
 
 
 @lru_cache(maxsize=256)

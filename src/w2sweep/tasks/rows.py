@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator
@@ -85,6 +85,15 @@ class Row(dict[str, Any]):
         return ConfigError(f"{self.place(column)}: {what}")
 
 
+def check_names(names: Iterable[str], file: str) -> None:
+    """Raises ConfigError where a file has two columns of one name: one of them would be lost."""
+    twice = [f"'{name}'" for name, n in Counter(names).items() if n > 1]
+    if twice:
+        raise ConfigError(
+            f"{file} has more than one column {', '.join(twice)}: rename or remove all but one"
+        )
+
+
 @value
 class Formatter:
     """A function that takes a row of a dataset and yields the points of a task.
@@ -159,4 +168,21 @@ def of_two_classes(
         only = labels.pop()
         raise ConfigError(
             f"{where}: all labels are of class {only}, but two classes are needed: check them"
+        )
+
+
+def of_all_classes(
+    examples: Iterable[Example | Skipped], names: Sequence[str], where: str
+) -> Iterator[Example | Skipped]:
+    """Passes all points on. Raises ConfigError at the end where one of the classes has none."""
+    labels: set[int | str] = set()
+    for example in examples:
+        if isinstance(example, Example):
+            labels.add(example.label)
+        yield example
+    missing = [name for n, name in enumerate(names) if n not in labels]
+    if missing:
+        raise ConfigError(
+            f"{where}: no label is {' or '.join(missing)}: name only the classes that are there "
+            "(task.classes=[...])"
         )

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -13,9 +15,9 @@ from pydantic import BeforeValidator
 
 from w2sweep.tasks.readers import READERS, checksum, numbered_rows, parquet_rows
 from w2sweep.tasks.rows import Row
-from w2sweep.values import ConfigError, value
+from w2sweep.values import ConfigError, as_tuple, value
 
-Names = Annotated[tuple[str, ...], BeforeValidator(tuple)]
+Names = Annotated[tuple[str, ...], BeforeValidator(as_tuple)]
 """A tuple of strings; a list will do."""
 
 FileFormat = Literal["csv", "jsonl", "parquet"]
@@ -58,7 +60,9 @@ class HubDataset(Source):
     have only some of them."""
     config: str | None = None
     revision: str | None = None
-    """A commit of the hub, so that the data stay the same."""
+    """A commit of the hub, so that the data stay the same; of its conversion to parquet where the
+    dataset itself is a loading script. None, or the name of a branch or tag: the commit that it
+    stands for when it is first asked for, which is as much a part of the identity."""
     aliases: Names = ()
     """Other names of the same data, on the hub and in local folders."""
     limit: int | None = None
@@ -77,24 +81,26 @@ class HubDataset(Source):
                 yield from parquet_rows(file, f"{self.label} {split} ({file})", self.limit)
 
     def identity(self) -> Any:
-        """Of a local folder the content of its files; else the names that the hub knows it by."""
+        """Of a local folder the content of its files; else the names that the hub knows it by.
+
+        Raises ConfigError where the hub must be asked for a commit and does not answer.
+        """
         if self.root is not None:
             files = [checksum(file) for file in self.files().values()]
             return {"files": files, "limit": self.limit}
-        names = (self.dataset, self.config, self.splits, self.revision)
+        names = (self.dataset, self.config, self.splits, self._commit)
         return {"hub": names, "limit": self.limit}
 
     def where(self) -> str:
-        """The local folder and its splits, or the newest commit of `revision` on the hub.
+        """The local folder and its splits, or the commit on the hub.
 
         Raises ConfigError where the hub, which is asked, does not answer.
         """
         if self.root is not None:
             return self._where_in(Path(self.root))
-        from huggingface_hub import HfApi
-
+        commit = self._commit
         try:
-            found = HfApi().dataset_info(self.dataset, revision=self.revision, timeout=10)
+            found = _on_hub(self.dataset, commit)
         except Exception as error:
             raise self._unreachable(error) from None
         return f"hub: {self.label} at {found.sha}"
@@ -126,21 +132,19 @@ class HubDataset(Source):
         return f"{folder} ({', '.join(files)}{missing}) of {root}"
 
     def _download(self, split: str) -> Iterator[Row]:
-        """The rows of a split, from the hub.
+        """The rows of a split, from the hub, at the very commit that the identity names.
 
-        Where the dataset still is a loading script, which `datasets` no longer runs, the hub's own
-        conversion to parquet is read. It has configs as folders, and `revision` may be a commit of
-        it.
+        A commit of the hub's own conversion to parquet has configs as folders. Each commit has a
+        cache of its own: where it cannot be loaded, `datasets` would take whichever other one it
+        finds there.
         """
-        import datasets
+        import datasets.config
 
         datasets.disable_progress_bars()
-        converted: dict[str, Any] = {"data_dir": self.config, "split": split}
-        ways = (
-            {"name": self.config, "split": split, "revision": self.revision},
-            {**converted, "revision": self.revision},
-            {**converted, "revision": "refs/convert/parquet"},
-        )
+        commit = self._commit
+        cache = str(Path(datasets.config.HF_DATASETS_CACHE) / commit)
+        here: dict[str, Any] = {"split": split, "revision": commit, "cache_dir": cache}
+        ways = ({"name": self.config, **here}, {"data_dir": self.config, **here})
         with _asking_once():
             table = self._first(ways)
         batches = table.with_format("arrow").iter(1000)
@@ -156,14 +160,74 @@ class HubDataset(Source):
                 return datasets.load_dataset(self.dataset, **way)
             except Exception as error:  # the hub fails in many ways, and each means: try the next
                 reasons.append(error)
-        raise self._unreachable(reasons[0])
+        raise self._moved(reasons[0])
+
+    @property
+    def _commit(self) -> str:
+        """The commit to load. Raises ConfigError where the hub must be asked and is silent."""
+        if self.revision is not None and _COMMIT.fullmatch(self.revision):
+            return self.revision
+        try:
+            return _resolved(self.dataset, self.revision)
+        except Exception as error:
+            reason = _first_line(error)
+            raise ConfigError(
+                f"dataset {self.label} is not pinned to a commit, and the Hugging Face hub cannot "
+                f"be asked for the newest ({reason:.120}): check the network, set "
+                "task.source.revision=COMMIT (manifest.json of earlier splits has it), or give a "
+                "folder that has it (data_root=FOLDER)"
+            ) from None
+
+    def _moved(self, error: Exception) -> ConfigError:
+        """The error for a commit that cannot be loaded. It names the newest one, if there is one:
+        other data are never read in its place."""
+        try:
+            newest = _resolved(self.dataset, None)
+        except Exception:  # the hub does not answer at all
+            return self._unreachable(error)
+        if newest == self._commit:
+            return self._unreachable(error)
+        return ConfigError(
+            f"dataset {self.label} cannot be loaded at {self._commit} ({_first_line(error):.120}): "
+            f"its newest data are at task.source.revision={newest}, which may be other data"
+        )
 
     def _unreachable(self, error: Exception) -> ConfigError:
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         return ConfigError(
-            f"dataset {self.label} cannot be loaded from the Hugging Face hub ({reason:.120}): "
+            f"dataset {self.label} cannot be loaded from the Hugging Face hub "
+            f"({_first_line(error):.120}): "
             "check the network, or give a folder that has it (data_root=FOLDER)"
         )
+
+
+_COMMIT = re.compile("[0-9a-f]{40}")
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+
+
+@lru_cache(maxsize=256)  # one process reads one commit, even if the branch moves on meanwhile
+def _resolved(dataset: str, revision: str | None) -> str:
+    """The commit that a branch or a tag stands for. Without one the newest: of the dataset, or,
+    where that is a loading script, which `datasets` no longer runs, of the hub's conversion of it.
+
+    Raises whatever the hub's client does where there is no answer.
+    """
+    found = _on_hub(dataset, revision)
+    files = [file.rfilename for file in found.siblings or ()]
+    is_script = f"{dataset.rpartition('/')[2]}.py" in files
+    if revision is None and is_script:
+        found = _on_hub(dataset, "refs/convert/parquet")
+    return str(found.sha)
+
+
+def _on_hub(dataset: str, revision: str | None) -> Any:
+    """What the hub says of a dataset at a revision, asked once and in vain for ten seconds at
+    most."""
+    from huggingface_hub import HfApi
+
+    return HfApi().dataset_info(dataset, revision=revision, timeout=10)
 
 
 @contextmanager
@@ -238,12 +302,23 @@ def _mirrored(root: Path, source: HubDataset) -> dict[str, Path]:
 
     Empty where it does not list the dataset or its config.
     """
-    entry = _entry(_mirror(root / "mirror.json"), (source.dataset, *source.aliases))
-    if entry is None:
-        return {}
+    file = root / "mirror.json"
+    try:
+        entry = _entry(_mirror(file), (source.dataset, *source.aliases))
+        return {} if entry is None else _listed(entry, source.config, root)
+    except (AttributeError, KeyError, TypeError) as error:
+        raise ConfigError(
+            f"{file} does not list datasets as {{dataset: {{configs: {{config: {{splits: {{split: "
+            f"{{file: ...}}}}}}}}}}}} ({type(error).__name__}: {error}): mend it, or remove it to "
+            "go by names of folders"
+        ) from None
+
+
+def _listed(entry: dict[str, Any], asked: str | None, root: Path) -> dict[str, Path]:
+    """Split -> file, of the config that is asked for, or else of the default one."""
     configs = entry["configs"]
     only = next(iter(configs)) if len(configs) == 1 else None
-    config = source.config or entry.get("default_config") or only
+    config = asked or entry.get("default_config") or only
     for name, listed in configs.items():
         if config in (name, listed.get("hub_config")):
             return {split: root / found["file"] for split, found in listed["splits"].items()}

@@ -18,8 +18,11 @@ class Corpus(ABC):
     """Unlabelled text to pretrain on. A value: its fields are what a backbone depends on."""
 
     @abstractmethod
-    def documents(self) -> Iterator[str]:
-        """The documents, in an order that depends on the fields alone."""
+    def documents(self) -> Iterator[str | Skipped]:
+        """The documents, in an order that depends on the fields alone.
+
+        What is left out is counted by its reason.
+        """
 
 
 class Task(ABC):
@@ -30,6 +33,9 @@ class Task(ABC):
     """
 
     family: ClassVar[Family]
+    label_classes: ClassVar[int | None] = None
+    """How many classes the labels are of, where every task of this class has as many; its head must
+    have them too. None: as the head says."""
     head: Head
     name: str
     """What tables and figures call it."""

@@ -8,7 +8,8 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator
 
-from w2sweep.tasks.pgn import Pgn, numbered_moves
+from w2sweep.tasks.example import Skipped
+from w2sweep.tasks.pgn import Pgn, legal_games, numbered_moves
 from w2sweep.tasks.readers import checksum, open_text
 from w2sweep.tasks.task import Corpus
 from w2sweep.values import value
@@ -26,10 +27,12 @@ class TextFile(Corpus):
     def __post_init__(self) -> None:
         checksum(self.path)  # a file that is not there is reported before anything runs
 
-    def documents(self) -> Iterator[str]:
-        """The lines that are not blank; games with every half-move numbered."""
+    def documents(self) -> Iterator[str | Skipped]:
+        """The lines that are not blank; games with every half-move numbered, up to the first that
+        is not legal."""
         if self._is_pgn:
-            yield from (numbered_moves(game.moves) for game in Pgn(self.path).games())
+            for game in legal_games(Pgn(self.path).games()):
+                yield game if isinstance(game, Skipped) else numbered_moves(game.moves)
         else:
             with open_text(Path(self.path)) as file:
                 yield from filter(None, map(str.strip, file))

@@ -58,6 +58,7 @@ class OpinionTask(WorldTask):
     """Whether a sentence is kind. Groups are clusters of adjectives."""
 
     family: ClassVar[Family] = "nlp"
+    label_classes: ClassVar[int] = 2
     templates: ClassVar[Mapping[str, float]]
     """The sentences, with their odds."""
 
@@ -98,6 +99,7 @@ class Membership(WorldTask):
     """Whether an entity is of a category that lives. Groups are clusters of entities."""
 
     family: ClassVar[Family] = "nlp"
+    label_classes: ClassVar[int] = 2
     stream: ClassVar[int] = 3
 
     head: Choice = named()
