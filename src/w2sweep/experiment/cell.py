@@ -21,6 +21,7 @@ class Cell:
         for rung in (s.weak, s.strong):
             s.ladder.position(rung)
         _ = self.student  # the method may have something to say about the setting
+        self._check_batches()
         if s.task.head.classes is None:
             self._check_generates()
 
@@ -35,6 +36,14 @@ class Cell:
         s = self.setting
         always = {"supervisor": s.supervisor, "student": self.student, "ceiling": s.ceiling}
         return always | self.method.compared(s)
+
+    def _check_batches(self) -> None:
+        found, loss = self.setting.recipe.batch_size, self.method.loss
+        if found < loss.smallest_batch:
+            raise Impossible(
+                f"{type(loss).__name__} compares the examples of a batch and needs at least "
+                f"{loss.smallest_batch}: raise recipe.batch_size, which is {found}"
+            )
 
     def _check_generates(self) -> None:
         generates = f"but task {self.setting.task.name} generates completions"
