@@ -22,6 +22,7 @@ from w2sweep.learning.curves import write_curves
 from w2sweep.learning.hardware import autocast, precision_of, prepared
 from w2sweep.learning.inference import to
 from w2sweep.learning.learner import Course, Evaluation, fit
+from w2sweep.learning.memory import saying_what_to_lower
 from w2sweep.learning.model import Net, fresh, load
 from w2sweep.learning.tuned import parameter_groups
 
@@ -30,6 +31,7 @@ EMBEDDING_LR = 5.0
 (measured in docs/lab.md)."""
 
 
+@saying_what_to_lower
 def adapt(stage: Adapt, job: Job) -> None:
     """Writes the model and its tokenizer as `save_pretrained` does, `curves.jsonl` and
     `pretrain.json`."""
