@@ -26,8 +26,9 @@ from w2sweep.learning import schedules
 from w2sweep.learning.batches import Batch, Completions, Labelled, finetuning_batches
 from w2sweep.learning.checkpoint import learned
 from w2sweep.learning.learner import Course, Evaluation, Trained, due, fit
+from w2sweep.learning.loading import load
 from w2sweep.learning.memory import saying_what_to_lower
-from w2sweep.learning.model import Net, load
+from w2sweep.learning.model import Net
 from w2sweep.learning.subjects import subject_of
 from w2sweep.learning.tokens import Ragged
 from w2sweep.learning.tuned import parameter_groups

@@ -20,7 +20,8 @@ from w2sweep.engine.store import Store
 from w2sweep.experiment.ladder import HomegrownRung, HubModel, Pretraining, Tokenizer
 from w2sweep.experiment.stages import Adapt, OwnTokenizer, Text
 from w2sweep.learning.batches import Batch
-from w2sweep.learning.model import Net, load
+from w2sweep.learning.loading import load
+from w2sweep.learning.model import Net
 from w2sweep.learning.tokens import train_tokenizer
 
 BRIEF = Pretraining(tokens=2_000, lr=1e-2, batch=8)

@@ -14,8 +14,9 @@ from w2sweep.experiment.stages import Features
 from w2sweep.learning.batches import Labelled
 from w2sweep.learning.hardware import prepared
 from w2sweep.learning.inference import hidden_states
+from w2sweep.learning.loading import load
 from w2sweep.learning.memory import saying_what_to_lower
-from w2sweep.learning.model import Net, load
+from w2sweep.learning.model import Net
 from w2sweep.learning.tokens import Ragged, encode
 from w2sweep.tasks.example import Example
 

@@ -22,8 +22,9 @@ from w2sweep.learning.curves import write_curves
 from w2sweep.learning.hardware import autocast, precision_of, prepared
 from w2sweep.learning.inference import to
 from w2sweep.learning.learner import Course, Evaluation, fit
+from w2sweep.learning.loading import fresh, load
 from w2sweep.learning.memory import saying_what_to_lower
-from w2sweep.learning.model import Net, fresh, load
+from w2sweep.learning.model import Net
 from w2sweep.learning.tuned import parameter_groups
 
 EMBEDDING_LR = 5.0

@@ -1,0 +1,115 @@
+"""Soundness: whether a language model reads texts as everything here takes for granted.
+
+It is tried on two short texts when a model is loaded. What a class is called says little: there are
+encoders that are offered as causal language models, and models that count positions in their own
+way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+from w2sweep.learning.batches import Batch
+from w2sweep.learning.model import Net
+from w2sweep.values import ConfigError
+
+LONG, SHORT = 9, 4
+"""Tokens of the two texts, of which the second is how the first begins."""
+NOISE = 1e-3
+"""Largest difference of two computations of the same numbers, as a part of the largest of them."""
+
+
+@torch.no_grad()
+def check(net: Net, name: str, generates: bool) -> None:
+    """Makes sure that final states depend on what stands before and on nothing else.
+
+    A model that is told positions and then computes other numbers than by itself is left to count
+    them.
+
+    Args:
+        net: the model with its head, as it is trained. It is left in training mode.
+        name: what messages call it.
+        generates: whether it is to complete prompts, which are padded on their left.
+
+    Raises:
+        ConfigError: where the model sees what comes later, or padding; where two passes disagree.
+    """
+    wrong = _wrong(net, generates)
+    if wrong and net.tells_positions:
+        net.tells_positions = False
+        wrong = _wrong(net, generates)
+    if wrong:
+        kind = type(net.lm).__name__
+        raise ConfigError(
+            f"{name} ({kind}) {wrong}: use a causal language model such as openai-community/gpt2"
+        )
+
+
+def _wrong(net: Net, generates: bool) -> str:
+    """What the model does that it should not, or nothing."""
+    try:
+        return next(_wrongs(net, generates), "")
+    except (TypeError, ValueError, AttributeError, IndexError, RuntimeError) as error:
+        reason = " ".join(str(error).split())[:120]
+        return f"cannot be run on ids and a mask ({reason})"
+
+
+def _wrongs(net: Net, generates: bool) -> Iterator[str]:
+    texts = _texts(net)
+    net.eval()
+    states, logits = zip(*(_plain(net, text) for text in texts), strict=True)
+    long, short = states
+    if not _same(long[len(short) - 1], short[-1]):
+        yield "sees the tokens that come after one"
+    if net.own_head is not None and net.own_head.in_features != short.shape[-1]:
+        yield "has final states of another width than its unembedding reads"
+    alone = torch.stack([long[-1], short[-1]])
+    net.train()
+    if not _same(alone, torch.cat([net.hidden(_batch([text])) for text in texts])):
+        yield "computes something else in training than otherwise, or has positions of its own"
+    for left in (False, True) if generates else (False,):
+        if not _same(alone, net.hidden(_batch(texts, left))):
+            yield f"reads a text with padding on its {'left' if left else 'right'} differently"
+    own = torch.stack([found[-1] for found in logits])
+    if net.own_head is None and not _same(own, net(_batch(texts))):
+        yield "has logits that depend on more than the final state at a token"
+
+
+def _texts(net: Net) -> list[Tensor]:
+    """Token ids of the two texts [LONG], [SHORT], drawn from the vocabulary."""
+    rng = torch.Generator().manual_seed(0)
+    long = torch.randint(net.vocabulary, (min(LONG, net.context),), generator=rng)
+    return [long, long[:SHORT]]
+
+
+def _plain(net: Net, text: Tensor) -> tuple[Tensor, Tensor]:
+    """Final states [T, width] and logits [T, vocabulary] of a text, as anybody would compute
+    them."""
+    ids = text[None]
+    logits = net.lm(input_ids=ids, use_cache=False).logits
+    states = net.body(input_ids=ids, use_cache=False).last_hidden_state
+    return states[0], logits[0]
+
+
+def _batch(texts: list[Tensor], left: bool = False) -> Batch:
+    """Texts side by side, padded with token 0, with their last tokens asked for."""
+    width = max(len(text) for text in texts)
+    ids = torch.zeros(len(texts), width, dtype=torch.long)
+    mask, asked = torch.zeros_like(ids), torch.zeros_like(ids, dtype=torch.bool)
+    for row, text in enumerate(texts):
+        stop = width if left else len(text)
+        ids[row, stop - len(text) : stop] = text
+        mask[row, stop - len(text) : stop] = 1
+        asked[row, stop - 1] = True
+    return Batch(ids, mask, asked, torch.zeros(len(texts), 2))
+
+
+def _same(expected: Tensor, found: Tensor) -> bool:
+    """Whether two computations of the same numbers agree, but for noise."""
+    if expected.shape != found.shape:
+        return False
+    difference = (expected.float() - found.float()).abs().max()
+    return bool(difference <= NOISE * expected.abs().max())
