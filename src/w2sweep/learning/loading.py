@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file
-from torch import Tensor
+from torch import Tensor, nn
 from transformers import (
     MODEL_FOR_CAUSAL_LM_MAPPING,
     AutoConfig,
@@ -53,8 +54,11 @@ def load(
     torch.manual_seed(seed)
     lm, tokenizer = loaded(backbone, folder)
     net = Net(lm, tokenizer, head)
+    generates = isinstance(head, Completion)
+    if generates:
+        _ = net.end
     if isinstance(backbone, HubModel):
-        check(net, backbone.label, generates=isinstance(head, Completion))
+        check(net, backbone.label, generates)
     if folder and not new:
         _take_head(net, folder)
     return net
@@ -121,17 +125,20 @@ def loaded(
         lm = AutoModelForCausalLM.from_config(config, trust_remote_code=trusted, **options)
     else:
         lm = _with_weights(backbone.label, source, {"config": config, **options})
+    for module in lm.modules():
+        if isinstance(module, nn.Dropout):  # which a model's own code may have made otherwise
+            module.p = 0.0
     return lm, tokenizer
 
 
 def leave_nothing_to_chance(config: PreTrainedConfig | dict[str, Any]) -> None:
-    """Turns off dropout, dropped layers and noisy routing, in parts of a configuration too: two
-    forward passes agree."""
+    """Turns off dropout and dropped layers, in parts of a configuration too: two forward passes
+    agree."""
     fields = config if isinstance(config, dict) else vars(config)
     for name, found in fields.items():
         if isinstance(found, PreTrainedConfig | dict):
             leave_nothing_to_chance(found)
-        elif isinstance(found, float) and ("drop" in name or "jitter" in name):
+        elif isinstance(found, float) and "drop" in name:
             fields[name] = 0.0
 
 
@@ -183,10 +190,15 @@ def _with_weights(name: str, source: dict[str, Any], options: dict[str, Any]) ->
             f"{name} has no safetensors, and weights of other formats are not read, for pickles "
             "can run code: load it with Transformers once and write it by save_pretrained"
         ) from error
+    except SafetensorError as error:
+        raise ConfigError(f"the weights of {name} are damaged ({error}): get them again") from error
     except RuntimeError as error:
         if "mismatch" not in str(error):
             raise
-        raise ConfigError(f"the weights of {name} do not fit its config.json") from error
+        raise ConfigError(
+            f"the weights of {name} are not of the sizes that its config.json says: get both from "
+            "the same model"
+        ) from error
     missing = sorted({*told["missing_keys"], *(key for key, *_ in told["mismatched_keys"])})
     if missing:
         raise ConfigError(

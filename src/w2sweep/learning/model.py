@@ -34,6 +34,8 @@ class Net(nn.Module):
         self.lm, self.tokenizer = lm, tokenizer
         self.vocabulary = lm.get_input_embeddings().weight.shape[0]
         """Rows of the embedding."""
+        self.knows_all = len(tokenizer) <= self.vocabulary
+        """Whether every token of the tokenizer has one."""
         self.tells_positions = "position_ids" in signature(self.body.forward).parameters
         """Whether the model is told which token of its text each one is, or counts by itself."""
         self.head = head if isinstance(head, LinearHead) else None
@@ -77,10 +79,20 @@ class Net(nn.Module):
     def inputs(self, batch: Batch) -> dict[str, Any]:
         """What the language model is given. Positions count real tokens, so padding may be
         anywhere."""
+        self.check_known(batch.ids)
         found = {"input_ids": batch.ids, "attention_mask": batch.mask, "use_cache": False}
         if self.tells_positions:
             found["position_ids"] = (batch.mask.cumsum(-1) - 1).clamp(min=0)
         return found
+
+    def check_known(self, ids: Tensor) -> None:
+        """Raises ConfigError where a text has a token that the model was never given."""
+        if not self.knows_all and ids.max() >= self.vocabulary:
+            token = self.tokenizer.convert_ids_to_tokens(int(ids.max()))
+            raise ConfigError(
+                f"a text has the token {token!r}, but the model's embedding ends before it, at "
+                f"{self.vocabulary}: leave such texts out, or use a tokenizer that fits the model"
+            )
 
     def hidden(self, batch: Batch) -> Tensor:
         """Final hidden states at the positions asked for [asked, width]."""
@@ -109,6 +121,7 @@ class Net(nn.Module):
     @torch.no_grad()
     def complete(self, ids: Tensor, mask: Tensor, max_new_tokens: int) -> list[str]:
         """Greedy completions of left-padded prompts [S, T]."""
+        self.check_known(ids)
         out = self.lm.generate(  # type: ignore[operator]
             input_ids=ids,
             attention_mask=mask,
@@ -182,9 +195,13 @@ def class_logits(head: LinearHead, outputs: Tensor, examples: int) -> Tensor:
 
 
 def unembedding(lm: PreTrainedModel) -> nn.Linear:
-    """The language model's own head."""
+    """The last layer of the language model's own head. Raises ConfigError where it is none."""
     head = lm.get_output_embeddings()
-    assert isinstance(head, nn.Linear), "a causal language model ends in a linear layer"
+    if not isinstance(head, nn.Linear):
+        raise ConfigError(
+            f"a {type(lm).__name__} does not end in a linear layer of logits: use a causal "
+            "language model such as openai-community/gpt2"
+        )
     return head
 
 

@@ -16,10 +16,12 @@ from w2sweep.learning.batches import Batch
 from w2sweep.learning.model import Net
 from w2sweep.values import ConfigError
 
-LONG, SHORT = 9, 4
+LONG, SHORT = 12, 5
 """Tokens of the two texts, of which the second is how the first begins."""
 NOISE = 1e-3
 """Largest difference of two computations of the same numbers, as a part of the largest of them."""
+SAME = 1e-6
+"""The same, of two computations in the same order."""
 
 
 @torch.no_grad()
@@ -30,17 +32,19 @@ def check(net: Net, name: str, generates: bool) -> None:
     them.
 
     Args:
-        net: the model with its head, as it is trained. It is left in training mode.
+        net: the model with its head, as it is trained.
         name: what messages call it.
         generates: whether it is to complete prompts, which are padded on their left.
 
     Raises:
-        ConfigError: where the model sees what comes later, or padding; where two passes disagree.
+        ConfigError: where the model sees what comes later, or padding, or leaves something to
+            chance.
     """
     wrong = _wrong(net, generates)
     if wrong and net.tells_positions:
         net.tells_positions = False
         wrong = _wrong(net, generates)
+    net.eval()
     if wrong:
         kind = type(net.lm).__name__
         raise ConfigError(
@@ -66,16 +70,28 @@ def _wrongs(net: Net, generates: bool) -> Iterator[str]:
         yield "sees the tokens that come after one"
     if net.own_head is not None and net.own_head.in_features != short.shape[-1]:
         yield "has final states of another width than its unembedding reads"
+    if any(not _same(*pair) for pair in zip(states, _all_states(net, texts), strict=True)):
+        yield "has positions of its own"
     alone = torch.stack([long[-1], short[-1]])
-    net.train()
-    if not _same(alone, torch.cat([net.hidden(_batch([text])) for text in texts])):
-        yield "computes something else in training than otherwise, or has positions of its own"
     for left in (False, True) if generates else (False,):
-        if not _same(alone, net.hidden(_batch(texts, left))):
+        if not _same(alone, net.hidden(_batch(net, texts, left))):
             yield f"reads a text with padding on its {'left' if left else 'right'} differently"
     own = torch.stack([found[-1] for found in logits])
-    if net.own_head is None and not _same(own, net(_batch(texts))):
+    if net.own_head is None and not _same(own, net(_batch(net, texts))):
         yield "has logits that depend on more than the final state at a token"
+    before = _all_states(net, texts)
+    after = _all_states(net.train(), texts)
+    if any(not _same(*pair, SAME) for pair in zip(before, after, strict=True)):
+        yield "leaves something to chance in training"
+
+
+def _all_states(net: Net, texts: list[Tensor]) -> list[Tensor]:
+    """Final states at all tokens of each text [T, width], read one by one as in training."""
+    found = []
+    for text in texts:
+        batch = _batch(net, [text])
+        found.append(net.hidden(batch._replace(asked=batch.mask.bool())))
+    return found
 
 
 def _texts(net: Net) -> list[Tensor]:
@@ -94,10 +110,10 @@ def _plain(net: Net, text: Tensor) -> tuple[Tensor, Tensor]:
     return states[0], logits[0]
 
 
-def _batch(texts: list[Tensor], left: bool = False) -> Batch:
-    """Texts side by side, padded with token 0, with their last tokens asked for."""
+def _batch(net: Net, texts: list[Tensor], left: bool = False) -> Batch:
+    """Texts side by side, padded, with their last tokens asked for."""
     width = max(len(text) for text in texts)
-    ids = torch.zeros(len(texts), width, dtype=torch.long)
+    ids = torch.full((len(texts), width), net.pad)
     mask, asked = torch.zeros_like(ids), torch.zeros_like(ids, dtype=torch.bool)
     for row, text in enumerate(texts):
         stop = width if left else len(text)
@@ -107,9 +123,9 @@ def _batch(texts: list[Tensor], left: bool = False) -> Batch:
     return Batch(ids, mask, asked, torch.zeros(len(texts), 2))
 
 
-def _same(expected: Tensor, found: Tensor) -> bool:
+def _same(expected: Tensor, found: Tensor, noise: float = NOISE) -> bool:
     """Whether two computations of the same numbers agree, but for noise."""
     if expected.shape != found.shape:
         return False
     difference = (expected.float() - found.float()).abs().max()
-    return bool(difference <= NOISE * expected.abs().max())
+    return bool(difference <= noise * expected.abs().max())

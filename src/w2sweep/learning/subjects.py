@@ -21,7 +21,7 @@ from w2sweep.learning.batches import Completions, Data, Featured, Labelled
 from w2sweep.learning.inference import completions, probabilities
 from w2sweep.learning.loading import load
 from w2sweep.learning.model import Net, ProbeNet, save_head
-from w2sweep.learning.tokens import Ragged, encode
+from w2sweep.learning.tokens import Ragged, encode, without_end
 from w2sweep.learning.tuned import merge_adapters, tune
 from w2sweep.tasks.example import Example
 from w2sweep.tasks.heads import Answers, Completion, LinearHead
@@ -114,7 +114,8 @@ class Generator(TextSubject):
 
     def _encoded(self, examples: Sequence[Example]) -> list[list[int]]:
         room = self.longest - self.head.max_new_tokens
-        return encode(self.net.tokenizer, [e.views[0] for e in examples], room)
+        prompts = encode(self.net.tokenizer, [e.views[0] for e in examples], room)
+        return without_end(self.net.tokenizer, prompts)
 
     def data(self, split: str, labels: Answers) -> Data:
         texts = [str(label) for label in labels]

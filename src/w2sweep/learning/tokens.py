@@ -24,6 +24,10 @@ PAD, END, UNKNOWN = "<pad>", "<|endoftext|>", "<unk>"
 """As in GPT-2, one token ends a document and begins the next."""
 
 
+PROBED = "a"
+"""A text that shows what a tokenizer adds to texts."""
+
+
 def tokenize(stage: Text, job: Job, heldout: float = 0.02) -> None:
     """Writes the tokenizer and the corpus as token ids: `train.npy` and `heldout.npy` ([N] each),
     of which the latter is the share `heldout` at its end.
@@ -74,10 +78,12 @@ def _stream(tokenizer: PreTrainedTokenizerFast, documents: Sequence[str]) -> NDA
     """The documents one after the other, as token ids [N].
 
     Where the tokenizer adds nothing to a text, as many of the hub do, each document begins with the
-    end-of-document token, so that none reads as the continuation of another.
+    end-of-document token, or the one that begins texts, so that none reads as the continuation of
+    another.
     """
     dtype = np.uint16 if len(tokenizer) <= 2**16 else np.uint32
-    between = [] if tokenizer("")["input_ids"] else [tokenizer.eos_token_id]
+    ends = [t for t in (tokenizer.eos_token_id, tokenizer.bos_token_id) if t is not None]
+    between = [] if tokenizer("")["input_ids"] else ends[:1]
     encode_batch = tokenizer.backend_tokenizer.encode_batch_fast
     parts = []
     for i in range(0, len(documents), 10_000):
@@ -172,8 +178,25 @@ def encode(
     if not texts:
         return []
     encoded = tokenizer(list(texts), add_special_tokens=begin)["input_ids"]
-    marks = len(tokenizer("")["input_ids"]) if begin else 0
+    marks = len(marks_of(tokenizer)[0]) if begin else 0
     return [_cut(ids, max_tokens, marks) for ids in encoded]
+
+
+def without_end(tokenizer: PreTrainedTokenizerFast, texts: Sequence[list[int]]) -> list[list[int]]:
+    """N texts, given as token ids, without the tokens that their tokenizer puts behind every text:
+    a completion goes on where its prompt ends."""
+    _, after = marks_of(tokenizer)
+    return [ids[: len(ids) - len(after)] for ids in texts] if after else list(texts)
+
+
+def marks_of(tokenizer: PreTrainedTokenizerFast) -> tuple[list[int], list[int]]:
+    """The tokens that a tokenizer puts before every text, and those that it puts behind."""
+    whole = tokenizer(PROBED)["input_ids"]
+    bare = tokenizer(PROBED, add_special_tokens=False)["input_ids"]
+    for start in range(len(whole) - len(bare) + 1):
+        if whole[start : start + len(bare)] == bare:
+            return whole[:start], whole[start + len(bare) :]
+    return tokenizer("")["input_ids"], []
 
 
 def _cut(ids: list[int], max_tokens: int, marks: int) -> list[int]:
