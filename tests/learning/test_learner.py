@@ -342,7 +342,7 @@ def test_answers_need_no_more_memory_than_there_is(
     expected = of.answers("test", torch.device("cpu"), 10_000)
     original = LlamaModel.forward
 
-    def narrow(self: LlamaModel, input_ids: Tensor, **more: Any) -> Any:
+    def narrow(self: LlamaModel, input_ids: Any, **more: Any) -> Any:
         if input_ids.numel() > 100:
             raise CUDA
         return original(self, input_ids=input_ids, **more)

@@ -44,7 +44,7 @@ from w2sweep.experiment.ladder import HubModel, Tokenizer
 from w2sweep.experiment.tuning import Lora
 from w2sweep.learning.batches import Batch, Completions, last_tokens
 from w2sweep.learning.loading import leave_nothing_to_chance, load
-from w2sweep.learning.model import Net
+from w2sweep.learning.model import Net, unembedding
 from w2sweep.learning.tokens import END, Ragged, encode, marks_of, train_tokenizer, without_end
 from w2sweep.learning.tuned import tune
 from w2sweep.tasks.heads import Choice, Completion, Head
@@ -52,7 +52,12 @@ from w2sweep.values import ConfigError
 
 TEXTS = ["the sun is", "one old old song was there and it was", "a new thorn was there"]
 VOCABULARY = 300
-TOKENS = {"vocab_size": VOCABULARY, "pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 1}
+TOKENS: dict[str, Any] = {
+    "vocab_size": VOCABULARY,
+    "pad_token_id": 0,
+    "bos_token_id": 1,
+    "eos_token_id": 1,
+}
 SIZES: dict[str, Any] = {
     **TOKENS,
     "hidden_size": 16,
@@ -61,8 +66,8 @@ SIZES: dict[str, Any] = {
     "intermediate_size": 24,
     "max_position_embeddings": 64,
 }
-GROUPED = {**SIZES, "num_key_value_heads": 2}
-SMALL_GPT2 = {**TOKENS, "n_embd": 16, "n_layer": 2, "n_head": 2, "n_positions": 64}
+GROUPED: dict[str, Any] = {**SIZES, "num_key_value_heads": 2}
+SMALL_GPT2: dict[str, Any] = {**TOKENS, "n_embd": 16, "n_layer": 2, "n_head": 2, "n_positions": 64}
 CAPPED = Gemma2Config(**GROUPED, head_dim=8, final_logit_softcapping=0.05)
 SOUND: dict[str, PreTrainedConfig] = {
     "bloom": BloomConfig(**TOKENS, hidden_size=16, n_layer=2, n_head=2, hidden_dropout=0.5),
@@ -144,7 +149,7 @@ def test_logits_and_loss_are_the_models_own(family: str, make: Make):
 def test_no_more_logits_are_computed_than_are_asked_for(make: Make):
     net = load(make(SOUND["granite"]), None, Completion(), seed=0)
     seen: list[torch.Size] = []
-    net.lm.get_output_embeddings().register_forward_hook(lambda *a: seen.append(a[2].shape))
+    unembedding(net.lm).register_forward_hook(lambda *a: seen.append(a[2].shape))
     batch = prompts(net).batch(np.arange(3))
     net(batch)
     assert seen == [(1, int(batch.asked.sum()), VOCABULARY)]
@@ -201,12 +206,24 @@ def test_positions_of_its_own_are_left_to_a_model(make: Make):
 def test_an_encoder_decoder_is_refused_in_one_line(
     tokenizer: PreTrainedTokenizerFast, tmp_path: Path, make: Make
 ):
-    sizes = {"d_model": 16, "d_kv": 8, "d_ff": 24, "num_layers": 1, "num_heads": 2}
-    config = T5Config(vocab_size=VOCABULARY, decoder_start_token_id=0, **sizes)
+    sizes: dict[str, Any] = {
+        "decoder_start_token_id": 0,
+        "d_model": 16,
+        "d_kv": 8,
+        "d_ff": 24,
+        "num_layers": 1,
+        "num_heads": 2,
+    }
+    config = T5Config(vocab_size=VOCABULARY, **sizes)
     T5ForConditionalGeneration(config).save_pretrained(tmp_path / "t5")
     tokenizer.save_pretrained(tmp_path / "t5")
-    bart = {"d_model": 16, "encoder_layers": 1, "decoder_layers": 1, "max_position_embeddings": 64}
-    heads = {"encoder_attention_heads": 2, "decoder_attention_heads": 2}
+    bart: dict[str, Any] = {
+        "d_model": 16,
+        "encoder_layers": 1,
+        "decoder_layers": 1,
+        "max_position_embeddings": 64,
+    }
+    heads: dict[str, Any] = {"encoder_attention_heads": 2, "decoder_attention_heads": 2}
     for model in (HubModel(str(tmp_path / "t5"), rung="mine"), make(BartConfig(**bart, **heads))):
         config = json.loads((Path(model.model) / "config.json").read_text())
         config["is_encoder_decoder"] = True  # Transformers writes the decoder's alone

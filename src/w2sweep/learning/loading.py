@@ -176,7 +176,7 @@ def _forget_padding(config: PreTrainedConfig) -> None:
 def _with_weights(name: str, source: dict[str, Any], options: dict[str, Any]) -> PreTrainedModel:
     try:
         with _without_tables():
-            lm, told = AutoModelForCausalLM.from_pretrained(
+            found: Any = AutoModelForCausalLM.from_pretrained(
                 **source,
                 **options,
                 dtype=torch.float32,
@@ -199,6 +199,7 @@ def _with_weights(name: str, source: dict[str, Any], options: dict[str, Any]) ->
             f"the weights of {name} are not of the sizes that its config.json says: get both from "
             "the same model"
         ) from error
+    lm, told = found
     missing = sorted({*told["missing_keys"], *(key for key, *_ in told["mismatched_keys"])})
     if missing:
         raise ConfigError(

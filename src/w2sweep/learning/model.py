@@ -32,7 +32,7 @@ class Net(nn.Module):
         """`head`: where it is no linear one, the language model's own is used."""
         super().__init__()
         self.lm, self.tokenizer = lm, tokenizer
-        self.vocabulary = lm.get_input_embeddings().weight.shape[0]
+        self.vocabulary = int(lm.get_input_embeddings().get_parameter("weight").shape[0])
         """Rows of the embedding."""
         self.knows_all = len(tokenizer) <= self.vocabulary
         """Whether every token of the tokenizer has one."""
@@ -54,22 +54,24 @@ class Net(nn.Module):
     @property
     def pad(self) -> int:
         """What stands in padding. It is never attended to, so any token will do."""
-        for token in (self.tokenizer.pad_token_id, self.tokenizer.eos_token_id):
-            if token is not None and token < self.vocabulary:
-                return token
-        return 0
+        known = (self._known(t) for t in (self.tokenizer.pad_token_id, self.tokenizer.eos_token_id))
+        return next((token for token in known if token is not None), 0)
 
     @property
     def end(self) -> int:
         """The token that ends completions. Raises ConfigError where there is none."""
-        token = self.tokenizer.eos_token_id
-        if token is None or token >= self.vocabulary:
+        token = self._known(self.tokenizer.eos_token_id)
+        if token is None:
             raise ConfigError(
                 f"the tokenizer of {self.tokenizer.name_or_path} has no end token that the model "
                 "knows, and completions need one: name it as eos_token in its "
                 "tokenizer_config.json, or use another model"
             )
         return token
+
+    def _known(self, token: Any) -> int | None:
+        """A special token of the tokenizer, where it has one and the model an embedding for it."""
+        return int(token) if token is not None and token < self.vocabulary else None
 
     @property
     def context(self) -> int:
