@@ -180,6 +180,7 @@ PHIMOE = PhimoeConfig(**GROUPED, num_local_experts=4)
     [
         (RobertaConfig(**SIZES), Choice(init="zero"), "sees the tokens that come after one"),
         (BertConfig(**SIZES), Completion(), "sees the tokens that come after one"),
+        (RobertaConfig(**SIZES, is_decoder=True), Completion(), "has positions of its own"),
         (RWKV, Completion(), "reads a text with padding on its left differently"),
         (PHIMOE, Choice(init="zero"), "leaves something to chance in training"),
     ],
