@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -118,6 +118,35 @@ def test_micro_batches_have_the_gradient_of_the_whole_batch(
     expected, found = (gradients(net, loss, batch, tmp_path) for batch in (whole, micro))
     for a, b in zip(expected, found, strict=True):
         assert_close(a, b, atol=1e-6, rtol=1e-4)
+
+
+class Hardening(ConfidenceLoss):
+    """Keeps which examples it takes for positive."""
+
+    seen: ClassVar[list[list[float]]] = []
+
+    def hardened(self, logits: Tensor, targets: Tensor) -> Tensor:
+        found = super().hardened(logits, targets)
+        assert logits.dtype == torch.float32
+        if logits.any():  # not of a model that knows nothing
+            self.seen.append(found[:, 1].tolist())
+        return found
+
+
+def test_in_bf16_half_of_a_batch_is_hardened_however_it_is_cut(shelf: Store, tmp_path: Path):
+    task = Toy()
+    net = pretrained(shelf, task)
+    nn.init.normal_(net.get_parameter("own_head.weight"))
+    data = random_texts(task, net.pad)
+    Hardening.seen.clear()
+    for budget in (10_000, 24):
+        micro = next(finetuning_batches(data, RECIPE, 0, budget, start=0))
+        loss = Hardening(warmup=0.0)
+        steps = course(net, 1, lambda _, m=micro: iter([m]), loss=loss, precision="bf16-mixed")
+        train(net, tmp_path / str(budget), steps)
+    whole, cut = Hardening.seen
+    assert sum(whole) == 6
+    assert cut == whole
 
 
 class Held:
