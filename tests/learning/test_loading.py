@@ -181,6 +181,7 @@ PHIMOE = PhimoeConfig(**GROUPED, num_local_experts=4)
         (RobertaConfig(**SIZES), Choice(init="zero"), "sees the tokens that come after one"),
         (BertConfig(**SIZES), Completion(), "sees the tokens that come after one"),
         (RobertaConfig(**SIZES, is_decoder=True), Completion(), "has positions of its own"),
+        (RobertaConfig(**SIZES, is_decoder=True), Choice(init="zero"), "has positions of its own"),
         (RWKV, Completion(), "reads a text with padding on its left differently"),
         (PHIMOE, Choice(init="zero"), "leaves something to chance in training"),
     ],
@@ -190,18 +191,6 @@ def test_what_does_not_read_as_a_causal_language_model_is_refused(
 ):
     with pytest.raises(ConfigError, match=rf"^mine \(\w+\) {cause}: use a causal.*gpt2$"):
         load(make(config), None, head, seed=0)
-
-
-def test_positions_of_its_own_are_left_to_a_model(make: Make):
-    """RoBERTa's begin behind those of padding: what it is told moves nothing here."""
-    model = make(RobertaConfig(**SIZES, is_decoder=True))
-    net = load(model, None, Choice(init="zero"), seed=0)
-    ids = torch.tensor([[5, 6, 7], [8, 9, 0]])
-    mask = torch.tensor([[1, 1, 1], [1, 1, 0]])
-    found = net.hidden(Batch(ids, mask, last_tokens(mask), torch.zeros(2, 2)))
-    plain = AutoModelForCausalLM.from_pretrained(model.model).eval().base_model
-    alone = [plain(input_ids=ids[r : r + 1, : 3 - r]).last_hidden_state[0, -1] for r in (0, 1)]
-    assert_close(found, torch.stack(alone), atol=1e-5, rtol=1e-4)
 
 
 def test_an_encoder_decoder_is_refused_in_one_line(

@@ -37,7 +37,7 @@ class Net(nn.Module):
         self.knows_all = len(tokenizer) <= self.vocabulary
         """Whether every token of the tokenizer has one."""
         self.tells_positions = "position_ids" in signature(self.body.forward).parameters
-        """Whether the model is told which token of its text each one is, or counts by itself."""
+        """Whether the model is told which token of its text each one is, or needs not know."""
         self.head = head if isinstance(head, LinearHead) else None
         self.own_head = new_head(lm, tokenizer, self.head) if self.head else None
         if lm.can_generate():
@@ -76,7 +76,8 @@ class Net(nn.Module):
     @property
     def context(self) -> int:
         """The longest sequence that the model was made for, in tokens."""
-        return getattr(self.lm.config, "max_position_embeddings", sys.maxsize)
+        text = self.lm.config.get_text_config()
+        return getattr(text, "max_position_embeddings", None) or sys.maxsize
 
     def inputs(self, batch: Batch) -> dict[str, Any]:
         """What the language model is given. Positions count real tokens, so padding may be

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from w2sweep.learning.batches import Batch
+from w2sweep.learning.memory import is_out_of_memory
 from w2sweep.learning.model import Net
 from w2sweep.values import ConfigError
 
@@ -28,9 +29,6 @@ SAME = 1e-6
 def check(net: Net, name: str, generates: bool) -> None:
     """Makes sure that final states depend on what stands before and on nothing else.
 
-    A classifier that is told positions and then computes other numbers than by itself is left to
-    count them. (Transformers tells them to a model that completes, as here.)
-
     Args:
         net: the model with its head, as it is trained.
         name: what messages call it.
@@ -41,9 +39,6 @@ def check(net: Net, name: str, generates: bool) -> None:
             chance.
     """
     wrong = _wrong(net, generates)
-    if wrong and net.tells_positions and not generates:
-        net.tells_positions = False
-        wrong = _wrong(net, generates)
     net.eval()
     if wrong:
         kind = type(net.lm).__name__
@@ -57,6 +52,8 @@ def _wrong(net: Net, generates: bool) -> str:
     try:
         return next(_wrongs(net, generates), "")
     except (TypeError, ValueError, AttributeError, IndexError, RuntimeError) as error:
+        if is_out_of_memory(error):
+            raise
         reason = " ".join(str(error).split())[:120]
         return f"cannot be run on ids and a mask ({reason})"
 
