@@ -42,7 +42,8 @@ from w2sweep.experiment.recipe import Precision, Recipe
 from w2sweep.learning.batches import Batch, Labelled, finetuning_batches, pretraining_batches
 from w2sweep.learning.hardware import keep_freed_memory
 from w2sweep.learning.learner import Course, Evaluation, fit
-from w2sweep.learning.model import Net, fresh
+from w2sweep.learning.loading import fresh
+from w2sweep.learning.model import Net
 from w2sweep.learning.tokens import Ragged, train_tokenizer
 from w2sweep.learning.tuned import parameter_groups
 from w2sweep.tasks.heads import Choice

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -30,6 +31,69 @@ def test_a_local_model_is_its_content_wherever_it_lies(tmp_path: Path):
     of_here, of_there, of_others = (identity(HubModel(str(f))) for f in (here, there, others))
     assert of_here == of_there
     assert of_here != of_others
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "special_tokens_map.json",
+        "added_tokens.json",
+        "chat_template.jinja",
+        "spiece.model",
+        "vocab.txt",
+        "modeling_mine.py",
+        "code/layers.py",
+        "model.safetensors.index.json",
+        "shards/model-00001-of-00002.safetensors",
+        "tokenizer.bin",
+    ],
+)
+def test_everything_that_is_read_of_a_local_model_is_its_identity(tmp_path: Path, name: str):
+    here = folder(tmp_path / "a", b"weights")
+    before = identity(HubModel(str(here)))
+    (here / name).parent.mkdir(exist_ok=True)
+    (here / name).write_text("{}")
+    added = identity(HubModel(str(here)))
+    (here / name).write_text("{ }")
+    changed = identity(HubModel(str(here)))
+    assert len({str(before), str(added), str(changed)}) == 3
+
+
+@pytest.mark.parametrize(
+    "name", ["README.md", "generation_config.json", ".git/config", "pytorch_model.bin", "a.gguf"]
+)
+def test_what_is_not_read_of_a_local_model_is_not(tmp_path: Path, name: str):
+    here = folder(tmp_path / "a", b"weights")
+    before = identity(HubModel(str(here)))
+    (here / name).parent.mkdir(exist_ok=True)
+    (here / name).write_text("{}")
+    assert identity(HubModel(str(here))) == before
+
+
+def test_a_local_model_without_weights_is_refused_before_anything_runs(tmp_path: Path):
+    here = folder(tmp_path / "a", b"weights")
+    (here / "model.safetensors").rename(here / "pytorch_model.bin")
+    with pytest.raises(ConfigError, match=r"a has no model\.safetensors.*by save_pretrained"):
+        identity(HubModel(str(here)))
+    assert identity(HubModel(str(here), scratch=True))  # needs none
+
+
+def test_a_local_model_has_the_shards_that_its_index_names(tmp_path: Path):
+    here = folder(tmp_path / "a", b"weights")
+    (here / "model.safetensors").unlink()
+    index, shard = here / "model.safetensors.index.json", here / "shards" / "one.safetensors"
+    index.write_text(json.dumps({"weight_map": {"a": "shards/one.safetensors"}}))
+    with pytest.raises(ConfigError, match=r"index.json names shards/one.safetensors, which is not"):
+        identity(HubModel(str(here)))
+    shard.parent.mkdir()
+    shard.write_bytes(b"weights")
+    before = identity(HubModel(str(here)))
+    shard.write_bytes(b"others")
+    assert identity(HubModel(str(here))) != before
+    for broken in ("[]", "{", '{"weight_map": 3}'):
+        index.write_text(broken)
+        with pytest.raises(ConfigError, match="is no index of weights"):
+            identity(HubModel(str(here)))
 
 
 def test_a_model_of_the_hub_is_its_name_and_revision_whatever_its_rung_is_called():

@@ -10,8 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 from torch.testing import assert_close
+from toys import setting
 
+from w2sweep.experiment.cell import Cell
 from w2sweep.experiment.losses import ConfidenceLoss, CrossEntropy
+from w2sweep.experiment.methods import Naive
+from w2sweep.experiment.recipe import Recipe
+from w2sweep.values import Impossible
 
 
 def log_odds(positive: list[float]) -> Tensor:
@@ -82,11 +87,58 @@ def test_the_prior_threshold_hardens_as_many_as_the_weak_labels_say():
     assert hardened[:, 1].tolist() == [1, 0, 0, 0]
 
 
-@given(st.lists(st.floats(-5, 5), min_size=2, max_size=40, unique=True))
-def test_exactly_half_of_a_batch_is_hardened_to_each_class(f: list[float]):
+WEAK = st.sampled_from([0.0, 0.25, 0.5, 0.75, 1.0])
+BATCHES = st.lists(st.tuples(st.sampled_from([-2.0, -1.0, 0.0, 3.0]), WEAK), min_size=2)
+
+
+def hardened(loss: ConfidenceLoss, f: list[float], weak: list[float]) -> Tensor:
+    """Which of a batch with these differences of logits are of class 1 [B]."""
     logits = torch.tensor([[0.0, x] for x in f], dtype=torch.float64)
-    hardened = ConfidenceLoss().hardened(logits, probabilities([0.5] * len(f)))
-    assert hardened[:, 1].sum() == len(f) // 2
+    return loss.hardened(logits, probabilities(weak))[:, 1]
+
+
+@given(BATCHES)
+def test_exactly_half_of_a_batch_is_hardened_to_each_class_whatever_is_equal(
+    batch: list[tuple[float, float]],
+):
+    f, weak = zip(*batch, strict=True)
+    positive = hardened(ConfidenceLoss(), list(f), list(weak))
+    assert abs(float(positive.sum()) - len(batch) / 2) <= 0.5
+    highest = max(x for x, is_1 in zip(f, positive, strict=True) if not is_1)
+    assert all(x >= highest for x, is_1 in zip(f, positive, strict=True) if is_1)
+
+
+@given(BATCHES.filter(lambda batch: len(batch) % 2))
+def test_the_middle_one_of_an_odd_batch_goes_where_its_weak_label_says(
+    batch: list[tuple[float, float]],
+):
+    f, weak = zip(*batch, strict=True)
+    middle = sorted(batch, reverse=True)[len(batch) // 2]
+    positive = hardened(ConfidenceLoss(), list(f), list(weak))
+    assert positive.sum() == len(batch) // 2 + (middle[1] > 0.5)
+
+
+def test_of_equal_answers_those_are_positive_whose_weak_labels_say_so():
+    assert hardened(ConfidenceLoss(), [1.0] * 4, [0.1, 0.9, 0.3, 0.6]).tolist() == [0, 1, 0, 1]
+    assert hardened(ConfidenceLoss(), [1.0] * 4, [0.5] * 4).tolist() == [1, 1, 0, 0]
+
+
+@pytest.mark.parametrize(
+    ("weak", "positives"),
+    [([0.9] * 4, 4), ([0.7, 0.7, 0.7, 0.7], 3), ([0.4, 0.4, 0.3, 0.2], 1), ([0.1] * 4, 0)],
+)
+def test_the_prior_threshold_rounds(weak: list[float], positives: int):
+    f = [0.1, 0.2, 0.3, 0.4]
+    assert hardened(ConfidenceLoss(threshold="prior"), f, weak).sum() == positives
+
+
+def test_a_batch_of_one_has_no_half():
+    recipe = Recipe(epochs=1, batch_size=1)
+    method = Naive("confidence", ConfidenceLoss())
+    cause = "ConfidenceLoss compares the examples of a batch.*raise recipe.batch_size, which is 1"
+    with pytest.raises(Impossible, match=cause):
+        Cell(setting(recipe=recipe), method)
+    assert Cell(setting(recipe=recipe), Naive("naive", CrossEntropy()))
 
 
 @pytest.mark.parametrize(

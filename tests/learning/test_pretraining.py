@@ -20,7 +20,8 @@ from w2sweep.engine.store import Store
 from w2sweep.experiment.ladder import HomegrownRung, HubModel, Pretraining, Tokenizer
 from w2sweep.experiment.stages import Adapt, OwnTokenizer, Text
 from w2sweep.learning.batches import Batch
-from w2sweep.learning.model import Net, load
+from w2sweep.learning.loading import load
+from w2sweep.learning.model import Net
 from w2sweep.learning.tokens import train_tokenizer
 
 BRIEF = Pretraining(tokens=2_000, lr=1e-2, batch=8)
@@ -76,14 +77,14 @@ def test_mixed_precision_is_for_sweeps_that_gain_from_it_and_measures_in_fp32(
 ):
     stage = pretraining(replace(rung(8, tokens=2_000), precision="bf16-mixed"))
     seen: dict[bool, set[torch.dtype]] = {True: set(), False: set()}
-    hidden = Net.hidden
+    forward = Net.forward
 
     def watched(net: Net, batch: Batch) -> Tensor:
         query = net.lm.base_model.layers[0].self_attn.q_proj  # type: ignore[union-attr, index]
         seen[net.training].add(query(torch.zeros(1, 8)).dtype)
-        return hidden(net, batch)
+        return forward(net, batch)
 
-    monkeypatch.setattr(Net, "hidden", watched)
+    monkeypatch.setattr(Net, "forward", watched)
     facts = run(stage, tmp_path, shelf, bf16=bf16)
     expected = torch.bfloat16 if bf16 == "yes" else torch.float32
     assert seen == {True: {expected}, False: {torch.float32}}

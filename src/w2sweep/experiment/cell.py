@@ -23,6 +23,7 @@ class Cell:
             s.ladder.position(rung)
         self._check_classes()
         _ = self.student  # the method may have something to say about the setting
+        self._check_batches()
         if s.task.head.classes is None:
             self._check_generates()
 
@@ -44,6 +45,14 @@ class Cell:
             raise ConfigError(
                 f"task.head.classes: found {task.head.classes}, but the labels of {task.name} are "
                 f"of {expected} classes: set task.head.classes={expected}"
+            )
+
+    def _check_batches(self) -> None:
+        found, loss = self.setting.recipe.batch_size, self.method.loss
+        if found < loss.smallest_batch:
+            raise Impossible(
+                f"{type(loss).__name__} compares the examples of a batch and needs at least "
+                f"{loss.smallest_batch}: raise recipe.batch_size, which is {found}"
             )
 
     def _check_generates(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from abc import ABC, abstractmethod
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -13,8 +14,27 @@ from w2sweep.tasks.task import Corpus
 from w2sweep.tasks.text_file import CorpusOrFile
 from w2sweep.values import ConfigError, Count, Natural, Rate, named, value
 
-LOADED = ("config.json", "*.safetensors", "tokenizer*", "vocab*", "merges*")
-"""The files of a local model's folder that are read, and so are its identity."""
+WEIGHTS = ("model.safetensors", "model.safetensors.index.json")
+"""Where Transformers looks for the weights of a local model: in the first, or in the files that the
+second names."""
+UNREAD = [
+    "*.md",
+    "LICENSE*",
+    "generation_config.json",
+    "pytorch_model*",
+    "*.h5",
+    "*.msgpack",
+    "*.onnx",
+    "*.gguf",
+    "*.ot",
+    "optimizer*",
+    "scheduler.pt",
+    "rng_state*",
+    "training_args.bin",
+    "trainer_state.json",
+]
+"""Files of a local model's folder that are not read: notes, advice for chatting (completions here
+are greedy), weights in other formats, and what somebody's training left there."""
 
 
 EMBEDDING_LR = 5.0
@@ -40,12 +60,17 @@ class HubModel:
     """What its ladder calls it."""
 
     def identity(self) -> dict[str, object]:
-        """Of a local folder its content, wherever it lies."""
+        """Of a local folder its content, wherever it lies: all but what is known not to be read.
+
+        Raises ConfigError where such a folder has no weights, or a part of them is missing.
+        """
         fields = asdict(self)
         del fields["rung"]
         if (folder := Path(self.model)).is_dir():
-            found = {f for pattern in LOADED for f in folder.glob(pattern)}
-            fields["model"] = {f.name: checksum(f) for f in sorted(found)}
+            if not self.scratch:
+                check_weights(folder)
+            found = {f.relative_to(folder).as_posix(): f for f in read_of(folder)}
+            fields["model"] = {name: checksum(found[name]) for name in sorted(found)}
             fields["revision"] = None  # of the model on the hub that the folder stands in for
         return fields
 
@@ -54,6 +79,41 @@ class HubModel:
         """A short name, for messages."""
         name = self.rung or self.model.rstrip("/").split("/")[-1]
         return f"{name} from scratch" if self.scratch else name
+
+
+def read_of(folder: Path) -> list[Path]:
+    """The files of a local model's folder and of its sub-folders that may be read."""
+    found = []
+    for file in folder.rglob("*"):
+        parts = file.relative_to(folder).parts
+        hidden = any(part.startswith(".") or part == "__pycache__" for part in parts)
+        unread = any(file.match(pattern) for pattern in UNREAD)
+        if file.is_file() and not hidden and not unread:
+            found.append(file)
+    return found
+
+
+def check_weights(folder: Path) -> None:
+    """Raises ConfigError where a local model has no weights, or lacks files that its index names.
+
+    Weights are read from safetensors only, for those of other formats can run code.
+    """
+    whole, index = (folder / name for name in WEIGHTS)
+    if whole.exists():
+        return
+    if not index.exists():
+        raise ConfigError(
+            f"the model folder {folder} has no model.safetensors, and weights of other formats are "
+            "not read: load it with Transformers once and write it by save_pretrained, with its "
+            "adapters merged"
+        )
+    try:
+        shards = set(json.loads(index.read_bytes())["weight_map"].values())
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ConfigError(f"{index} is no index of weights: copy the model again") from error
+    missing = sorted(shard for shard in shards if not (folder / shard).exists())
+    if missing:
+        raise ConfigError(f"{index} names {missing[0]}, which is not there: copy the model again")
 
 
 @value

@@ -22,6 +22,8 @@ class Loss:
     one."""
     binary: ClassVar[bool] = False
     """Whether it only makes sense with K = 2."""
+    smallest_batch: ClassVar[int] = 1
+    """Examples that a batch must have for it to make sense."""
 
     def __call__(self, logits: Tensor, targets: Tensor, progress: float) -> Tensor:
         """The loss of a batch: [B, K], [B, K] or [B], share of the steps done -> scalar."""
@@ -62,6 +64,7 @@ class ConfidenceLoss(Loss):
 
     separable: ClassVar[bool] = False  # the threshold is the whole batch's
     binary: ClassVar[bool] = True
+    smallest_batch: ClassVar[int] = 2  # one example has no half
 
     alpha_max: Fraction = 0.5
     warmup: Fraction = 0.2
@@ -82,16 +85,28 @@ class ConfidenceLoss(Loss):
     def hardened(self, logits: Tensor, targets: Tensor) -> Tensor:
         """The student's own labels 1[f > t], one-hot: [B, 2], [B, 2] -> [B, 2].
 
-        The `positives` largest f of the batch are of class 1.
+        The first of the batch's examples by f are of class 1. Of equal f, the one whose weak label
+        says more for class 1 comes first, and then the one that stands first in the batch.
         """
         from torch.nn.functional import one_hot
 
         f = (logits[:, 1] - logits[:, 0]).detach()
-        share = 0.5 if self.threshold == "median" else float(targets[:, 1].mean())
-        positives = int(share * len(f))
-        falling = f.sort(descending=True).values
-        t = falling[positives] if positives < len(f) else f.min() - 1
-        return one_hot((f > t).long(), 2).to(targets.dtype)
+        weak = targets[:, 1]
+        by_label = weak.argsort(descending=True, stable=True)
+        falling = by_label[f[by_label].argsort(descending=True, stable=True)]
+        hard = falling.new_zeros(len(f))
+        hard[falling[: self._positives(weak[falling])]] = 1
+        return one_hot(hard, 2).to(targets.dtype)
+
+    def _positives(self, weak: Tensor) -> int:
+        """How many examples are hardened to class 1; `weak`: what the weak labels say for it, in
+        the order of f [B]. The middle one of an odd batch goes where its weak label says."""
+        if self.threshold == "prior":
+            return round(float(weak.sum()))
+        examples = len(weak)
+        if examples % 2 == 0:
+            return examples // 2
+        return examples // 2 + int(weak[examples // 2] > 0.5)
 
     def coefficients(self, progress: float) -> dict[str, float]:
         return {"alpha": self.alpha(progress)}

@@ -33,6 +33,35 @@ class Batch(NamedTuple):
     """Class probabilities [B, K]; of completions, the tokens that are asked for, one after the
     other, as indices [B]."""
 
+    def within(self, budget: int) -> list[Batch]:
+        """The same examples, in the same order, in batches of at most `budget` tokens, padding
+        included, and at least one example."""
+        examples = len(self.ids) // self.views
+        if examples == 1 or self.mask.numel() <= budget:
+            return [self]
+        half = examples // 2
+        parts = (self._part(0, half), self._part(half, examples))
+        return [small for part in parts for small in part.within(budget)]
+
+    @property
+    def views(self) -> int:
+        """Sequences an example."""
+        return len(self.ids) // len(self.targets) if self.targets.ndim == 2 else 1
+
+    def _part(self, start: int, stop: int) -> Batch:
+        """The examples from `start` to before `stop`, without columns of padding alone."""
+        rows = slice(start * self.views, stop * self.views)
+        mask, asked = self.mask[rows], self.asked[rows]
+        used = mask.bool().any(0)
+        targets = self.targets[start:stop]
+        if self.targets.ndim == 1:  # a target for each position that is asked
+            first = int(self.asked[: rows.start].sum())
+            targets = self.targets[first : first + int(asked.sum())]
+        ids = self.ids[rows]
+        if ids.shape == mask.shape:
+            ids = ids[:, used]
+        return Batch(ids, mask[:, used], asked[:, used], targets)
+
 
 class Data(Protocol):
     """N examples that can be batched by row number."""

@@ -31,6 +31,8 @@ class State:
     curves: list[dict[str, Any]] = field(default_factory=list)
     losses: list[float] = field(default_factory=list)
     """Of the steps since the last row of the curves."""
+    first_loss: float = 0.0
+    """Of the first step, before anything was learned."""
     answers: dict[int, Mapping[str, Answers]] = field(default_factory=dict)
     """Step of an evaluation -> split -> what was answered."""
     best_score: float = float("-inf")
@@ -40,7 +42,7 @@ class State:
     """The learned parameters at that step."""
 
 
-NUMBERS = ("step", "curves", "losses", "best_score", "best_step")
+NUMBERS = ("step", "curves", "losses", "first_loss", "best_score", "best_step")
 """Fields of a state that are written as JSON."""
 
 

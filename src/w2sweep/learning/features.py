@@ -13,10 +13,13 @@ from w2sweep.learning.batches import Labelled
 from w2sweep.learning.hardware import prepared
 from w2sweep.learning.inference import hidden_states
 from w2sweep.learning.lengths import views_within
-from w2sweep.learning.model import Net, load
+from w2sweep.learning.loading import load
+from w2sweep.learning.memory import saying_what_to_lower
+from w2sweep.learning.model import Net
 from w2sweep.learning.tokens import Ragged
 
 
+@saying_what_to_lower
 def features(stage: Features, job: Job) -> None:
     """Writes `features.safetensors`: split -> [N, views, width], and `head`: the rows that a probe
     starts from [outputs, width]."""

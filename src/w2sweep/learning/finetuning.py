@@ -16,6 +16,7 @@ from w2sweep.learning.batches import Data, batches_per_epoch, finetuning_batches
 from w2sweep.learning.curves import write_curves
 from w2sweep.learning.hardware import autocast, prepared
 from w2sweep.learning.learner import Course, Evaluate, Evaluation, Trained, fit
+from w2sweep.learning.memory import saying_what_to_lower
 from w2sweep.learning.subjects import Splits, Subject, subject_of
 from w2sweep.learning.tuned import parameter_groups
 from w2sweep.tasks.heads import Answers
@@ -29,6 +30,7 @@ EVALUATED = ("validation", "test")
 """The splits that are answered at every evaluation."""
 
 
+@saying_what_to_lower
 def finetune(stage: Finetune, job: Job) -> None:
     """Writes the predictions on all splits but the supervisor's own, those at every evaluation,
     and `curves.jsonl`; the weights too, where the sweep wants them."""
@@ -42,6 +44,7 @@ def finetune(stage: Finetune, job: Job) -> None:
         subject.save(job.deliver(Weights(stage)))
 
 
+@saying_what_to_lower
 def train_again(weights: Weights, job: Job) -> None:
     """Writes the model of a stage whose predictions are there, and whose weights nobody kept."""
     subject, _ = _learn(weights.of, job, job.get(weights.of.splits))

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from w2sweep.learning.batches import Batch, Data, chunks
+from w2sweep.learning.memory import with_less_at_once
 from w2sweep.learning.model import Net
 from w2sweep.learning.tokens import Ragged
 
@@ -33,13 +34,17 @@ def hidden_states(net: Net, data: Data, budget: int, device: torch.device) -> ND
 
 
 def in_order(data: Data, budget: int, answer: Callable[[Batch], Tensor]) -> NDArray[np.float32]:
-    """Answers [N, ...], computed longest first under the token budget and put back into the order
-    of the examples."""
-    parts = list(chunks(data.lengths * data.views, budget))
-    answers = torch.cat([answer(data.batch(rows)).float().cpu() for rows in parts]).numpy()
-    out = np.empty_like(answers)
-    out[np.concatenate(parts)] = answers
-    return out
+    """Answers [N, ...], computed longest first under the token budget, or half of it where memory
+    runs out, and put back into the order of the examples."""
+
+    def within(budget: int) -> NDArray[np.float32]:
+        parts = list(chunks(data.lengths * data.views, budget))
+        answers = torch.cat([answer(data.batch(rows)).float().cpu() for rows in parts]).numpy()
+        out = np.empty_like(answers)
+        out[np.concatenate(parts)] = answers
+        return out
+
+    return with_less_at_once(budget, within)
 
 
 @torch.no_grad()
@@ -52,12 +57,16 @@ def completions(
 ) -> list[str]:
     """Greedy completions of N prompts, given as token ids [N]."""
     ragged = Ragged.of(prompts)
-    out = np.empty(len(prompts), dtype=object)
-    for rows in chunks(ragged.lengths + max_new_tokens, budget):
-        ids, mask = ragged.padded(rows, net.pad, left=True)
-        said = net.complete(ids.to(device), mask.to(device), max_new_tokens)
-        out[rows] = np.array(said, dtype=object)
-    return list(out)
+
+    def within(budget: int) -> list[str]:
+        out = np.empty(len(prompts), dtype=object)
+        for rows in chunks(ragged.lengths + max_new_tokens, budget):
+            ids, mask = ragged.padded(rows, net.pad, left=True)
+            said = net.complete(ids.to(device), mask.to(device), max_new_tokens)
+            out[rows] = np.array(said, dtype=object)
+        return list(out)
+
+    return with_less_at_once(budget, within)
 
 
 def to(batch: Batch, device: torch.device) -> Batch:

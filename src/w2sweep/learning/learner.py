@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import math
+import signal
+import threading
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping
@@ -13,6 +16,7 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 from lightning_fabric.plugins.environments.lightning import LightningEnvironment
+from pytorch_lightning.trainer.connectors.signal_connector import _SignalConnector
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, IterableDataset
 
@@ -21,7 +25,8 @@ from w2sweep.experiment.losses import Loss
 from w2sweep.experiment.recipe import Precision
 from w2sweep.learning import checkpoint
 from w2sweep.learning.batches import Batch
-from w2sweep.learning.hardware import flushing_denormals
+from w2sweep.learning.hardware import autocast, flushing_denormals
+from w2sweep.learning.memory import halved, is_out_of_memory
 from w2sweep.learning.schedules import Schedule
 from w2sweep.tasks.heads import Answers
 
@@ -29,6 +34,9 @@ logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)  # it advertises 
 
 ROWS = 50
 """Rows of the curves, evaluations not counted."""
+DIVERGED = 4.0
+"""A training has diverged whose loss is, to its end, so many times what it was before the first
+step and so many times that of a model that knows nothing."""
 
 
 @dataclass(frozen=True)
@@ -91,6 +99,10 @@ class Learner(pl.LightningModule):
         self.state = checkpoint.State()
         self.saved_at = time.monotonic()
         self.losses: list[Tensor] = []
+        self.micro_tokens: int | None = None
+        """Tokens in one forward pass, where memory ran out with those of the course's batches."""
+        self.loss_of_nothing = math.inf
+        """What a model would have in the last step that finds all classes equally likely."""
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """AdamW, resumed where a killed worker left it."""
@@ -113,31 +125,58 @@ class Learner(pl.LightningModule):
         factor = course.lr_factor((step + 1) / (course.steps + 1))
         for group in optimizer.param_groups:
             group["lr"] = group["base_lr"] * factor
-        optimizer.zero_grad()
-        self.losses.append(self.backward_through(micro, progress))
+        self.losses.append(self.gradient_of(micro, progress))
+        if step == 0:
+            self.state.first_loss = self.losses[0].item()
         learning = [p for group in optimizer.param_groups for p in group["params"]]
         nn.utils.clip_grad_norm_(learning, course.clip)
         optimizer.step()
         self.state.step += 1
-        self.after_step(progress, optimizer.param_groups[0]["lr"])
+        self.after_step(optimizer.param_groups[0]["lr"])
+
+    def gradient_of(self, micro: list[Batch], progress: float) -> Tensor:
+        """The batch's loss, a scalar. Its gradient is left in the parameters; where memory runs out
+        on the way, it is computed again with less at once, now and from now on."""
+        while True:
+            self.trainer.optimizers[0].zero_grad()
+            parts = micro
+            if self.micro_tokens is not None:
+                parts = [part for batch in micro for part in batch.within(self.micro_tokens)]
+            try:
+                return self.backward_through(parts, progress)
+            except Exception as error:
+                largest = max(parts, key=lambda part: part.mask.numel())
+                if len(largest.ids) == largest.views or not is_out_of_memory(error):
+                    raise
+            # behind the handler, for the error holds on to what filled the memory
+            self.micro_tokens = halved(largest.mask.numel())
+            self.job.note(micro_tokens=self.micro_tokens)
 
     def backward_through(self, micro: list[Batch], progress: float) -> Tensor:
         """The batch's loss, a scalar. Its gradient is added up over micro-batches whose graphs
         never live together."""
         if len(micro) == 1:
-            total = self.course.loss(self.net(micro[0]), micro[0].targets, progress)
+            total = self.loss(self.net(micro[0]), micro[0].targets, progress)
             self.manual_backward(total)
             return total.detach()
         if self.course.loss.separable:
             return self._backward_one_by_one(micro, progress)
         return self._backward_by_logits(micro, progress)
 
+    def loss(self, logits: Tensor, targets: Tensor, progress: float) -> Tensor:
+        """The course's loss, a scalar, in fp32 whatever the model computes in."""
+        with autocast("32-true", self.device):
+            if self.state.step == self.course.steps - 1:
+                nothing = self.course.loss(torch.zeros_like(logits), targets, progress)
+                self.loss_of_nothing = nothing.item()
+            return self.course.loss(logits, targets, progress)
+
     def _backward_one_by_one(self, micro: list[Batch], progress: float) -> Tensor:
         examples = sum(len(m.targets) for m in micro)
         parts = []
         for m in micro:
             share = len(m.targets) / examples
-            part = self.course.loss(self.net(m), m.targets, progress) * share
+            part = self.loss(self.net(m), m.targets, progress) * share
             self.manual_backward(part)
             parts.append(part.detach())
         return torch.stack(parts).sum()
@@ -150,24 +189,26 @@ class Learner(pl.LightningModule):
             logits = torch.cat([self.net(m) for m in micro])
         logits.requires_grad_()
         targets = torch.cat([m.targets for m in micro])
-        total = self.course.loss(logits, targets, progress)
+        total = self.loss(logits, targets, progress)
         (gradient,) = torch.autograd.grad(total, logits)
         sizes = [len(m.targets) for m in micro]
         for m, part in zip(micro, gradient.split(sizes), strict=True):
             self.manual_backward((self.net(m) * part).sum())
         return total.detach()
 
-    def after_step(self, progress: float, lr: float) -> None:
+    def after_step(self, lr: float) -> None:
         """Logs, evaluates and saves when it is time to."""
         step, steps = self.state.step, self.course.steps
         self.progress.advance(step)
         evaluation = due(step, steps, self.course.evaluations)
         if evaluation or due(step, steps, ROWS):
             row = {"step": step, "progress": step / steps, "loss": self.mean_loss(), "lr": lr}
-            row |= self.course.loss.coefficients(progress)
+            row |= self.course.loss.coefficients(step / steps)
+            self.state.curves.append(row)
+            if step == steps:
+                self.check_converged()
             if evaluation:
                 row |= self.evaluate()
-            self.state.curves.append(row)
             self.job.log(row)
         overdue = time.monotonic() - self.saved_at > self.job.runtime.checkpoint_seconds
         if overdue and step < steps:
@@ -182,6 +223,19 @@ class Learner(pl.LightningModule):
             raise FloatingPointError(f"the loss is {loss} {at}: lower the learning rate")
         self.losses.clear()
         return loss
+
+    def check_converged(self) -> None:
+        """Raises FloatingPointError where the loss was far above where it began, and far above that
+        of a model that knows nothing, all through the last quarter of the training."""
+        losses = [row["loss"] for row in self.state.curves]
+        last = losses[-max(2, math.ceil(len(losses) / 4)) :]
+        began = max(self.loss_of_nothing, self.state.first_loss)
+        if len(losses) > 2 and 0 < DIVERGED * began < min(last):
+            raise FloatingPointError(
+                f"the loss was {self.state.first_loss:.3g} at the first step and {losses[-1]:.3g} "
+                f"at the last, where {self.loss_of_nothing:.3g} is to know nothing: lower the "
+                "learning rate"
+            )
 
     def evaluate(self) -> Mapping[str, float]:
         """The metrics of the course's evaluation, whose answers are kept; its parameters too, if it
@@ -232,7 +286,7 @@ def fit(net: nn.Module, course: Course, job: Job) -> Trained:
     """Trains `net` in place, from the checkpoint in `job.out` if there is one, and leaves it in
     evaluation mode."""
     learner = Learner(net.train(), course, job)
-    with warnings.catch_warnings(), flushing_denormals():
+    with warnings.catch_warnings(), flushing_denormals(), keeping_the_handler_of_interrupts():
         # it needs none
         warnings.filterwarnings("ignore", "The 'train_dataloader' does not have many workers")
         warnings.filterwarnings("ignore", "GPU available but not used")
@@ -240,15 +294,17 @@ def fit(net: nn.Module, course: Course, job: Job) -> Trained:
         warnings.filterwarnings("ignore", ".*isinstance.treespec, LeafSpec.*")
         try:
             _trainer(course, job).fit(learner)
-        except SystemExit as exit:  # what Lightning makes of Ctrl-C and of SIGTERM
-            raise KeyboardInterrupt from exit
+        except SystemExit as exit:
+            if isinstance(exit.__context__, KeyboardInterrupt):  # what Lightning makes of Ctrl-C
+                raise KeyboardInterrupt from exit
+            raise
     trained = learner.trained()
     net.eval()
     return trained
 
 
 def _trainer(course: Course, job: Job) -> pl.Trainer:
-    return pl.Trainer(
+    trainer = pl.Trainer(
         accelerator=job.runtime.accelerator,
         devices=1,
         precision=course.precision,
@@ -259,3 +315,26 @@ def _trainer(course: Course, job: Job) -> pl.Trainer:
         enable_model_summary=False,
         plugins=[LightningEnvironment()],  # one process, whatever Slurm says of the job
     )
+    trainer._signal_connector = NoSignals(trainer)
+    return trainer
+
+
+class NoSignals(_SignalConnector):
+    """Leaves signals to those who started the process: the launcher that requeues a job which is
+    about to be pre-empted, and the command that ends at SIGTERM as at Ctrl-C."""
+
+    def register_signal_handlers(self) -> None:
+        """Registers none. Lightning's own would make of SIGTERM an exit with code 0, later."""
+
+
+@contextlib.contextmanager
+def keeping_the_handler_of_interrupts() -> Iterator[None]:
+    """After Ctrl-C Lightning ignores all further ones, for the rest of the process."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.getsignal(signal.SIGINT)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)

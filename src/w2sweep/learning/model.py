@@ -1,41 +1,27 @@
-"""Language models with a head: tokens in, logits out. All that knows Transformers' models."""
+"""Language models with a head: tokens in, logits out."""
 
 from __future__ import annotations
 
+import contextlib
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator
 from dataclasses import asdict
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor, nn
-from transformers import (
-    AutoConfig,
-    AutoModelForCausalLM,
-    AutoTokenizer,
-    GenerationConfig,
-    LlamaConfig,
-    LlamaForCausalLM,
-    PretrainedConfig,
-    PreTrainedModel,
-    PreTrainedTokenizerFast,
-)
-from transformers.utils import logging as transformers_logging
+from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerFast
 
-from w2sweep.engine.files import read_json, write_json
+from w2sweep.engine.files import write_json
 from w2sweep.engine.stage import public_name
-from w2sweep.experiment.ladder import Backbone, HubModel, SmallLlama
 from w2sweep.learning.batches import Batch
-from w2sweep.learning.tokens import hub_source
+from w2sweep.learning.hardware import autocast
 from w2sweep.tasks.heads import Head, LinearHead
 from w2sweep.values import ConfigError
 
-transformers_logging.disable_progress_bar()  # a bar per model would tear the sweep's own apart
-
-ATTENTION = "sdpa" if torch.cuda.is_available() else "eager"
-"""On CPUs eager attention is as fast in fp32, and faster in bf16."""
 HEAD, HEAD_FACTS = "head.safetensors", "head.json"
 
 
@@ -46,50 +32,118 @@ class Net(nn.Module):
         """`head`: where it is no linear one, the language model's own is used."""
         super().__init__()
         self.lm, self.tokenizer = lm, tokenizer
-        self.pad = int(tokenizer.pad_token_id)  # type: ignore[arg-type]
-        self.end = int(tokenizer.eos_token_id)  # type: ignore[arg-type]
+        self.vocabulary = int(lm.get_input_embeddings().get_parameter("weight").shape[0])
+        """Rows of the embedding."""
+        self.knows_all = len(tokenizer) <= self.vocabulary
+        """Whether every token of the tokenizer has one."""
+        self.tells_positions = "position_ids" in signature(self.body.forward).parameters
+        """Whether the model is told which token of its text each one is, or needs not know."""
         self.head = head if isinstance(head, LinearHead) else None
         self.own_head = new_head(lm, tokenizer, self.head) if self.head else None
+        if lm.can_generate():
+            lm.generation_config = self._greedy()
+
+    @property
+    def body(self) -> PreTrainedModel:
+        """What makes final hidden states of tokens, without the language model's head."""
+        if self.lm.base_model is not self.lm:
+            return self.lm.base_model  # type: ignore[return-value]
+        parts = [part for part in self.lm.children() if isinstance(part, PreTrainedModel)]
+        return parts[0] if parts else self.lm
+
+    @property
+    def pad(self) -> int:
+        """What stands in padding. It is never attended to, so any token will do."""
+        known = (self._known(t) for t in (self.tokenizer.pad_token_id, self.tokenizer.eos_token_id))
+        return next((token for token in known if token is not None), 0)
+
+    @property
+    def end(self) -> int:
+        """The token that ends completions. Raises ConfigError where there is none."""
+        token = self._known(self.tokenizer.eos_token_id)
+        if token is None:
+            raise ConfigError(
+                f"the tokenizer of {self.tokenizer.name_or_path} has no end token that the model "
+                "knows, and completions need one: name it as eos_token in its "
+                "tokenizer_config.json, or use another model"
+            )
+        return token
+
+    def _known(self, token: Any) -> int | None:
+        """A special token of the tokenizer, where it has one and the model an embedding for it."""
+        return int(token) if token is not None and token < self.vocabulary else None
 
     @property
     def context(self) -> int:
         """The longest sequence that the model was made for, in tokens."""
-        return getattr(self.lm.config, "max_position_embeddings", sys.maxsize)
+        text = self.lm.config.get_text_config()
+        return getattr(text, "max_position_embeddings", None) or sys.maxsize
+
+    def inputs(self, batch: Batch) -> dict[str, Any]:
+        """What the language model is given. Positions count real tokens, so padding may be
+        anywhere."""
+        self.check_known(batch.ids)
+        found = {"input_ids": batch.ids, "attention_mask": batch.mask, "use_cache": False}
+        if self.tells_positions:
+            found["position_ids"] = (batch.mask.cumsum(-1) - 1).clamp(min=0)
+        return found
+
+    def check_known(self, ids: Tensor) -> None:
+        """Raises ConfigError where a text has a token that the model was never given."""
+        if not self.knows_all and ids.max() >= self.vocabulary:
+            token = self.tokenizer.convert_ids_to_tokens(int(ids.max()))
+            raise ConfigError(
+                f"a text has the token {token!r}, but the model's embedding ends before it, at "
+                f"{self.vocabulary}: leave such texts out, or use a tokenizer that fits the model"
+            )
 
     def hidden(self, batch: Batch) -> Tensor:
-        """Final hidden states at the positions asked for [asked, width].
-
-        Positions count real tokens, so padding may be anywhere.
-        """
-        positions = (batch.mask.cumsum(-1) - 1).clamp(min=0)
-        body = self.lm.base_model(
-            input_ids=batch.ids,
-            attention_mask=batch.mask,
-            position_ids=positions,
-            use_cache=False,
-        )
-        return body.last_hidden_state[batch.asked]
+        """Final hidden states at the positions asked for [asked, width]."""
+        return self.body(**self.inputs(batch)).last_hidden_state[batch.asked]
 
     def forward(self, batch: Batch) -> Tensor:
-        """Logits [B, K]: of the classes of B examples, or of the vocabulary for B tokens."""
-        hidden = self.hidden(batch)
+        """Logits [B, K], in fp32: of the classes of B examples, or of the vocabulary for B
+        tokens."""
         if self.own_head is None or self.head is None:
-            return unembedding(self.lm)(hidden).float()
-        return class_logits(self.head, self.own_head(hidden), len(batch.targets)).float()
+            return self.language_logits(batch).float()
+        hidden = self.hidden(batch)
+        with autocast("32-true", hidden.device):  # in bf16, many answers would be equal
+            outputs = self.own_head(hidden.float())
+            return class_logits(self.head, outputs, len(batch.targets))
+
+    def language_logits(self, batch: Batch) -> Tensor:
+        """The language model's own logits at the positions asked for [asked, vocabulary].
+
+        They are what it makes of its final hidden states itself: some scale or cap them.
+        """
+        picked: list[bool] = []
+        with only(self.lm.get_decoder(), batch.asked, picked):
+            logits = self.lm(**self.inputs(batch)).logits
+        return logits[0] if picked else logits[batch.asked]
 
     @torch.no_grad()
     def complete(self, ids: Tensor, mask: Tensor, max_new_tokens: int) -> list[str]:
         """Greedy completions of left-padded prompts [S, T]."""
-        config = GenerationConfig(
+        self.check_known(ids)
+        out = self.lm.generate(  # type: ignore[operator]
+            input_ids=ids,
+            attention_mask=mask,
             max_new_tokens=max_new_tokens,
-            do_sample=False,
             pad_token_id=self.pad,
             eos_token_id=self.end,
         )
-        out = self.lm.generate(  # type: ignore[operator]
-            input_ids=ids, attention_mask=mask, generation_config=config
-        )
         return self.tokenizer.batch_decode(out[:, ids.shape[1] :], skip_special_tokens=True)
+
+    def _greedy(self) -> GenerationConfig:
+        """Greedy decoding and nothing else, in place of what the model's authors advise to chat
+        with. It is saved with the model, which then completes elsewhere as it did here."""
+        tokenizer = self.tokenizer
+        return GenerationConfig(
+            do_sample=False,
+            bos_token_id=tokenizer.bos_token_id,
+            eos_token_id=tokenizer.eos_token_id,
+            pad_token_id=tokenizer.pad_token_id,
+        )
 
     def save(self, folder: Path) -> None:
         """Writes an ordinary model folder, with the tokenizer, and a head of its own beside it."""
@@ -97,6 +151,28 @@ class Net(nn.Module):
         self.tokenizer.save_pretrained(folder)
         if self.own_head is not None and self.head is not None:
             save_head(self.own_head, self.head, folder)
+
+
+@contextlib.contextmanager
+def only(body: nn.Module, asked: Tensor, picked: list[bool]) -> Iterator[None]:
+    """What reads the final hidden states of `body` is given those at `asked` alone, as one
+    sequence [1, asked, width], so that no logits are computed that nobody asks for.
+
+    `picked` gets an element where that was so: other modules may read the states of a part.
+    """
+
+    def pick(_: nn.Module, __: Any, output: Any) -> Any:
+        states = getattr(output, "last_hidden_state", None)
+        if states is not None:
+            output.last_hidden_state = states[asked][None]
+            picked.append(True)
+        return output
+
+    hook = body.register_forward_hook(pick)
+    try:
+        yield
+    finally:
+        hook.remove()
 
 
 class ProbeNet(nn.Module):
@@ -111,8 +187,9 @@ class ProbeNet(nn.Module):
             self.own_head.weight.copy_(start)
 
     def forward(self, batch: Batch) -> Tensor:
-        """Class logits [B, K]."""
-        return class_logits(self.head, self.own_head(batch.ids), len(batch.targets))
+        """Class logits [B, K], in fp32."""
+        with autocast("32-true", batch.ids.device):
+            return class_logits(self.head, self.own_head(batch.ids), len(batch.targets))
 
 
 def class_logits(head: LinearHead, outputs: Tensor, examples: int) -> Tensor:
@@ -121,9 +198,13 @@ def class_logits(head: LinearHead, outputs: Tensor, examples: int) -> Tensor:
 
 
 def unembedding(lm: PreTrainedModel) -> nn.Linear:
-    """The language model's own head."""
+    """The last layer of the language model's own head. Raises ConfigError where it is none."""
     head = lm.get_output_embeddings()
-    assert isinstance(head, nn.Linear), "a causal language model ends in a linear layer"
+    if not isinstance(head, nn.Linear):
+        raise ConfigError(
+            f"a {type(lm).__name__} does not end in a linear layer of logits: use a causal "
+            "language model such as openai-community/gpt2"
+        )
     return head
 
 
@@ -162,89 +243,3 @@ def save_head(linear: nn.Linear, head: LinearHead, folder: Path) -> None:
     save_file(tensors, folder / HEAD)
     fields = asdict(head)  # type: ignore[call-overload]  # a value is a dataclass
     write_json(folder / HEAD_FACTS, {"is": public_name(type(head)), **fields})
-
-
-def load(
-    backbone: Backbone, folder: Path | None, head: Head | None, seed: int, new: bool = False
-) -> Net:
-    """The backbone with its head. Dropout is off: two forward passes agree.
-
-    Args:
-        backbone: the model as its ladder knows it.
-        folder: where the weights are; None: where the backbone says.
-        head: None: the language model's own.
-        seed: of random weights, where the backbone is not pretrained.
-        new: whether the head is a new one even if there is one in the folder.
-    """
-    torch.manual_seed(seed)
-    source = _source(backbone, folder)
-    tokenizer = AutoTokenizer.from_pretrained(**source)
-    if tokenizer.pad_token_id is None:
-        tokenizer.pad_token = tokenizer.eos_token  # never attended to: any token will do
-    config = _without_dropout(AutoConfig.from_pretrained(**source))
-    options = {"attn_implementation": ATTENTION}
-    if folder is None and isinstance(backbone, HubModel) and backbone.scratch:
-        trusted = backbone.trust_remote_code
-        lm = AutoModelForCausalLM.from_config(config, trust_remote_code=trusted, **options)
-    else:
-        lm = AutoModelForCausalLM.from_pretrained(
-            **source, config=config, dtype=torch.float32, use_safetensors=True, **options
-        )
-    net = Net(lm, tokenizer, head)
-    if folder and not new:
-        _take_head(net, folder)
-    return net
-
-
-def fresh(backbone: SmallLlama, text: Path, context: int, seed: int) -> Net:
-    """A Llama-shaped language model with random weights: RMSNorm, rotary positions, SwiGLU, tied
-    embeddings; with the tokenizer of the folder `text`."""
-    tokenizer = AutoTokenizer.from_pretrained(text)
-    config = LlamaConfig(
-        vocab_size=len(tokenizer),
-        hidden_size=backbone.width,
-        intermediate_size=backbone.feedforward,
-        num_hidden_layers=backbone.depth,
-        num_attention_heads=backbone.heads,
-        max_position_embeddings=context,
-        rms_norm_eps=1e-6,
-        initializer_range=0.02,
-        tie_word_embeddings=True,
-        pad_token_id=tokenizer.pad_token_id,
-        bos_token_id=tokenizer.bos_token_id,
-        eos_token_id=tokenizer.eos_token_id,
-    )
-    config._attn_implementation = ATTENTION
-    torch.manual_seed(seed)
-    return Net(LlamaForCausalLM(config), tokenizer, head=None)
-
-
-def _without_dropout(config: PretrainedConfig) -> PretrainedConfig:
-    for name in vars(config):
-        if "dropout" in name or name.endswith("pdrop"):
-            setattr(config, name, 0.0)
-    return config
-
-
-def _source(backbone: Backbone, folder: Path | None) -> dict[str, Any]:
-    """The arguments of a loader's `from_pretrained`. What was trained on here keeps the code of its
-    authors, and so the user's trust in them."""
-    if isinstance(backbone, HubModel):
-        here = {"pretrained_model_name_or_path": folder, "revision": None} if folder else {}
-        return hub_source(backbone) | here
-    assert folder, "homegrown weights lie in the folder of a stage"
-    return {"pretrained_model_name_or_path": folder}
-
-
-def _take_head(net: Net, folder: Path) -> None:
-    """Starts with the head of the folder, where it has one of the same kind and shape."""
-    if net.own_head is None or not (folder / HEAD).exists():
-        return
-    found, own = load_file(folder / HEAD), net.own_head.state_dict()
-    same_kind = read_json(folder / HEAD_FACTS)["is"] == public_name(type(net.head))
-    if same_kind and _shapes(found) == _shapes(own):
-        net.own_head.load_state_dict(found)
-
-
-def _shapes(tensors: Mapping[str, Tensor]) -> dict[str, torch.Size]:
-    return {name: tensor.shape for name, tensor in tensors.items()}

@@ -22,10 +22,13 @@ from w2sweep.learning.curves import write_curves
 from w2sweep.learning.hardware import autocast, precision_of, prepared
 from w2sweep.learning.inference import to
 from w2sweep.learning.learner import Course, Evaluation, fit
-from w2sweep.learning.model import Net, fresh, load
+from w2sweep.learning.loading import fresh, load
+from w2sweep.learning.memory import saying_what_to_lower
+from w2sweep.learning.model import Net
 from w2sweep.learning.tuned import parameter_groups
 
 
+@saying_what_to_lower
 def adapt(stage: Adapt, job: Job) -> None:
     """Writes the model and its tokenizer as `save_pretrained` does, `curves.jsonl` and
     `pretrain.json`."""

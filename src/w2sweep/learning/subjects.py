@@ -20,7 +20,8 @@ from w2sweep.experiment.stages import Finetune
 from w2sweep.learning.batches import Completions, Data, Featured, Labelled
 from w2sweep.learning.inference import completions, probabilities
 from w2sweep.learning.lengths import completions_within, prompts_within, views_within
-from w2sweep.learning.model import Net, ProbeNet, load, save_head
+from w2sweep.learning.loading import load
+from w2sweep.learning.model import Net, ProbeNet, save_head
 from w2sweep.learning.tokens import Ragged
 from w2sweep.learning.tuned import merge_adapters, tune
 from w2sweep.tasks.example import Example

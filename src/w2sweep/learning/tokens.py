@@ -94,10 +94,12 @@ def _stream(tokenizer: PreTrainedTokenizerFast, documents: Sequence[str]) -> NDA
     """The documents one after the other, as token ids [N].
 
     Where the tokenizer adds nothing to a text, as many of the hub do, each document begins with the
-    end-of-document token, so that none reads as the continuation of another.
+    end-of-document token, or the one that begins texts, so that none reads as the continuation of
+    another.
     """
     dtype = np.uint16 if len(tokenizer) <= 2**16 else np.uint32
-    between = [] if tokenizer("")["input_ids"] else [tokenizer.eos_token_id]
+    ends = [t for t in (tokenizer.eos_token_id, tokenizer.bos_token_id) if t is not None]
+    between = [] if tokenizer("")["input_ids"] else ends[:1]
     encode_batch = tokenizer.backend_tokenizer.encode_batch_fast
     parts = []
     for i in range(0, len(documents), 10_000):

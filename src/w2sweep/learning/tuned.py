@@ -7,6 +7,7 @@ from transformers.pytorch_utils import Conv1D
 
 from w2sweep.experiment.tuning import Lora, Tuning
 from w2sweep.learning.model import Net, unembedding
+from w2sweep.values import ConfigError
 
 
 def tune(net: Net, tuning: Tuning) -> None:
@@ -59,4 +60,10 @@ def _add_adapters(net: Net, tuning: Lora) -> None:
         fan_in_fan_out=transposed,
     )
     net.lm.requires_grad_(False)
-    inject_adapter_in_model(config, net.lm)
+    try:
+        inject_adapter_in_model(config, net.lm)
+    except (TypeError, ValueError) as error:
+        reason = " ".join(str(error).split())[:120]
+        raise ConfigError(
+            f"LoRA cannot adapt a {type(net.lm).__name__} ({reason}): use tuning=full"
+        ) from error

@@ -1,0 +1,221 @@
+"""Loading: language models of the hub, of a folder, or fresh; and which are refused."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+from transformers import (
+    MODEL_FOR_CAUSAL_LM_MAPPING,
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    LlamaConfig,
+    LlamaForCausalLM,
+    PreTrainedConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerFast,
+)
+from transformers.utils import logging as transformers_logging
+
+from w2sweep.engine.files import read_json
+from w2sweep.engine.stage import public_name
+from w2sweep.experiment.ladder import Backbone, HubModel, SmallLlama
+from w2sweep.learning.model import HEAD, HEAD_FACTS, Net
+from w2sweep.learning.soundness import check
+from w2sweep.learning.tokens import hub_source
+from w2sweep.tasks.heads import Completion, Head
+from w2sweep.values import ConfigError
+
+transformers_logging.disable_progress_bar()  # a bar per model would tear the sweep's own apart
+
+ATTENTION = "sdpa" if torch.cuda.is_available() else "eager"
+"""On CPUs eager attention is as fast in fp32, and faster in bf16."""
+
+
+def load(
+    backbone: Backbone, folder: Path | None, head: Head | None, seed: int, new: bool = False
+) -> Net:
+    """The backbone with its head. Dropout is off: two forward passes agree.
+
+    Args:
+        backbone: the model as its ladder knows it.
+        folder: where the weights are; None: where the backbone says.
+        head: None: the language model's own.
+        seed: of random weights, where the backbone is not pretrained.
+        new: whether the head is a new one even if there is one in the folder.
+    """
+    torch.manual_seed(seed)
+    lm, tokenizer = loaded(backbone, folder)
+    net = Net(lm, tokenizer, head)
+    generates = isinstance(head, Completion)
+    if generates:
+        _ = net.end
+    if isinstance(backbone, HubModel):
+        check(net, backbone.label, generates)
+    if folder and not new:
+        _take_head(net, folder)
+    return net
+
+
+def fresh(backbone: SmallLlama, text: Path, context: int, seed: int) -> Net:
+    """A Llama-shaped language model with random weights: RMSNorm, rotary positions, SwiGLU, tied
+    embeddings; with the tokenizer of the folder `text`."""
+    tokenizer = AutoTokenizer.from_pretrained(text)
+    config = LlamaConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=backbone.width,
+        intermediate_size=backbone.feedforward,
+        num_hidden_layers=backbone.depth,
+        num_attention_heads=backbone.heads,
+        max_position_embeddings=context,
+        rms_norm_eps=1e-6,
+        initializer_range=0.02,
+        tie_word_embeddings=True,
+        pad_token_id=tokenizer.pad_token_id,
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+    )
+    config._attn_implementation = ATTENTION
+    torch.manual_seed(seed)
+    return Net(LlamaForCausalLM(config), tokenizer, head=None)
+
+
+def _take_head(net: Net, folder: Path) -> None:
+    """Starts with the head of the folder, where it has one of the same kind and shape."""
+    if net.own_head is None or not (folder / HEAD).exists():
+        return
+    found, own = load_file(folder / HEAD), net.own_head.state_dict()
+    same_kind = read_json(folder / HEAD_FACTS)["is"] == public_name(type(net.head))
+    if same_kind and _shapes(found) == _shapes(own):
+        net.own_head.load_state_dict(found)
+
+
+def _shapes(tensors: Mapping[str, Tensor]) -> dict[str, torch.Size]:
+    return {name: tensor.shape for name, tensor in tensors.items()}
+
+
+def loaded(
+    backbone: Backbone, folder: Path | None
+) -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:
+    """The model in fp32, without dropout, and its tokenizer.
+
+    Args:
+        backbone: the model as its ladder knows it.
+        folder: where the weights are; None: where the backbone says.
+
+    Raises:
+        ConfigError: where it is no causal language model, or a part of its weights is missing.
+    """
+    source = _source(backbone, folder)
+    tokenizer = AutoTokenizer.from_pretrained(**source)
+    config = AutoConfig.from_pretrained(**source)
+    _check_kind(config, backbone.label)
+    leave_nothing_to_chance(config)
+    _forget_padding(config)
+    options = {"attn_implementation": ATTENTION}
+    if folder is None and isinstance(backbone, HubModel) and backbone.scratch:
+        trusted = backbone.trust_remote_code
+        lm = AutoModelForCausalLM.from_config(config, trust_remote_code=trusted, **options)
+    else:
+        lm = _with_weights(backbone.label, source, {"config": config, **options})
+    for module in lm.modules():
+        if isinstance(module, nn.Dropout):  # which a model's own code may have made otherwise
+            module.p = 0.0
+    return lm, tokenizer
+
+
+def leave_nothing_to_chance(config: PreTrainedConfig | dict[str, Any]) -> None:
+    """Turns off dropout and dropped layers, in parts of a configuration too: two forward passes
+    agree."""
+    fields = config if isinstance(config, dict) else vars(config)
+    for name, found in fields.items():
+        if isinstance(found, PreTrainedConfig | dict):
+            leave_nothing_to_chance(found)
+        elif isinstance(found, float) and "drop" in name:
+            fields[name] = 0.0
+
+
+def _source(backbone: Backbone, folder: Path | None) -> dict[str, Any]:
+    """The arguments of a loader's `from_pretrained`. What was trained on here keeps the code of its
+    authors, and so the user's trust in them."""
+    if isinstance(backbone, HubModel):
+        here = {"pretrained_model_name_or_path": folder, "revision": None} if folder else {}
+        return hub_source(backbone) | here
+    assert folder, "homegrown weights lie in the folder of a stage"
+    return {"pretrained_model_name_or_path": folder}
+
+
+def _check_kind(config: PreTrainedConfig, name: str) -> None:
+    """Raises ConfigError for models that are known to be no causal language models."""
+    own_code = getattr(config, "auto_map", None) or {}
+    known = type(config) in MODEL_FOR_CAUSAL_LM_MAPPING or "AutoModelForCausalLM" in own_code
+    if known and not config.is_encoder_decoder:
+        return
+    kind = "an encoder-decoder" if config.is_encoder_decoder else "no causal language model"
+    raise ConfigError(
+        f"{name} ({config.model_type}) is {kind}, and rungs are causal language models: "
+        "use one such as openai-community/gpt2"
+    )
+
+
+def _forget_padding(config: PreTrainedConfig) -> None:
+    """Padding needs no row of the embedding, where the model has none for it."""
+    text = config.get_text_config()
+    pad, rows = getattr(text, "pad_token_id", None), getattr(text, "vocab_size", None)
+    if pad is not None and rows is not None and pad >= rows:
+        text.pad_token_id = None
+
+
+def _with_weights(name: str, source: dict[str, Any], options: dict[str, Any]) -> PreTrainedModel:
+    try:
+        with _without_tables():
+            found: Any = AutoModelForCausalLM.from_pretrained(
+                **source,
+                **options,
+                dtype=torch.float32,
+                use_safetensors=True,
+                output_loading_info=True,
+            )
+    except OSError as error:
+        if "safetensors" not in str(error):
+            raise
+        raise ConfigError(
+            f"{name} has no safetensors, and weights of other formats are not read, for pickles "
+            "can run code: load it with Transformers once and write it by save_pretrained"
+        ) from error
+    except SafetensorError as error:
+        raise ConfigError(f"the weights of {name} are damaged ({error}): get them again") from error
+    except RuntimeError as error:
+        if "mismatch" not in str(error):
+            raise
+        raise ConfigError(
+            f"the weights of {name} are not of the sizes that its config.json says: get both from "
+            "the same model"
+        ) from error
+    lm, told = found
+    missing = sorted({*told["missing_keys"], *(key for key, *_ in told["mismatched_keys"])})
+    if missing:
+        raise ConfigError(
+            f"{name} lacks {len(missing)} of the weights of a {type(lm).__name__}, such as "
+            f"{missing[0]}, which would be random numbers: use a whole model, or scratch=true for "
+            "random weights throughout"
+        )
+    return lm
+
+
+@contextlib.contextmanager
+def _without_tables() -> Iterator[None]:
+    """Loads without the report of all keys: what matters of it is raised."""
+    before = transformers_logging.get_verbosity()
+    transformers_logging.set_verbosity_error()
+    try:
+        yield
+    finally:
+        transformers_logging.set_verbosity(before)
