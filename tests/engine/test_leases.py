@@ -14,7 +14,8 @@ from typing import Any
 
 import pytest
 
-from w2sweep.engine import leases
+from w2sweep.engine import leases, owners
+from w2sweep.engine.owners import Machine, Owner
 
 
 @pytest.fixture
@@ -26,7 +27,7 @@ def test_a_worker_elsewhere_is_dead_when_its_lease_is_old(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ):
     folder = root / "Number"
-    monkeypatch.setattr(leases, "_machine", lambda: ["elsewhere", "", ""])
+    monkeypatch.setattr(owners, "machine", lambda: Machine("elsewhere"))
     lease = leases.claim(folder, "k", lease_s=1)
     monkeypatch.undo()
     assert lease is not None
@@ -40,7 +41,7 @@ def test_a_worker_elsewhere_is_dead_when_its_lease_is_old(
 
 
 def test_age_is_judged_by_the_clock_of_the_file_system(root: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(leases, "_died_here", lambda lease: False)
+    monkeypatch.setattr(Owner, "dead", False)
     assert leases.claim(root, "k", lease_s=60)
     monkeypatch.setattr(time, "time", lambda: 4e9)  # a host whose clock is half a century ahead
     assert leases.claim(root, "k", lease_s=60) is None
