@@ -110,13 +110,13 @@ def damaged(request: pytest.FixtureRequest, root: Path) -> Path:
 def test_a_damaged_result_is_named_and_computed_again(root: Path, damage: str, damaged: Path):
     DAMAGES[damage](damaged)
     for mode in ("read-only", "cached"):
-        with pytest.raises(WrongRecord, match="cache mode retry computes it again$") as wrong:
+        with pytest.raises(WrongRecord, match=r"cache mode retry computes it again$") as wrong:
             Store(root, mode=mode).get(Told())
         [line] = str(wrong.value).splitlines()
         assert line.startswith(f"{root / Told().name}, the result of {Told()}, ")
         assert damaged.name in line
     store = telling(root, writing("new"))
-    with pytest.raises(Damaged, match="it is computed again$"):
+    with pytest.raises(Damaged, match=r"it is computed again$"):
         store.get(Told())
     assert not store.done(Told())
     store.ensure(Told())

@@ -153,18 +153,18 @@ class _View:
 
     def _see(self, kind: str, key: str) -> None:
         name, entry = f"{kind}/{key}", self.root / kind / key
-        if name in self.stages and name not in self.done:
-            if not self.since or entry.stat().st_mtime >= self.since:
-                self.done.add(name)
-                self._time(kind, entry)
+        counts = name in self.stages and name not in self.done
+        if counts and (not self.since or entry.stat().st_mtime >= self.since):
+            self.done.add(name)
+            self._time(kind, entry)
 
     def _see_lease(self, kind: str, key: str) -> None:
         name = f"{kind}/{key}"
-        if name in self.stages and name not in self.done:
-            if holder := held(self.root / kind, key):
-                work = self.root / kind / f".{key}.{holder.number}"
-                elsewhere = None if holder.owner.here else holder
-                self.running.append(_running(work, kind, self.stages[name], elsewhere))
+        counts = name in self.stages and name not in self.done
+        if counts and (holder := held(self.root / kind, key)):
+            work = self.root / kind / f".{key}.{holder.number}"
+            elsewhere = None if holder.owner.here else holder
+            self.running.append(_running(work, kind, self.stages[name], elsewhere))
 
     def _time(self, kind: str, stage: Path) -> None:
         with suppress(OSError, ValueError, KeyError, TypeError):
@@ -198,9 +198,9 @@ class Watch:
     whatever machines.
 
     On a terminal: a live line for each running stage and one for the sweep. Elsewhere: a line when
-    stages finished, at most every `every_s` seconds, and a last one; and now and then what is waited
-    for, while only workers of other machines have something to do. It only looks, and whatever it
-    meets, the sweep goes on.
+    stages finished, at most every `every_s` seconds, and a last one; and now and then what is
+    waited for, while only workers of other machines have something to do. It only looks, and
+    whatever it meets, the sweep goes on.
 
     Args:
         stages: what to wait for, `<class>/<key>` -> what it is called.

@@ -8,6 +8,7 @@ import logging
 import shutil
 import time
 from collections import Counter
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args
@@ -112,6 +113,17 @@ class Store:
             return (self.path(stage) / record.FILE).stat().st_mtime >= self.since
         except (FileNotFoundError, NotADirectoryError):
             return False
+
+    def standing(self, stages: Sequence[Stage[Any]]) -> object:
+        """How far these stages are: equal at two times if and only if none was finished, or wrote a
+        checkpoint, in between."""
+        done = {stage.name: self.done(stage) for stage in stages}
+        begun = {
+            stage.name: working.checkpoints(self.path(stage).parent, stage.key)
+            for stage in stages
+            if not done[stage.name]
+        }
+        return done, begun
 
     def get(self, stage: Stage[T]) -> T:
         """Its result, whose files were compared with what was written.
