@@ -230,8 +230,8 @@ def _write(
 
 def _check_seal(folder: Path, found: Mapping[str, Any]) -> None:
     """Raises ValueError where a record, or the file beside it, is not as it was written."""
-    seal = found.get(SEAL)
     try:
+        seal = found[SEAL]
         whole = seal["sha256"] == _sealed(folder, found, seal)
     except (TypeError, KeyError):
         raise ValueError("it has no readable checksum") from None
