@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import errno
 import json
+import logging
 import multiprocessing
 import os
 import pickle
 import shutil
 import signal
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -17,8 +19,10 @@ from types import SimpleNamespace
 import pytest
 from arithmetic import Deed, Number, Sum, Told, events, hidden, telling, works
 
-from w2sweep.engine import inventory, leases, record
-from w2sweep.engine.failures import StageFailed
+from w2sweep.engine import inventory, leases, owners, record
+from w2sweep.engine import store as store_module
+from w2sweep.engine.failures import Interrupted, StageFailed
+from w2sweep.engine.owners import Machine
 from w2sweep.engine.record import WrongRecord
 from w2sweep.engine.stage import closure
 from w2sweep.engine.store import Damaged, Missing, Store
@@ -305,6 +309,8 @@ FULL = "No space left on device"
         OSError(errno.ENOSPC, FULL),
         MemoryError(),
         RuntimeError(f"while serializing: {FULL} (os error 28)"),
+        RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 8 bytes"),
+        type("OutOfMemoryError", (RuntimeError,), {})("tried to allocate 2.00 GiB"),
     ],
 )
 def test_the_machines_fault_is_not_the_stages(root: Path, error: Exception):
@@ -322,6 +328,95 @@ def test_the_machines_fault_is_not_the_stages(root: Path, error: Exception):
     telling(root, looking(found), since=store.since).ensure(Told())
     assert found == ["checkpoint.pt"]
     assert hidden(root) == []
+
+
+def test_the_networks_fault_is_told_once_a_sweep_and_costs_no_checkpoint(root: Path):
+    tries: list[int] = []
+
+    def unreachable(out: Path) -> None:
+        (out / "checkpoint.pt").write_text("half-way")
+        tries.append(1)
+        raise OSError("no such model") from ConnectionError("Name or service not known")
+
+    store = telling(root, unreachable)
+    for _ in range(3):
+        with pytest.raises(StageFailed, match="no such model"):
+            store.ensure(Told())
+    assert len(tries) == 1
+    assert works(root) == ["checkpoint.pt"]
+    time.sleep(0.02)
+    telling(root, nothing).ensure(Told())
+
+
+def test_the_end_of_a_jobs_time_is_no_failure(root: Path):
+    """A launcher tells by an ordinary exception, from a signal's handler."""
+
+    def over(signum: int, frame: object) -> None:
+        raise RuntimeError("the job's time is over")
+
+    def run(out: Path) -> None:
+        (out / "checkpoint.pt").write_text("half-way")
+        signal.raise_signal(signal.SIGUSR2)
+
+    before = signal.signal(signal.SIGUSR2, over)
+    try:
+        store = telling(root, run)
+        with pytest.raises(Interrupted, match="the job's time is over") as interrupted:
+            store.ensure(Told())
+        assert signal.getsignal(signal.SIGUSR2) is over
+    finally:
+        signal.signal(signal.SIGUSR2, before)
+    assert isinstance(interrupted.value.error, RuntimeError)
+    assert works(root) == ["checkpoint.pt"]
+    assert not list(root.glob("*/*.failed.json"))
+    found: list[str] = []
+    telling(root, looking(found), since=store.since).ensure(Told())
+    assert found == ["checkpoint.pt"]
+
+
+@pytest.mark.parametrize("text", ["", "null", "[]", '{"what": "x"}', "{", '{"another": 1}'])
+def test_a_failure_that_cannot_be_read_is_none(root: Path, text: str):
+    store = telling(root, fail)
+    with pytest.raises(StageFailed):
+        store.ensure(Told())
+    [file] = root.glob("*/*.failed.json")
+    file.write_text(text)
+    telling(root, nothing, since=store.since).ensure(Told())
+    assert not file.exists()
+
+
+def test_a_journal_with_a_line_cut_short_is_read(root: Path):
+    Store(root).ensure(Number(1))
+    with (root / "journal.jsonl").open("a") as journal:
+        journal.write('{"event": "sta\nnull\n')
+    Store(root).ensure(Number(2))
+    assert events(root) == {"start": 2, "commit": 2}
+
+
+@pytest.mark.parametrize("text", ["", "null", "{}"])
+def test_a_torn_lease_costs_seconds(root: Path, text: str):
+    folder = (root / Number(1).name).parent
+    folder.mkdir(parents=True)
+    (folder / f".{Number(1).key}.lease.1").write_text(text)
+    os.utime(folder / f".{Number(1).key}.lease.1", (time.time() - 3, time.time() - 3))
+    store = Store(root)
+    store.ensure(Number(1))
+    assert store.get(Number(1)) == 1
+
+
+def test_what_is_waited_for_is_told(
+    root: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(owners, "machine", lambda: Machine("elsewhere"))
+    lease = leases.claim((root / Number(1).name).parent, Number(1).key, lease_s=600)
+    monkeypatch.undo()
+    monkeypatch.setattr(store_module, "WAITING_S", 0.1)
+    assert lease
+    threading.Timer(0.6, lease.release).start()
+    with caplog.at_level(logging.INFO):
+        Store(root, poll_s=0.1).ensure(Number(1))
+    expected = f"waiting for {Number(1)}: held by elsewhere {os.getpid()}, last sign 0:00 ago"
+    assert expected in caplog.messages
 
 
 def test_a_disk_without_room_is_named_where_the_error_does_not(

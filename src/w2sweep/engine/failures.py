@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import signal
+import socket
 import threading
 import traceback
 from collections.abc import Callable, Iterator
@@ -73,6 +74,21 @@ def is_machines_fault(error: Exception) -> bool:
         type(error).__name__ == "OutOfMemoryError"
     )  # of torch, which nobody imports for it
     return out_of_memory or any(words in str(error) for words in MACHINES)
+
+
+NETWORKS = ("huggingface_hub", "httpx", "httpcore", "requests", "urllib3", "urllib", "http")
+"""Packages whose errors tell that something elsewhere was not reached, or not there."""
+
+
+def is_networks_fault(error: BaseException) -> bool:
+    """Whether something elsewhere did not answer. Asked again it would as little, so that this
+    holds for the rest of the sweep; but the stage has done nothing wrong."""
+    if isinstance(error, ConnectionError | TimeoutError | socket.gaierror):
+        return True
+    if type(error).__module__.partition(".")[0] in NETWORKS:
+        return True
+    before = error.__cause__ or error.__context__
+    return before is not None and is_networks_fault(before)
 
 
 @contextmanager

@@ -86,6 +86,14 @@ def what(folder: Path) -> str:
         return "nobody says of what"
 
 
+def facts(folder: Path) -> dict[str, Any]:
+    """How the result in a folder was computed, as far as it says."""
+    try:
+        return dict(_read(folder)["computed"])
+    except (OSError, KeyError, TypeError, ValueError, _NoRecord):
+        return {}
+
+
 def results(root: Path) -> Iterator[Path]:
     """The folders of all results of a store."""
     for folder in sorted(root.glob("*/*")):

@@ -22,6 +22,7 @@ from w2sweep.engine.failures import (
     full_name,
     interruptions_apart,
     is_machines_fault,
+    is_networks_fault,
 )
 from w2sweep.engine.files import read_json, write_json
 from w2sweep.engine.job import Circumstances, StoreJob
@@ -173,9 +174,7 @@ class Store:
         """Removes a result, unless another worker has replaced it by a good one."""
         found = self.path(stage).is_dir() and record.damage(self.path(stage), stage)
         if found:
-            working.discard(lease)
-            self.path(stage).rename(working.folder_of(lease))
-            working.remove(working.folder_of(lease))
+            _take_away(self.path(stage), lease)
             self._journal.tell(stage, lease, "damaged", reason=found)
 
     def journal(self) -> list[dict[str, Any]]:
@@ -350,21 +349,44 @@ class Store:
             self._journal.tell(stage, lease, "lost")
             after = f"after {self.lease_s:g} s without a sign of this one"
             return LeaseLost(f"{stage}: another worker took over, {after}")
-        if is_machines_fault(error):
+        networks = is_networks_fault(error)
+        if is_machines_fault(error) and not networks:
             failure = failure_of(stage, error, self._room())
             self._interrupt(work, stage, lease, failure.reason)
-        else:
-            failure = failure_of(stage, error)
+            return failure
+        failure = failure_of(stage, error)
+        working.strip(work)
+        if not networks:
             shutil.rmtree(work, ignore_errors=True)
-            with suppress(OSError):  # it is raised all the same
-                write_json(self._failure_file(stage), vars(failure))
-            self._journal.tell(stage, lease, "failed", reason=failure.reason)
+        with suppress(OSError):  # it is raised all the same
+            write_json(self._failure_file(stage), vars(failure))
+        self._journal.tell(stage, lease, "failed", reason=failure.reason)
         return failure
 
     def _room(self) -> str:
         """What to add to a message that may not say itself that the disk is full."""
         free = shutil.disk_usage(self.root).free
         return f" (there are {free // 2**20} MB left for {self.root})" if free < 2**26 else ""
+
+
+def remove_damaged(result: Path) -> bool:
+    """Removes the folder of a result that is damaged, unless a worker is computing it just now or
+    has replaced it. Returns whether it did."""
+    lease = claim(result.parent, result.name, lease_s=600.0)
+    if lease is None:
+        return False
+    with lease:
+        if not record.damage_of_any(result):
+            return False
+        _take_away(result, lease)
+    return True
+
+
+def _take_away(result: Path, lease: Lease) -> None:
+    """By one rename, so that nobody meets half of it."""
+    working.discard(lease)
+    result.rename(working.folder_of(lease))
+    working.remove(working.folder_of(lease))
 
 
 def _keys(stages: list[Stage[Any]]) -> set[str]:

@@ -27,6 +27,7 @@ from w2sweep.engine.files import read_json, write_json
 from w2sweep.engine.stage import public_name
 from w2sweep.experiment.ladder import Backbone, HubModel, SmallLlama
 from w2sweep.learning.batches import Batch
+from w2sweep.learning.hub import explained
 from w2sweep.learning.tokens import hub_source
 from w2sweep.tasks.heads import Head, LinearHead
 from w2sweep.values import ConfigError
@@ -163,6 +164,7 @@ def save_head(linear: nn.Linear, head: LinearHead, folder: Path) -> None:
     write_json(folder / HEAD_FACTS, {"is": public_name(type(head)), **fields})
 
 
+@explained
 def load(
     backbone: Backbone, folder: Path | None, head: Head | None, seed: int, new: bool = False
 ) -> Net:

@@ -12,17 +12,20 @@ from contextlib import contextmanager
 from dataclasses import asdict, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
+from w2sweep.engine import record
 from w2sweep.engine.devices import device, gains_from_bf16
 from w2sweep.engine.failures import Interrupted, interruptions_apart
 from w2sweep.engine.files import read_json, write_json
-from w2sweep.engine.job import Circumstances
+from w2sweep.engine.job import Circumstances, place, replay
 from w2sweep.engine.owners import Owner, end_with
 from w2sweep.engine.progress import Watch
 from w2sweep.engine.runtime import Runtime
 from w2sweep.engine.stage import Stage, closure
 from w2sweep.engine.store import Store
 from w2sweep.experiment.stages import Labels
+from w2sweep.learning.curves import read_curves
 from w2sweep.results import cell as records
 from w2sweep.results.cell import Failed, Result, SkippedCell
 from w2sweep.sweep import comparison
@@ -31,6 +34,7 @@ from w2sweep.sweep.request import Request
 from w2sweep.values import ConfigError
 
 PLAN = "sweep.json"
+SHOWN = "tracked.json"
 JOB = "SLURM_JOB_ID"
 """The variable that tells which job of a cluster a process belongs to: jobs outlive a launcher that
 does not run in them."""
@@ -71,7 +75,33 @@ class Sweep:
             records.clear(self.folder / p.folder)
         if left:
             self._launch(left, launch)
-        return self._conclude(report, ran=bool(left))
+        shown = self._show_earlier() if self.tracking else 0
+        return self._conclude(report, ran=bool(left or shown))
+
+    def _show_earlier(self) -> int:
+        """Gives the tracker the curves of stages that this sweep found in the store, once. Returns
+        how many."""
+        assert self.tracking is not None
+        here, shown = place(self.tracking, self.name), set(self._shown())
+        earlier: list[tuple[Stage, list[dict[str, Any]], object]] = []
+        for stage in self._stages:
+            folder = self.store.path(stage)
+            tracked = record.facts(folder).get("tracked") if self.store.done(stage) else here
+            if tracked != here and stage.name not in shown and (rows := read_curves(folder)):
+                earlier.append((stage, rows, tracked))
+        if earlier:
+            self.say(f"the tracker is given the curves of {len(earlier)} stages that were there")
+        for stage, rows, tracked in earlier:
+            replay(stage, rows, tracked, self.tracking, self.name)
+            write_json(self.folder / SHOWN, sorted(shown := shown | {stage.name}))
+        return len(earlier)
+
+    def _shown(self) -> list[str]:
+        """Names of the stages whose curves the tracker was given by an earlier run."""
+        try:
+            return list(map(str, read_json(self.folder / SHOWN)))
+        except (OSError, ValueError, TypeError):
+            return []
 
     @cached_property
     def _stages(self) -> list[Stage]:

@@ -141,7 +141,7 @@ class HubDataset(Source):
             {**converted, "revision": self.revision},
             {**converted, "revision": "refs/convert/parquet"},
         )
-        with _asking_once():
+        with asking_once():
             table = self._first(ways)
         batches = table.with_format("arrow").iter(1000)
         yield from numbered_rows(batches, len(table), f"{self.label} {split}", self.limit)
@@ -167,7 +167,7 @@ class HubDataset(Source):
 
 
 @contextmanager
-def _asking_once() -> Iterator[None]:
+def asking_once() -> Iterator[None]:
     """Asks the hub once whether it answers; if not, only earlier downloads are looked for.
 
     Without this, its clients would go on asking, for each of many files, for a minute.
