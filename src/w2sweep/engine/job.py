@@ -108,7 +108,7 @@ class StoreJob:
 
 
 def place(tracking: Tracking, sweep: str) -> list[str]:
-    """Where the runs of a sweep are: what `stage.json` says as `tracked` of a stage that has one."""
+    """Where the runs of a sweep are. The record of a stage that has a run says so, as `tracked`."""
     return [tracking.project, sweep]
 
 

@@ -14,13 +14,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from w2sweep.engine import record
 from w2sweep.engine.devices import device, gains_from_bf16
 from w2sweep.engine.failures import Interrupted, interruptions_apart
 from w2sweep.engine.files import read_json, write_json
 from w2sweep.engine.job import Circumstances, place, replay
 from w2sweep.engine.owners import Owner, end_with
 from w2sweep.engine.progress import Watch
+from w2sweep.engine.record import facts
 from w2sweep.engine.runtime import Runtime
 from w2sweep.engine.stage import Stage, closure
 from w2sweep.engine.store import Store
@@ -86,7 +86,7 @@ class Sweep:
         earlier: list[tuple[Stage, list[dict[str, Any]], object]] = []
         for stage in self._stages:
             folder = self.store.path(stage)
-            tracked = record.facts(folder).get("tracked") if self.store.done(stage) else here
+            tracked = facts(folder).get("tracked") if self.store.done(stage) else here
             if tracked != here and stage.name not in shown and (rows := read_curves(folder)):
                 earlier.append((stage, rows, tracked))
         if earlier:
