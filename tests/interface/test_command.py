@@ -292,6 +292,25 @@ def test_force_runs_again_what_is_there_once(folder):
     assert len(cells(folder, "force")) == 2
 
 
+def test_what_was_damaged_since_is_written_or_computed_again(folder):
+    grid = ["task=pretend", "seed=0,1", "sweep=damaged"]
+    w2sweep(folder, *grid)
+    before = [accuracies(cell) for cell in cells(folder, "damaged")]
+    student = stages(cells(folder, "damaged")[0])["student"]
+    splits = identity(folder, student)["splits"]["stage"]
+    lines = folder / "outputs/store" / splits / "test.jsonl"
+    lines.write_text("".join(lines.read_text().splitlines(keepends=True)[10:]))
+    for i, record in enumerate(folder.glob("outputs/sweeps/damaged/*/cell.json")):
+        edited = record.read_text().replace('"accuracy": 0.', '"accuracy": 0.1')
+        record.write_text(edited if i else "null")
+    said = w2sweep(folder, *grid).stderr
+    assert "is damaged: test.jsonl has " in said
+    assert "Traceback" not in said
+    after = [accuracies(cell) for cell in cells(folder, "damaged")]
+    assert sorted(after, key=str) == sorted(before, key=str)
+    assert journal(folder, "damaged") == ["splits of pretend"]
+
+
 def test_cached_takes_a_failure_for_a_result_and_retry_does_not(folder):
     cell = ["task=pretend", "task.failing=student", "sweep=failing"]
     for arguments, attempts in (([], 1), (["cache=cached"], 1), (["cache=retry"], 2)):

@@ -113,6 +113,14 @@ def test_a_cell_that_is_old_or_damaged_is_written_again(tmp_path: Path, damage: 
     assert comparison.current(toy, place(), shelf, folder)
 
 
+def test_a_cell_is_answered_where_only_an_input_is_gone(tmp_path: Path):
+    toy, shelf, folder = pretending(), store(tmp_path / "store"), tmp_path / "cell"
+    assert comparison.run(toy, place(), shelf, folder)
+    shutil.rmtree(shelf.path(toy.setting.splits))
+    assert not comparison.answer(toy, place(), shelf, folder)
+    assert comparison.run(toy, place(), shelf, folder)
+
+
 def test_a_cell_whose_stages_are_damaged_is_computed_again_and_not_answered(tmp_path: Path):
     toy, shelf, folder = pretending(), store(tmp_path / "store"), tmp_path / "cell"
     assert comparison.run(toy, place(), shelf, folder)

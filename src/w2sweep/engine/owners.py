@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import hashlib
 import os
 import socket
 import threading
@@ -91,6 +92,24 @@ def machine() -> Machine:
         _namespace(),
         _said(Path("/etc/machine-id")),
     )
+
+
+def mark() -> str:
+    """What the names of half-written files say of who writes them."""
+    return f"{_place()}-{os.getpid()}"
+
+
+def gone(mark: str) -> bool:
+    """Whether the process of a mark is one of this machine, at whatever boot, and has ended."""
+    where, _, pid = mark.partition("-")
+    return where == _place() and _start(int(pid)) is None
+
+
+@functools.cache
+def _place() -> str:
+    here = machine()
+    text = "\n".join((here.host, here.namespace, here.hardware))
+    return hashlib.sha256(text.encode()).hexdigest()[:8]
 
 
 @functools.cache

@@ -13,7 +13,7 @@ import numpy as np
 import pydantic
 from numpy.typing import NDArray
 
-from w2sweep.engine.files import read_json, replacing, write_json
+from w2sweep.engine.files import read_json, replacing, sweep_up, write_json
 
 CORRECT = "correct.safetensors"
 SEAL = "written"
@@ -211,6 +211,7 @@ def clear(folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for stale in (Result.FILE, Failed.FILE, CORRECT):
         (folder / stale).unlink(missing_ok=True)
+    sweep_up(folder)
 
 
 def overrides(variant: Mapping[str, str]) -> list[str]:

@@ -16,7 +16,7 @@ from typing import Any
 
 from w2sweep.engine.devices import device, gains_from_bf16
 from w2sweep.engine.failures import Interrupted, interruptions_apart
-from w2sweep.engine.files import read_json, write_json
+from w2sweep.engine.files import read_json, sweep_up, write_json
 from w2sweep.engine.job import Circumstances, place, replay
 from w2sweep.engine.owners import Owner, end_with
 from w2sweep.engine.progress import Watch
@@ -65,6 +65,7 @@ class Sweep:
         """Runs what is missing, reports, and returns the exit code: 1 where a cell has no
         result. Raises ConfigError where this machine cannot do what the runtime asks for."""
         with _expecting_to_write():
+            self._sweep_up()
             self._write_plan()
         left = [p for p in self.planned if not self._answered(p)]
         if left:
@@ -77,6 +78,13 @@ class Sweep:
             self._launch(left, launch)
         shown = self._show_earlier() if self.tracking else 0
         return self._conclude(report, ran=bool(left or shown))
+
+    def _sweep_up(self) -> None:
+        """Removes what was half written by processes that were killed."""
+        sweep_up(self.folder)
+        if self.store.mode != "read-only":
+            for name in {stage.name.partition("/")[0] for stage in self._stages}:
+                sweep_up(self.store.root / name)
 
     def _show_earlier(self) -> int:
         """Gives the tracker the curves of stages that this sweep found in the store, once. Returns
