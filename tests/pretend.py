@@ -19,6 +19,7 @@ from w2sweep.engine.stage import Job, Stage
 from w2sweep.experiment.ladder import SmallLlama
 from w2sweep.experiment.predictions import Predictions
 from w2sweep.experiment.stages import Adapt, Finetune, Text
+from w2sweep.learning.curves import write_curves
 from w2sweep.tasks.example import Example
 from w2sweep.tasks.heads import Choice, Completion, Head
 from w2sweep.tasks.task import Corpus, Task
@@ -98,8 +99,9 @@ def finetune(stage: Finetune, job: Job) -> None:
     if task.lasting == stage.role:
         time.sleep(300)
     job.note(bf16=job.bf16)
-    job.log({"step": 1, "loss": 0.5})
-    job.log({"step": 1, "validation/accuracy_own": accuracy(stage)})
+    row = {"step": 1, "loss": 0.5, "validation/accuracy_own": accuracy(stage)}
+    job.log(row)
+    write_curves(job.out, [row])
     splits, rng = job.get(stage.splits), np.random.default_rng(int(stage.key, 16))
     reached = accuracy(stage)
     Predictions({n: pretended(its, reached, rng) for n, its in splits.items()}).save(job.out)

@@ -39,7 +39,7 @@ print(store.get(total))
 
 
 def test_the_engine_needs_no_other_room(tmp_path: Path):
-    tests = Path(__file__).parent
+    tests = Path(__file__).parents[1]
     done = subprocess.run(
         [sys.executable, "-c", ALONE, str(REPOSITORY / "src" / "w2sweep"), str(tmp_path)],
         env={**os.environ, "PYTHONPATH": str(tests)},

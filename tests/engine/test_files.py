@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
 from pathlib import Path
 
 import pytest
 
+from w2sweep.engine import files
 from w2sweep.engine.files import read_json, replacing, write_json, write_text
 
 
@@ -83,3 +85,26 @@ def test_json_is_read_as_it_was_written(tmp_path: Path):
     write_json(tmp_path / "a.json", content)
     assert read_json(tmp_path / "a.json") == content
     assert "Zürich" in (tmp_path / "a.json").read_text("utf-8")
+
+
+def test_what_the_dead_have_half_written_is_swept_up_and_nothing_else(tmp_path: Path):
+    def write_and_die() -> None:
+        for name in ("cell.json", "text"):
+            with files.replacing(tmp_path / name) as new:
+                new.write_text("half")
+                (tmp_path / f"{files.half_written('report')}{name[:4]}").mkdir()
+                if name == "text":
+                    os.kill(os.getpid(), signal.SIGKILL)
+
+    process = multiprocessing.get_context("fork").Process(target=write_and_die)
+    process.start()
+    process.join()
+    with files.replacing(tmp_path / "mine.json") as mine:
+        mine.write_text("half")
+        for name in (".clock", ".k.lease.1", ".k.12", ".report", ".a.0123abcd.json"):
+            (tmp_path / name).touch()
+        kept = sorted(p.name for p in tmp_path.iterdir() if f"-{process.pid}-" not in p.name)
+        assert len(list(tmp_path.iterdir())) == len(kept) + 3
+        files.sweep_up(tmp_path)
+        assert sorted(p.name for p in tmp_path.iterdir()) == kept
+    files.sweep_up(tmp_path / "nowhere")

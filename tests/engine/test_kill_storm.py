@@ -126,7 +126,8 @@ def test_kill_storm(kill_storm: ModuleType, tmp_path: Path, monkeypatch: pytest.
     storm = kill_storm.Storm(command, tmp_path / "storm", kills=25, every_s=0.2)
     storm.run(workers=8)
 
-    assert len(storm.killed) == 25
+    assert (storm.hits, len(storm.killed)) == (25, 25)
+    assert storm.left() == kill_storm.damaged(storm.root / "store") == []
     distinct = closure(tuple(stages()))
     account = kill_storm.Account.of(storm.root / "store", storm.killed)
     assert account.unexplained == []

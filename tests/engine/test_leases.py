@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import multiprocessing
 import os
@@ -14,7 +15,8 @@ from typing import Any
 
 import pytest
 
-from w2sweep.engine import leases
+from w2sweep.engine import leases, owners
+from w2sweep.engine.owners import Machine, Owner
 
 
 @pytest.fixture
@@ -26,7 +28,7 @@ def test_a_worker_elsewhere_is_dead_when_its_lease_is_old(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ):
     folder = root / "Number"
-    monkeypatch.setattr(leases, "_machine", lambda: ["elsewhere", "", ""])
+    monkeypatch.setattr(owners, "machine", lambda: Machine("elsewhere"))
     lease = leases.claim(folder, "k", lease_s=1)
     monkeypatch.undo()
     assert lease is not None
@@ -39,8 +41,94 @@ def test_a_worker_elsewhere_is_dead_when_its_lease_is_old(
     assert (lease.held, successor.held) == (False, True)
 
 
+def left_by(owner: object, folder: Path) -> Path:
+    """A lease that says so of its owner, in force since just now."""
+    folder.mkdir(exist_ok=True)
+    lease = folder / ".k.lease.1"
+    lease.write_text(json.dumps(owner))
+    return lease
+
+
+def owner(**machine: str) -> dict[str, Any]:
+    """This process, but for its machine."""
+    plain = Owner.this().plain
+    return {**plain, "machine": {**plain["machine"], **machine}}
+
+
+def test_a_machine_that_was_started_again_owns_nothing_any_more(root: Path):
+    left_by(owner(boot="before"), root)
+    assert leases.held(root, "k") is None
+    assert leases.claim(root, "k", lease_s=600)
+
+
+@pytest.mark.parametrize(
+    "machine",
+    [
+        {"host": "another"},
+        {"host": "another", "boot": "before"},
+        {"namespace": "a container's"},
+        {"boot": "before", "hardware": "of the same name"},
+    ],
+    ids=str,
+)
+def test_of_a_worker_that_nobody_here_can_see_the_lease_is_waited_for(
+    root: Path, machine: dict[str, str]
+):
+    left_by(owner(**machine), root)
+    assert leases.claim(root, "k", lease_s=600) is None
+    held = leases.held(root, "k")
+    host = machine.get("host", Owner.this().machine.host)
+    assert str(held) == f"held by {host} {os.getpid()}, last sign 0:00 ago"
+
+
+UNREADABLE = ("", "null", "{}", "[]", '{"machine": [], "pid": 1, "start": "1"}', "{", "\0\0\0")
+
+
+@pytest.mark.parametrize("text", [*UNREADABLE, json.dumps({**owner(), "pid": "1"})])
+def test_a_lease_that_cannot_be_read_is_nobodys(root: Path, text: str):
+    lease = left_by(None, root)
+    lease.write_text(text)
+    assert leases.held(root, "k") is None
+    assert leases.claim(root, "k", lease_s=600) is None  # it may be being written
+    os.utime(lease, (time.time() - 3, time.time() - 3))
+    assert leases.claim(root, "k", lease_s=600)
+
+
+def test_a_lease_appears_whole_and_nothing_is_left_of_its_making(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+):
+    link = os.link
+    seen: list[list[str]] = []
+
+    def watched(new: Path, file: Path) -> None:
+        seen.append([p.name for p in root.glob(".k.lease.1")])
+        link(new, file)
+
+    monkeypatch.setattr(os, "link", watched)
+    lease = leases.claim(root, "k", lease_s=600)
+    assert lease
+    assert seen == [[]]
+    assert Owner.told(json.loads(lease.file.read_text())) == Owner.this()
+    assert [p.name for p in root.iterdir()] == [".k.lease.1"]
+    (root / ".k.lease.1.0123abcd").touch()  # of a claimant who was killed
+    lease.tidy()
+    assert [p.name for p in root.iterdir()] == [".k.lease.1"]
+
+
+def test_a_file_system_without_links_will_do(root: Path, monkeypatch: pytest.MonkeyPatch):
+    def none(new: Path, file: Path) -> None:
+        raise OSError(errno.EOPNOTSUPP, "Operation not supported")
+
+    monkeypatch.setattr(os, "link", none)
+    lease = leases.claim(root, "k", lease_s=600)
+    assert lease
+    assert leases.claim(root, "k", lease_s=600) is None
+    lease.release()
+    assert leases.claim(root, "k", lease_s=600)
+
+
 def test_age_is_judged_by_the_clock_of_the_file_system(root: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(leases, "_died_here", lambda lease: False)
+    monkeypatch.setattr(Owner, "dead", False)
     assert leases.claim(root, "k", lease_s=60)
     monkeypatch.setattr(time, "time", lambda: 4e9)  # a host whose clock is half a century ahead
     assert leases.claim(root, "k", lease_s=60) is None

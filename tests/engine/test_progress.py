@@ -13,7 +13,9 @@ from pathlib import Path
 
 import pytest
 
+from w2sweep.engine import owners
 from w2sweep.engine.leases import claim
+from w2sweep.engine.owners import Machine
 from w2sweep.engine.progress import Progress, Watch, clock
 
 
@@ -152,6 +154,38 @@ def test_what_a_dead_worker_left_does_not_run(tmp_path: Path):
         pass
     assert work.exists()
     assert "running" not in shown.getvalue()
+
+
+def test_what_is_waited_for_is_told_and_in_whose_hands_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(owners, "machine", lambda: Machine("elsewhere"))
+    start(tmp_path, "B/cc", step=2)
+    monkeypatch.undo()
+    shown = io.StringIO()
+    with Watch(PLAN, tmp_path, every_s=0.05, stream=shown):
+        until(lambda: "waiting" in shown.getvalue())
+        time.sleep(0.2)
+    [told] = [line for line in shown.getvalue().splitlines() if "waiting" in line]
+    expected = f"waiting for student [1]: held by elsewhere {os.getpid()}, last sign 0:0"
+    assert told.startswith(expected)
+
+    start(tmp_path, "A/bb", step=1)  # here there is something to do
+    shown = io.StringIO()
+    with Watch(PLAN, tmp_path, every_s=0.05, stream=shown):
+        time.sleep(0.2)
+    assert "waiting" not in shown.getvalue()
+
+
+@pytest.mark.parametrize("text", ["null", "[]", '{"step": "x", "steps": 4}', "{", '{"step": null}'])
+def test_what_cannot_be_read_stops_no_watch(tmp_path: Path, text: str):
+    (start(tmp_path, "B/cc", step=2) / "progress.json").write_text(text)
+    finish(tmp_path, "A/aa")
+    (tmp_path / "A/aa/stage.json").write_text(text)
+    shown = io.StringIO()
+    with Watch(PLAN, tmp_path, stream=shown):
+        pass
+    assert shown.getvalue().startswith("stages 1/4 done, 1 running")
 
 
 class Terminal(io.StringIO):

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import errno
 import json
+import logging
 import multiprocessing
 import os
 import pickle
 import shutil
 import signal
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -17,11 +19,13 @@ from types import SimpleNamespace
 import pytest
 from arithmetic import Deed, Number, Sum, Told, events, hidden, telling, works
 
-from w2sweep.engine import leases
-from w2sweep.engine.failures import StageFailed
+from w2sweep.engine import inventory, leases, owners, record
+from w2sweep.engine import store as store_module
+from w2sweep.engine.failures import Interrupted, StageFailed
+from w2sweep.engine.owners import Machine
 from w2sweep.engine.record import WrongRecord
 from w2sweep.engine.stage import closure
-from w2sweep.engine.store import Missing, Store
+from w2sweep.engine.store import Damaged, Missing, Store
 
 FORK = multiprocessing.get_context("fork")
 
@@ -70,37 +74,149 @@ def test_reading_compares_the_record(root: Path):
     store = Store(root)
     store.ensure(Number(1))
     store.path(Number(1)).rename(store.path(Number(2)))
-    with pytest.raises(WrongRecord, match=r'holds another result .*\n-\s+"n": 2\n\+\s+"n": 1$'):
+    with pytest.raises(WrongRecord, match=r'holds another result .*- "n": 2, \+ "n": 1\): it is '):
         store.get(Number(2))
     with pytest.raises(Missing, match="compute it first"):
         store.get(Number(1))
 
 
-@pytest.mark.parametrize("file", ["stage.json", "n"])
-@pytest.mark.parametrize("damage", [lambda f: f.write_text(""), lambda f: f.unlink()])
-def test_a_damaged_result_is_named_and_may_be_deleted(
-    root: Path, file: str, damage: Callable[[Path], object]
+def swapped(file: Path) -> None:
+    """A byte is another one; the size is the same."""
+    content = file.read_bytes()
+    file.write_bytes(content[:-2] + bytes([content[-2] ^ 1]) + content[-1:])
+
+
+DAMAGES: dict[str, Callable[[Path], object]] = {
+    "emptied": lambda file: file.write_text(""),
+    "removed": lambda file: file.unlink(),
+    "a list": lambda file: file.write_text("[]"),
+    "null": lambda file: file.write_text("null"),
+    "flipped": swapped,
+    "cut short": lambda file: file.write_bytes(file.read_bytes()[:-9]),
+    "a folder": lambda file: (file.unlink(), file.mkdir()),
+}
+
+
+@pytest.fixture(params=["stage.json", "text", "deep/er"])
+def damaged(request: pytest.FixtureRequest, root: Path) -> Path:
+    """A file of a result, to be damaged."""
+
+    def run(out: Path) -> None:
+        (out / "deep").mkdir()
+        for name in ("text", "deep/er"):
+            (out / name).write_text("whole, and long enough")
+
+    telling(root, run).ensure(Told())
+    return root / Told().name / request.param
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_result_is_named_and_computed_again(root: Path, damage: str, damaged: Path):
+    DAMAGES[damage](damaged)
+    for mode in ("read-only", "cached"):
+        with pytest.raises(WrongRecord, match=r"cache mode retry computes it again$") as wrong:
+            Store(root, mode=mode).get(Told())
+        [line] = str(wrong.value).splitlines()
+        assert line.startswith(f"{root / Told().name}, the result of {Told()}, ")
+        assert damaged.name in line
+    store = telling(root, writing("new"))
+    with pytest.raises(Damaged, match=r"it is computed again$"):
+        store.get(Told())
+    assert not store.done(Told())
+    store.ensure(Told())
+    assert (store.path(Told()) / "text").read_text() == "new"
+    assert store.get(Told()) is None
+    assert hidden(root) == []
+    assert events(root)["damaged"] == 1
+
+
+def test_what_reads_a_damaged_result_waits_until_it_is_computed_again(root: Path):
+    total = Sum((Number(1), Number(2)))
+    Store(root).ensure(Number(1), Number(2))
+    (root / Number(1).name / "n").write_text("9")
+    store = Store(root)
+    store.ensure(total)
+    assert store.get(total) == 3
+    assert events(root) == {"start": 5, "damaged": 1, "interrupted": 1, "commit": 4}
+    assert hidden(root) == []
+
+
+def test_a_result_of_another_stage_is_not_read_for_this_one(root: Path):
+    store = Store(root)
+    store.ensure(Number(1), Number(2))
+    shutil.copy(store.path(Number(2)) / "n", store.path(Number(1)) / "n")
+    with pytest.raises(Damaged, match="n is not what was written"):
+        store.get(Number(1))
+
+
+def test_what_is_damaged_again_and_again_is_told_and_left(root: Path):
+    store = telling(root, writing("text"))
+    for _ in range(2):
+        store.ensure(Told())
+        (store.path(Told()) / "text").unlink()
+        with pytest.raises(Damaged):
+            store.get(Told())
+    store.ensure(Told())
+    (store.path(Told()) / "text").unlink()
+    with pytest.raises(WrongRecord, match="again and again: is the disk in order"):
+        store.get(Told())
+
+
+def test_a_result_is_compared_once_a_process_and_again_where_it_changed(
+    root: Path, monkeypatch: pytest.MonkeyPatch
 ):
+    read: list[Path] = []
+    checksum = inventory.checksum
+    monkeypatch.setattr(
+        inventory, "checksum", lambda file, size: read.append(file) or checksum(file, size)
+    )
+    Store(root).ensure(Number(1))
+    store = Store(root)
+    read.clear()
+    for _ in range(3):
+        assert store.get(Number(1)) == 1
+    assert len(read) == 1
+    os.utime(store.path(Number(1)) / "n", (1, 1))
+    assert store.get(Number(1)) == 1
+    assert len(read) == 2
+
+
+def test_of_a_large_file_the_beginning_is_read(root: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(inventory, "LARGE", 100)
+    monkeypatch.setattr(inventory, "BEGINNING", 10)
+    store = telling(root, lambda out: (out / "weights").write_bytes(bytes(1000)))
+    store.ensure(Told())
+    weights = store.path(Told()) / "weights"
+    weights.write_bytes(bytes(999) + b"1")
+    store.get(Told())
+    assert record.damage_of_any(store.path(Told())) == (
+        "is damaged: weights is not what was written (its checksum is another)"
+    )
+    weights.write_bytes(b"1" + bytes(999))
+    with pytest.raises(Damaged, match="weights is not what was written"):
+        store.get(Told())
+
+
+def test_what_is_whole_and_cannot_be_read_is_no_damage(root: Path, monkeypatch: pytest.MonkeyPatch):
+    def broken(self: Number, path: Path) -> int:
+        raise ValueError("another version\nof a library")
+
     store = Store(root)
     store.ensure(Number(1))
-    damage(store.path(Number(1)) / file)
-    with pytest.raises(WrongRecord) as wrong:
+    monkeypatch.setattr(Number, "read", broken)
+    with pytest.raises(WrongRecord, match=r"cannot be read .ValueError: another version of a lib"):
         store.get(Number(1))
-    assert str(wrong.value).startswith(str(store.path(Number(1))))
-    assert str(wrong.value).endswith("delete it to compute it again")
-    shutil.rmtree(store.path(Number(1)))
-    store.ensure(Number(1))
-    assert store.get(Number(1)) == 1
+    assert store.done(Number(1))
 
 
 def test_the_record_tells_the_whole_story(root: Path):
     total = Sum((Number(1), Sum((Number(2),))))
     store = Store(root)
     store.ensure(total)
-    record = json.loads((store.path(total) / "stage.json").read_text())
+    said = json.loads((store.path(total) / "stage.json").read_text())
     one, two = {"stage": Number(1).name}, {"stage": Sum((Number(2),)).name}
-    assert record["stage"]["of"] == [one, two]
-    assert record["inputs"][Number(2).name]["n"] == 2  # also of what is read at second hand
+    assert said["stage"]["of"] == [one, two]
+    assert said["inputs"][Number(2).name]["n"] == 2  # also of what is read at second hand
 
 
 def test_a_result_holds_neither_checkpoints_nor_progress(root: Path):
@@ -193,6 +309,8 @@ FULL = "No space left on device"
         OSError(errno.ENOSPC, FULL),
         MemoryError(),
         RuntimeError(f"while serializing: {FULL} (os error 28)"),
+        RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 8 bytes"),
+        type("OutOfMemoryError", (RuntimeError,), {})("tried to allocate 2.00 GiB"),
     ],
 )
 def test_the_machines_fault_is_not_the_stages(root: Path, error: Exception):
@@ -210,6 +328,95 @@ def test_the_machines_fault_is_not_the_stages(root: Path, error: Exception):
     telling(root, looking(found), since=store.since).ensure(Told())
     assert found == ["checkpoint.pt"]
     assert hidden(root) == []
+
+
+def test_the_networks_fault_is_told_once_a_sweep_and_costs_no_checkpoint(root: Path):
+    tries: list[int] = []
+
+    def unreachable(out: Path) -> None:
+        (out / "checkpoint.pt").write_text("half-way")
+        tries.append(1)
+        raise OSError("no such model") from ConnectionError("Name or service not known")
+
+    store = telling(root, unreachable)
+    for _ in range(3):
+        with pytest.raises(StageFailed, match="no such model"):
+            store.ensure(Told())
+    assert len(tries) == 1
+    assert works(root) == ["checkpoint.pt"]
+    time.sleep(0.02)
+    telling(root, nothing).ensure(Told())
+
+
+def test_the_end_of_a_jobs_time_is_no_failure(root: Path):
+    """A launcher tells by an ordinary exception, from a signal's handler."""
+
+    def over(signum: int, frame: object) -> None:
+        raise RuntimeError("the job's time is over")
+
+    def run(out: Path) -> None:
+        (out / "checkpoint.pt").write_text("half-way")
+        signal.raise_signal(signal.SIGUSR2)
+
+    before = signal.signal(signal.SIGUSR2, over)
+    try:
+        store = telling(root, run)
+        with pytest.raises(Interrupted, match="the job's time is over") as interrupted:
+            store.ensure(Told())
+        assert signal.getsignal(signal.SIGUSR2) is over
+    finally:
+        signal.signal(signal.SIGUSR2, before)
+    assert isinstance(interrupted.value.error, RuntimeError)
+    assert works(root) == ["checkpoint.pt"]
+    assert not list(root.glob("*/*.failed.json"))
+    found: list[str] = []
+    telling(root, looking(found), since=store.since).ensure(Told())
+    assert found == ["checkpoint.pt"]
+
+
+@pytest.mark.parametrize("text", ["", "null", "[]", '{"what": "x"}', "{", '{"another": 1}'])
+def test_a_failure_that_cannot_be_read_is_none(root: Path, text: str):
+    store = telling(root, fail)
+    with pytest.raises(StageFailed):
+        store.ensure(Told())
+    [file] = root.glob("*/*.failed.json")
+    file.write_text(text)
+    telling(root, nothing, since=store.since).ensure(Told())
+    assert not file.exists()
+
+
+def test_a_journal_with_a_line_cut_short_is_read(root: Path):
+    Store(root).ensure(Number(1))
+    with (root / "journal.jsonl").open("a") as journal:
+        journal.write('{"event": "sta\nnull\n')
+    Store(root).ensure(Number(2))
+    assert events(root) == {"start": 2, "commit": 2}
+
+
+@pytest.mark.parametrize("text", ["", "null", "{}"])
+def test_a_torn_lease_costs_seconds(root: Path, text: str):
+    folder = (root / Number(1).name).parent
+    folder.mkdir(parents=True)
+    (folder / f".{Number(1).key}.lease.1").write_text(text)
+    os.utime(folder / f".{Number(1).key}.lease.1", (time.time() - 3, time.time() - 3))
+    store = Store(root)
+    store.ensure(Number(1))
+    assert store.get(Number(1)) == 1
+
+
+def test_what_is_waited_for_is_told(
+    root: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(owners, "machine", lambda: Machine("elsewhere"))
+    lease = leases.claim((root / Number(1).name).parent, Number(1).key, lease_s=600)
+    monkeypatch.undo()
+    monkeypatch.setattr(store_module, "WAITING_S", 0.1)
+    assert lease
+    threading.Timer(0.6, lease.release).start()
+    with caplog.at_level(logging.INFO):
+        Store(root, poll_s=0.1).ensure(Number(1))
+    expected = f"waiting for {Number(1)}: held by elsewhere {os.getpid()}, last sign 0:00 ago"
+    assert expected in caplog.messages
 
 
 def test_a_disk_without_room_is_named_where_the_error_does_not(

@@ -55,3 +55,21 @@ def test_a_sweep_has_one_run_with_its_table_and_figures(tracked: Path):
     assert kinds["table"] == "table-file"
     assert kinds["page"] == "html-file"
     assert "image-file" in kinds.values()
+
+
+def test_a_sweep_that_the_store_answers_has_its_curves_in_its_group_once(
+    tracked: Path, tmp_path: Path
+):
+    before = set(runs(tracked / "outputs"))
+    for stages, said in ((4, "the tracker is given the curves of 4 stages"), (0, "0 cells to run")):
+        cells = ["task=pretend", "method=naive,scratch", "sweep=day"]
+        assert said in w2sweep(tracked, *TRACKED, *cells).stderr
+        new = [file for file in runs(tracked / "outputs") if file not in before]
+        before |= set(new)
+        written = [record(file, "run") for file in new]
+        assert {w["run_group"] for w in written} <= {"day"}
+        replayed = [file for file in new if record(file, "run")["job_type"] != "summary"]
+        assert len(replayed) == stages
+        for file in replayed:
+            [logged] = history(file)
+            assert logged.keys() == {"_step", "train/loss", "validation/accuracy_own"}

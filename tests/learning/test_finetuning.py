@@ -22,6 +22,7 @@ from toys import (
     setting,
 )
 
+from w2sweep.engine.job import StoreJob
 from w2sweep.engine.runtime import Runtime
 from w2sweep.engine.store import Store
 from w2sweep.experiment.losses import ConfidenceLoss, CrossEntropy
@@ -208,6 +209,19 @@ def test_a_killed_stage_resumes_bit_for_bit(shelf: Store, tmp_path: Path, which:
     run(stage, killed, shelf)
     for name in (*RESULT, "evaluations.json", "completions.json"):
         assert (whole / name).read_bytes() == (killed / name).read_bytes(), name
+
+
+def test_the_trackers_curve_of_a_resumed_stage_has_its_beginning(
+    shelf: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    stage, logged = ceiling(Toy(), Full()), []
+    shelf.ensure(*stage.inputs)
+    with killed_after(steps=10):
+        run(stage, tmp_path, shelf, checkpoint_seconds=1e-9)
+    monkeypatch.setattr(StoreJob, "log", lambda self, row: logged.append(row))
+    run(stage, tmp_path, shelf)
+    lines = (tmp_path / "curves.jsonl").read_text().splitlines()
+    assert logged == list(map(json.loads, lines))
 
 
 def test_the_record_says_in_which_precision_it_was(shelf: Store, tmp_path: Path):

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 from toys import ToyCorpus, killed_after, pretrained_store, run, rung, setting
 from transformers import GPT2Config, GPT2LMHeadModel
@@ -116,13 +118,48 @@ def test_a_killed_pretraining_resumes(shelf: Store, tmp_path: Path, precision):
         assert whole.read_bytes() == resumed.read_bytes()
 
 
-def test_what_a_power_cut_left_of_a_checkpoint_costs_no_more_than_its_training(
-    shelf: Store, tmp_path: Path, caplog: pytest.LogCaptureFixture
+def half(file: Path) -> None:
+    file.write_bytes(b"\x80\0\0\0\0\0\0\0{")
+
+
+def without_metadata(file: Path) -> None:
+    save_file(load_file(file), file)
+
+
+def with_metadata(file: Path, **changes: object) -> None:
+    with safe_open(file, "pt") as opened:
+        said = opened.metadata()
+    said["state"] = json.dumps({**json.loads(said["state"]), **changes})
+    save_file(load_file(file), file, metadata=said)
+
+
+def other_field(file: Path) -> None:
+    with_metadata(file, momentum=0.9)
+
+
+def other_type(file: Path) -> None:
+    with_metadata(file, step="77")
+
+
+def other_network(file: Path) -> None:
+    with safe_open(file, "pt") as opened:
+        said = opened.metadata()
+    tensors = {name: t for name, t in load_file(file).items() if "layers.0" not in name}
+    save_file(tensors, file, metadata=said)
+
+
+@pytest.mark.parametrize("spoil", [half, without_metadata, other_field, other_type, other_network])
+def test_a_checkpoint_that_cannot_be_used_costs_no_more_than_its_training(
+    shelf: Store, tmp_path: Path, caplog: pytest.LogCaptureFixture, spoil: Callable[[Path], None]
 ):
-    (tmp_path / "checkpoint.safetensors").write_bytes(b"\x80\0\0\0\0\0\0\0{")
-    run(pretraining("s"), tmp_path, shelf)
-    assert "is damaged" in caplog.text
-    assert moved(shelf.get(pretraining("s")), tmp_path) == set()
+    stage = pretraining(rung(8, tokens=4_000))
+    run(stage, tmp_path / "whole", shelf)
+    with killed_after(steps=5):
+        run(stage, tmp_path / "killed", shelf, checkpoint_seconds=1e-9)
+    spoil(tmp_path / "killed" / "checkpoint.safetensors")
+    run(stage, tmp_path / "killed", shelf)
+    assert "cannot be used (" in caplog.text
+    assert moved(tmp_path / "whole", tmp_path / "killed") == set()
 
 
 def test_without_tokens_a_model_stays_what_it_was(shelf: Store, tmp_path: Path):

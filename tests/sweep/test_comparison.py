@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
 from pretend import Pretend
+from safetensors.numpy import load_file, save_file
 from toys import cell, place, rung, store
 
 from w2sweep.experiment.cell import Cell
@@ -78,7 +80,10 @@ def test_a_cell_is_written_once(tmp_path: Path):
     assert not comparison.current(toy, place(), store(tmp_path / "another"), folder)
 
 
-@pytest.mark.parametrize("damage", ["version", "no JSON", "half a record", "no answers"])
+DAMAGES = ["version", "no JSON", "half a record", "no answers", "null", "a list", "edited"]
+
+
+@pytest.mark.parametrize("damage", [*DAMAGES, "other answers", "no checksum"])
 def test_a_cell_that_is_old_or_damaged_is_written_again(tmp_path: Path, damage: str):
     toy, shelf, folder = pretending(), store(tmp_path / "store"), tmp_path / "cell"
     comparison.run(toy, place(), shelf, folder)
@@ -90,9 +95,47 @@ def test_a_cell_that_is_old_or_damaged_is_written_again(tmp_path: Path, damage: 
         record.write_text("{")
     elif damage == "half a record":
         record.write_text(json.dumps({"models": said["models"]}))
+    elif damage in ("null", "a list"):
+        record.write_text("null" if damage == "null" else "[]")
+    elif damage == "edited":
+        said["models"]["student"]["accuracy"] += 0.01
+        record.write_text(json.dumps(said))
+    elif damage == "no checksum":
+        record.write_text(json.dumps({k: v for k, v in said.items() if k != records.SEAL}))
+    elif damage == "other answers":
+        answers = load_file(folder / "correct.safetensors")
+        answers["student"] ^= 1
+        save_file(answers, folder / "correct.safetensors")
     else:
         (folder / "correct.safetensors").unlink()
     assert not comparison.current(toy, place(), shelf, folder)
+    assert comparison.answer(toy, place(), shelf, folder)
+    assert comparison.current(toy, place(), shelf, folder)
+
+
+def test_a_cell_is_answered_where_only_an_input_is_gone(tmp_path: Path):
+    toy, shelf, folder = pretending(), store(tmp_path / "store"), tmp_path / "cell"
+    assert comparison.run(toy, place(), shelf, folder)
+    shutil.rmtree(shelf.path(toy.setting.splits))
+    assert not comparison.answer(toy, place(), shelf, folder)
+    assert comparison.run(toy, place(), shelf, folder)
+
+
+def test_a_cell_whose_stages_are_damaged_is_computed_again_and_not_answered(tmp_path: Path):
+    toy, shelf, folder = pretending(), store(tmp_path / "store"), tmp_path / "cell"
+    assert comparison.run(toy, place(), shelf, folder)
+    before = records.read(folder)
+    answers = shelf.path(toy.compared["student"]) / "predictions.safetensors"
+    shutil.copy(shelf.path(toy.compared["ceiling"]) / answers.name, answers)
+    assert not comparison.answer(toy, place(), store(tmp_path / "store"), folder)
+    lines = shelf.path(toy.setting.splits) / "test.jsonl"
+    lines.write_text("".join(lines.read_text().splitlines(keepends=True)[:-10]))
+    assert comparison.run(toy, place(), store(tmp_path / "store"), folder)
+    after = records.read(folder)
+    assert isinstance(before, records.Result)
+    assert isinstance(after, records.Result)
+    assert after.models == before.models
+    assert shelf.done(toy.compared["student"])
 
 
 def compared(toy: Cell, folder: Path) -> records.Result:

@@ -4,10 +4,20 @@ from __future__ import annotations
 
 import errno
 import os
+import signal
+import socket
+import threading
 import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
 from typing import Any
 
+from w2sweep.engine.record import WrongRecord
 from w2sweep.engine.stage import Stage
+
+Handler = Callable[[int, FrameType | None], Any]
+"""Of a signal."""
 
 
 class StageFailed(RuntimeError):
@@ -27,6 +37,15 @@ class LeaseLost(RuntimeError):
     but time."""
 
 
+class Interrupted(BaseException):
+    """What a signal's handler raised while a stage ran: the end of a job's time, a pre-emption. The
+    stage has done nothing wrong, and goes on from its checkpoint elsewhere, or later."""
+
+    def __init__(self, error: Exception):
+        super().__init__(error)
+        self.error = error
+
+
 def failure_of(stage: Stage[Any], error: Exception, note: str = "") -> StageFailed:
     """The failure that `error` is to `stage`; `note` is added to its reason."""
     reason = " ".join(str(error).split()) or "no message"
@@ -34,12 +53,74 @@ def failure_of(stage: Stage[Any], error: Exception, note: str = "") -> StageFail
     return StageFailed(full_name(stage), type(error).__name__, reason + note, trace)
 
 
-def is_machines_fault(error: Exception) -> bool:
-    """Whether the stage may well work elsewhere, or later.
+MACHINES = (
+    os.strerror(errno.ENOSPC),  # libraries that are not written in Python
+    os.strerror(errno.EDQUOT),
+    "can't allocate memory",  # torch, on a CPU
+    "out of memory",
+    "ALLOC_FAILED",
+    "ECC error",
+    "device(s) is/are busy or unavailable",
+)
+"""What errors say that are no fault of the stage, whatever their type is."""
 
-    Libraries that are not written in Python have errors of their own for a full disk.
+
+def is_machines_fault(error: Exception) -> bool:
+    """Whether the stage may well work elsewhere, or later: then its checkpoint is kept, and nothing
+    is remembered of the error."""
+    if isinstance(error, OSError | MemoryError | WrongRecord):
+        return True
+    out_of_memory = (
+        type(error).__name__ == "OutOfMemoryError"
+    )  # of torch, which nobody imports for it
+    return out_of_memory or any(words in str(error) for words in MACHINES)
+
+
+NETWORKS = ("huggingface_hub", "httpx", "httpcore", "requests", "urllib3", "urllib", "http")
+"""Packages whose errors tell that something elsewhere was not reached, or not there."""
+
+
+def is_networks_fault(error: BaseException) -> bool:
+    """Whether something elsewhere did not answer. Asked again it would as little, so that this
+    holds for the rest of the sweep; but the stage has done nothing wrong."""
+    if isinstance(error, ConnectionError | TimeoutError | socket.gaierror):
+        return True
+    if type(error).__module__.partition(".")[0] in NETWORKS:
+        return True
+    before = error.__cause__ or error.__context__
+    return before is not None and is_networks_fault(before)
+
+
+@contextmanager
+def interruptions_apart() -> Iterator[None]:
+    """Raises Interrupted, from an error that the handler of a signal raises in the block.
+
+    A launcher's handler tells by an ordinary exception that a job's time is over, in the middle of
+    whatever is running: it would look like an error of the stage's own.
     """
-    return isinstance(error, OSError | MemoryError) or os.strerror(errno.ENOSPC) in str(error)
+    if threading.current_thread() is not threading.main_thread():
+        yield  # signals are handled elsewhere
+        return
+    handlers = {signum: signal.getsignal(signum) for signum in signal.valid_signals()}
+    ours = {signum: _apart(handler) for signum, handler in handlers.items() if callable(handler)}
+    for signum, handler in ours.items():
+        signal.signal(signum, handler)
+    try:
+        yield
+    finally:
+        for signum, handler in ours.items():
+            if signal.getsignal(signum) is handler:
+                signal.signal(signum, handlers[signum])
+
+
+def _apart(handler: Handler) -> Handler:
+    def wrapped(signum: int, frame: FrameType | None) -> Any:
+        try:
+            return handler(signum, frame)
+        except Exception as error:
+            raise Interrupted(error) from error
+
+    return wrapped
 
 
 def full_name(stage: Stage[Any]) -> str:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Mapping
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -82,8 +84,7 @@ class StoreJob:
         return Progress(self.out, self.stage.what, steps, unit)
 
     def log(self, row: Mapping[str, Any]) -> None:
-        values = {_in_a_group(k): v for k, v in row.items() if k not in ("step", "progress")}
-        self._run.log(values, step=row["step"])
+        _log(self._run, row)
 
     def note(self, **facts: Any) -> None:
         self.facts.update(facts)
@@ -99,18 +100,50 @@ class StoreJob:
 
     @cached_property
     def _run(self) -> Run:
-        tracking = self._circumstances.tracking
+        tracking, sweep = self._circumstances.tracking, self._circumstances.sweep
         if tracking is None:
             return Run()
-        run = tracking.run(
-            id=self.stage.key,
-            name=self.stage.what,
-            group=self._circumstances.sweep,
-            job_type=self.stage.role,
-            tags=self.stage.tags,
-            config=identity(self.stage),
-        )
-        return self._open.enter_context(run)
+        self.note(tracked=place(tracking, sweep))
+        return self._open.enter_context(_run(self.stage, self.stage.key, tracking, sweep))
+
+
+def place(tracking: Tracking, sweep: str) -> list[str]:
+    """Where the runs of a sweep are. The record of a stage that has a run says so, as `tracked`."""
+    return [tracking.project, sweep]
+
+
+def replay(
+    stage: Stage[Any],
+    rows: Sequence[Mapping[str, Any]],
+    tracked: object,
+    tracking: Tracking,
+    sweep: str,
+) -> None:
+    """Gives a sweep a run of a stage that was there already, from the rows of its curves.
+
+    `tracked` is where the stage has a run of its own, which stays where it is.
+    """
+    other = hashlib.sha256(sweep.encode()).hexdigest()[:8]
+    id = f"{stage.key}-{other}" if tracked else stage.key
+    with _run(stage, id, tracking, sweep) as run:
+        for row in rows:
+            _log(run, row)
+
+
+def _run(stage: Stage[Any], id: str, tracking: Tracking, sweep: str) -> AbstractContextManager[Run]:
+    return tracking.run(
+        id=id,
+        name=stage.what,
+        group=sweep,
+        job_type=stage.role,
+        tags=stage.tags,
+        config=identity(stage),
+    )
+
+
+def _log(run: Run, row: Mapping[str, Any]) -> None:
+    values = {_in_a_group(k): v for k, v in row.items() if k not in ("step", "progress")}
+    run.log(values, step=row["step"])
 
 
 def _in_a_group(name: str) -> str:

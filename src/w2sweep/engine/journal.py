@@ -44,8 +44,17 @@ class Journal:
             os.close(descriptor)
 
     def read(self) -> list[dict[str, Any]]:
-        """All lines, oldest first."""
+        """All lines, oldest first. A line that was cut short, by a full disk or a power cut, is
+        left out."""
         if not self.file.exists():
             return []
-        with self.file.open(encoding="utf-8", newline="\n") as lines:
-            return [json.loads(line) for line in lines]
+        lines = self.file.read_text("utf-8", errors="replace").split("\n")
+        return [told for told in map(_told, lines) if told]
+
+
+def _told(line: str) -> dict[str, Any] | None:
+    try:
+        told = json.loads(line)
+    except ValueError:
+        return None
+    return told if isinstance(told, dict) else None

@@ -1,29 +1,37 @@
 """Who may compute what: numbered lease files whose numbers only grow.
 
-Lease n on a key is the file `.<key>.lease.<n>`, made with O_EXCL and touched while its owner
-works; the highest n rules. Once it is released, or its owner died on this machine, or it was not
-touched for `lease_s`, anyone may make n + 1. Were leases taken over by rename, or deleted on
+Lease n on a key is the file `.<key>.lease.<n>`, which appears whole, to one claimant only, and is
+touched while its owner works; the highest n rules. Once it is released, or its owner died on this
+machine, or it was not touched for `lease_s`, or nobody can read whose it is, anyone may make n + 1.
+Were leases taken over by rename, or deleted on
 release, a slow claim could revive an old one and two workers would own the same key; both were seen
 under a storm of kills.
 """
 
 from __future__ import annotations
 
-import functools
+import errno
 import json
 import os
 import re
-import socket
+import secrets
 import threading
 import time
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
 from w2sweep.engine.files import read_json
+from w2sweep.engine.owners import Owner
 
 RELEASED = 0.0
 """The modification time of a lease that its owner gave back."""
+UNREADABLE_S = 2.0
+"""For how long nobody takes over a lease that cannot be read: where a file system has no links, it
+may be being written."""
+WITHOUT_LINKS = (errno.EPERM, errno.ENOSYS, errno.EOPNOTSUPP, errno.EMLINK, errno.EXDEV)
+"""What file systems say that have no hard links."""
 
 
 def claim(folder: Path, key: str, lease_s: float) -> Lease | None:
@@ -45,16 +53,41 @@ def claim(folder: Path, key: str, lease_s: float) -> Lease | None:
 
 
 def _made(lease: Lease) -> bool:
-    """Writes the lease's file. Returns False where somebody else was faster."""
+    """Makes the lease's file, with its content. Returns False where somebody else was faster."""
+    text = json.dumps(Owner.this().plain)
+    new = lease.file.with_name(f"{lease.file.name}.{secrets.token_hex(4)}")
     try:
-        descriptor = os.open(lease.file, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666)
+        new.write_text(text, encoding="utf-8")
+        return _linked(new, lease.file)
+    except FileNotFoundError:  # tidied away with what was left by the dead
+        return False
+    except OSError as error:
+        if error.errno not in WITHOUT_LINKS:
+            raise
+        return _written(lease.file, text)
+    finally:
+        new.unlink(missing_ok=True)
+
+
+def _linked(new: Path, file: Path) -> bool:
+    try:
+        os.link(new, file)
+    except FileExistsError:
+        # a network file system may say so of its own first try, whose answer was lost
+        return file.exists() and file.samefile(new)
+    return True
+
+
+def _written(file: Path, text: str) -> bool:
+    try:
+        descriptor = os.open(file, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666)
     except FileExistsError:
         return False
     try:
         with os.fdopen(descriptor, "w") as f:
-            json.dump(_owner(), f)
+            f.write(text)
     except OSError:  # a full disk: give it back, rather than let everyone wait for it to expire
-        lease.release()
+        os.utime(file, (RELEASED, RELEASED))
         raise
     return True
 
@@ -80,10 +113,14 @@ class Lease:
             os.utime(self.file, (RELEASED, RELEASED))
 
     def tidy(self) -> None:
-        """Removes all earlier leases. The highest number stays, so that numbers go on growing."""
+        """Removes all earlier leases, and what claimants left who were killed. The highest number
+        stays, so that numbers go on growing."""
         for number in _numbers(self.folder, self.key):
             if number < self.number:
                 _file(self.folder, self.key, number).unlink(missing_ok=True)
+        for number, name in _matches(self.folder, self.key, r"\.\w+"):
+            if number <= self.number:
+                (self.folder / name).unlink(missing_ok=True)
 
     def __enter__(self) -> Lease:
         self._keeper.start()
@@ -102,14 +139,31 @@ class Lease:
                 os.utime(self.file)
 
 
-def in_hand(folder: Path, key: str, number: int) -> bool:
-    """Whether the owner of lease `number` still works, as far as can be told without waiting for
-    the lease to expire."""
+@dataclass(frozen=True)
+class Held:
+    """A lease in somebody's hands, as far as can be told without waiting for it to expire."""
+
+    number: int
+    owner: Owner
+    silent_s: float
+    """Seconds since its last sign of life."""
+
+    def __str__(self) -> str:
+        minutes, seconds = divmod(round(self.silent_s), 60)
+        return f"held by {self.owner}, last sign {minutes}:{seconds:02} ago"
+
+
+def held(folder: Path, key: str) -> Held | None:
+    """Who has the lease on a key; None where nobody has."""
+    number = _highest(folder, key)
     lease = _file(folder, key, number)
     try:
-        return lease.stat().st_mtime != RELEASED and not _died_here(lease)
-    except FileNotFoundError:
-        return False
+        touched, owner = lease.stat().st_mtime, _owner(lease)
+    except (OSError, ValueError):
+        return None
+    if touched == RELEASED or owner.dead:
+        return None
+    return Held(number, owner, max(0.0, filesystem_time(folder) - touched))
 
 
 def filesystem_time(folder: Path) -> float:
@@ -125,9 +179,14 @@ def _file(folder: Path, key: str, number: int) -> Path:
 
 
 def _numbers(folder: Path, key: str) -> list[int]:
-    lease = re.compile(rf"\.{key}\.lease\.(\d+)")
+    return [number for number, _ in _matches(folder, key)]
+
+
+def _matches(folder: Path, key: str, more: str = "") -> list[tuple[int, str]]:
+    """Number and name of the lease files of a key, or of those whose name ends in `more`."""
+    lease = re.compile(rf"\.{key}\.lease\.(\d+){more}")
     matches = [lease.fullmatch(entry.name) for entry in folder.iterdir()]
-    return [int(match[1]) for match in matches if match]
+    return [(int(match[1]), match[0]) for match in matches if match]
 
 
 def _highest(folder: Path, key: str) -> int:
@@ -139,51 +198,17 @@ def _free(lease: Path, lease_s: float) -> bool:
         touched = lease.stat().st_mtime
     except FileNotFoundError:  # tidied away since we looked, so a higher one rules
         return False
-    if touched == RELEASED or _died_here(lease):
+    if touched == RELEASED:
         return True
-    return filesystem_time(lease.parent) - touched > lease_s
-
-
-def _died_here(lease: Path) -> bool:
-    """Whether its owner was a process of this machine and is gone: then nobody needs to wait for it
-    to expire."""
+    age = filesystem_time(lease.parent) - touched
     try:
-        owner = read_json(lease)
-    except (OSError, ValueError):  # being written just now
-        return False
-    if owner["machine"] != _machine():
-        return False
-    return _start(owner["pid"]) not in (owner["start"], "unknown")
+        return _owner(lease).dead or age > lease_s
+    except ValueError:
+        return age > min(UNREADABLE_S, lease_s)
+    except OSError:  # tidied away, or not ours to read
+        return age > lease_s and lease.exists()
 
 
-def _owner() -> dict[str, object]:
-    return {"machine": _machine(), "pid": os.getpid(), "start": _start(os.getpid())}
-
-
-@functools.cache
-def _machine() -> list[str]:
-    """Where a process id means something: a boot of a host, and there a namespace, for containers
-    share host names."""
-    boot, namespace = "", ""
-    with suppress(OSError):
-        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-        namespace = str(Path("/proc/self/ns/pid").readlink())
-    return [socket.gethostname(), boot, namespace]
-
-
-def _start(pid: int) -> str | None:
-    """When a process started, so that its id is not mistaken for an earlier one's; None if there is
-    no such process."""
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return None
-    except PermissionError:
-        return "unknown"
-    try:
-        state, *rest = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except OSError:  # not Linux
-        return "unknown"
-    if state in "ZX":  # killed, but its parent did not look yet
-        return None
-    return rest[18]  # starttime, field 22 of proc(5)
+def _owner(lease: Path) -> Owner:
+    """Whose it is. Raises ValueError where it does not say."""
+    return Owner.told(read_json(lease))

@@ -17,9 +17,14 @@ from types import TracebackType
 from typing import Any, TextIO
 
 from w2sweep.engine.files import read_json, write_json
-from w2sweep.engine.leases import in_hand
+from w2sweep.engine.leases import Held, held
 
 log = logging.getLogger(__name__)
+
+WAITING_S = 60.0
+"""Between two times that a sweep tells what it waits for."""
+SHOWN = 4
+"""Of what it waits for, lines at most."""
 
 
 class Progress:
@@ -81,12 +86,18 @@ class _Running:
     steps: int = 0
     rate: float = 0.0
     unit: str = "steps/s"
+    elsewhere: Held | None = None
+    """Who has it, where that is a worker of another machine."""
 
     @property
     def part(self) -> float:
         return self.step / self.steps if self.steps else 0.0
 
     def __str__(self) -> str:
+        return f"{self._line}, {self.elsewhere}" if self.elsewhere else self._line
+
+    @property
+    def _line(self) -> str:
         if not self.steps:
             return self.what
         done = f"{self.what}: {self.step}/{self.steps}"
@@ -122,29 +133,49 @@ class _View:
         work = sum(n * takes[kind] for kind, n in ahead.items())
         return (work - begun) / max(1, len(self.running))
 
+    @property
+    def waiting(self) -> list[str]:
+        """What is waited for, where no worker of this machine has anything to do."""
+        if any(running.elsewhere is None for running in self.running):
+            return []
+        return [f"waiting for {r.what}: {r.elsewhere}" for r in self.running]
+
     def look(self) -> None:
         """Looks again."""
         self.running = []
         for kind in sorted(set(map(_kind, self.stages))):
             with suppress(FileNotFoundError):  # no stage of this class began yet
-                for entry in (self.root / kind).iterdir():
-                    self._see(kind, entry)
+                names = [entry.name for entry in (self.root / kind).iterdir()]
+                for name in names:
+                    self._see(kind, name)
+                for key in dict.fromkeys(filter(None, map(_leased, sorted(names)))):
+                    self._see_lease(kind, key)
 
-    def _see(self, kind: str, entry: Path) -> None:
-        name = f"{kind}/{entry.name}"
-        if name in self.stages and name not in self.done:
-            if not self.since or entry.stat().st_mtime >= self.since:
-                self.done.add(name)
-                self._time(kind, entry)
-        elif work := re.fullmatch(r"\.(\w+)\.(\d+)", entry.name):
-            what = self.stages.get(f"{kind}/{work[1]}")
-            if what and in_hand(entry.parent, work[1], int(work[2])):
-                self.running.append(_running(entry, kind, what))
+    def _see(self, kind: str, key: str) -> None:
+        name, entry = f"{kind}/{key}", self.root / kind / key
+        counts = name in self.stages and name not in self.done
+        if counts and (not self.since or entry.stat().st_mtime >= self.since):
+            self.done.add(name)
+            self._time(kind, entry)
+
+    def _see_lease(self, kind: str, key: str) -> None:
+        name = f"{kind}/{key}"
+        counts = name in self.stages and name not in self.done
+        if counts and (holder := held(self.root / kind, key)):
+            work = self.root / kind / f".{key}.{holder.number}"
+            elsewhere = None if holder.owner.here else holder
+            self.running.append(_running(work, kind, self.stages[name], elsewhere))
 
     def _time(self, kind: str, stage: Path) -> None:
-        with suppress(OSError, ValueError, KeyError):
-            took = read_json(stage / "stage.json")["seconds"]
+        with suppress(OSError, ValueError, KeyError, TypeError):
+            took = float(read_json(stage / "stage.json")["seconds"])
             self.seconds.setdefault(kind, []).append(took)
+
+
+def _leased(file: str) -> str | None:
+    """The key whose lease a file is."""
+    lease = re.fullmatch(r"\.(\w+)\.lease\.\d+", file)
+    return lease and lease[1]
 
 
 def _kind(name: str) -> str:
@@ -152,13 +183,14 @@ def _kind(name: str) -> str:
     return name.partition("/")[0]
 
 
-def _running(work: Path, kind: str, what: str) -> _Running:
+def _running(work: Path, kind: str, what: str, elsewhere: Held | None) -> _Running:
     """What a stage says of itself; many have nothing to say, or not yet."""
     try:
         said = read_json(work / "progress.json")
-        return _Running(kind, what, said["step"], said["steps"], said["rate"], said["unit"])
-    except (OSError, ValueError, KeyError):
-        return _Running(kind, what)
+        step, steps, rate = int(said["step"]), int(said["steps"]), float(said["rate"])
+        return _Running(kind, what, step, steps, rate, str(said["unit"]), elsewhere)
+    except (OSError, ValueError, KeyError, TypeError):
+        return _Running(kind, what, elsewhere=elsewhere)
 
 
 class Watch:
@@ -166,8 +198,9 @@ class Watch:
     whatever machines.
 
     On a terminal: a live line for each running stage and one for the sweep. Elsewhere: a line when
-    stages finished, at most every `every_s` seconds, and a last one. It only looks, and whatever it
-    meets, the sweep goes on.
+    stages finished, at most every `every_s` seconds, and a last one; and now and then what is
+    waited for, while only workers of other machines have something to do. It only looks, and
+    whatever it meets, the sweep goes on.
 
     Args:
         stages: what to wait for, `<class>/<key>` -> what it is called.
@@ -232,12 +265,16 @@ class Watch:
         return "\n".join([*running, self._line()])
 
     def _plain(self) -> None:
-        told = self._before
+        told, quiet = self._before, WAITING_S
         while not self._closed.wait(self._every_s):
             self._look()
+            quiet += self._every_s
             if len(self._sweep.done) > told:
-                told = len(self._sweep.done)
+                told, quiet = len(self._sweep.done), 0.0
                 print(self._line(), file=self._stream, flush=True)
+            elif self._sweep.waiting and quiet >= WAITING_S:
+                quiet = 0.0
+                print(*self._sweep.waiting[:SHOWN], sep="\n", file=self._stream, flush=True)
         self._last()
 
     def _last(self) -> None:

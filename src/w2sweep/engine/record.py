@@ -1,4 +1,5 @@
-"""The record beside each result, `stage.json`: what it was computed from, how, and by whom."""
+"""The record beside each result, `stage.json`: what it was computed from, how and by whom, and
+which files it consists of."""
 
 from __future__ import annotations
 
@@ -7,19 +8,27 @@ import json
 import os
 import socket
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from w2sweep.engine import inventory
 from w2sweep.engine.files import read_json, write_json
 from w2sweep.engine.leases import Lease
-from w2sweep.engine.stage import Stage, closure, identity
+from w2sweep.engine.stage import Stage, closure, hashed, identity
+from w2sweep.engine.working import TEMPORARY
 
 FILE = "stage.json"
+NO_FILE = (FileNotFoundError, NotADirectoryError, IsADirectoryError)
+SHOWN = 4
+"""Lines at most that tell how a record differs from the expected one."""
+
+Signature = tuple[tuple[int, int, int], ...]
+"""Of files: what changes with their content, at the price of asking the file system."""
 
 
 class WrongRecord(RuntimeError):
-    """A folder of the store does not hold what its name says."""
+    """A folder of the store does not hold what its name says. One line."""
 
 
 def write(folder: Path, stage: Stage[Any], lease: Lease, facts: Mapping[str, Any]) -> None:
@@ -35,33 +44,124 @@ def write(folder: Path, stage: Stage[Any], lease: Lease, facts: Mapping[str, Any
         "pid": os.getpid(),
         "started": lease.since,
         "seconds": time.time() - lease.since,
+        "files": inventory.taken(folder, without=(FILE, *TEMPORARY)),
     }
     write_json(folder / FILE, record)
 
 
-def check(folder: Path, stage: Stage[Any]) -> None:
-    """Raises WrongRecord unless the record in `folder` is one of `stage`."""
+def damage(folder: Path, stage: Stage[Any]) -> str | None:
+    """What is wrong with the result of `stage` in `folder`, in words that follow its name; None
+    where it is as it was written.
+
+    Raises OSError where that cannot be told.
+    """
     try:
-        found = read_json(folder / FILE)["stage"]
-    except (OSError, ValueError, TypeError, KeyError) as error:
-        raise wrong(folder, stage, f"has no readable {FILE} ({error})") from error
-    expected = identity(stage)
-    if found != expected:
-        what = "holds another result (- expected, + found)"
-        raise wrong(folder, stage, what, _difference(expected, found))
+        record = _read(folder)
+        expected = identity(stage)
+        if record["stage"] != expected:
+            difference = _difference(expected, record["stage"])
+            return f"holds another result (- expected, + found: {difference})"
+        return _fault(folder, record, fully=False)
+    except _NoRecord as none:
+        return str(none)
 
 
-def wrong(folder: Path, stage: Stage[Any], what: str, more: str = "") -> WrongRecord:
-    """What to raise where the result of `stage` in `folder` is not what it should be."""
-    remedy = "delete it to compute it again"
-    return WrongRecord(f"{folder}, the result of {stage}, {what}: {remedy}{more}")
+def damage_of_any(folder: Path) -> str | None:
+    """As `damage`, of a result of whatever stage, each file read from its beginning to its end."""
+    try:
+        record = _read(folder)
+        name = (record["stage"].get("is"), hashed(record["stage"]))
+        if name != (folder.parent.name, folder.name):
+            return f"holds another result ({'/'.join(map(str, name))})"
+        return _fault(folder, record, fully=True)
+    except (_NoRecord, AttributeError) as none:
+        return str(none)
+
+
+def what(folder: Path) -> str:
+    """What the result in a folder is called, as far as it says."""
+    try:
+        return str(_read(folder)["what"])
+    except (OSError, KeyError, _NoRecord):
+        return "nobody says of what"
+
+
+def facts(folder: Path) -> dict[str, Any]:
+    """How the result in a folder was computed, as far as it says."""
+    try:
+        return dict(_read(folder)["computed"])
+    except (OSError, KeyError, TypeError, ValueError, _NoRecord):
+        return {}
+
+
+def results(root: Path) -> Iterator[Path]:
+    """The folders of all results of a store."""
+    for folder in sorted(root.glob("*/*")):
+        if folder.is_dir() and not folder.name.startswith("."):
+            yield folder
+
+
+class Checks:
+    """What this process has found to be as it was written, so that it looks once at what it reads
+    often, and again only where a file has changed since."""
+
+    def __init__(self):
+        self._seen: dict[Path, tuple[list[Path], Signature]] = {}
+
+    def damage(self, folder: Path, stage: Stage[Any]) -> str | None:
+        """As `damage` below."""
+        if self._unchanged(folder):
+            return None
+        found = damage(folder, stage)
+        if found is None:
+            files = [folder / FILE, *(folder / name for name in _read(folder)["files"])]
+            self._seen[folder] = (files, _signature(files))
+        return found
+
+    def _unchanged(self, folder: Path) -> bool:
+        if folder not in self._seen:
+            return False
+        files, signature = self._seen[folder]
+        try:
+            return _signature(files) == signature
+        except OSError:
+            return False
+
+
+class _NoRecord(Exception):
+    """There is no record that could be read."""
+
+
+def _read(folder: Path) -> dict[str, Any]:
+    try:
+        record = read_json(folder / FILE)
+    except (*NO_FILE, ValueError) as error:
+        raise _NoRecord(f"has no readable {FILE} ({error})") from error
+    if not isinstance(record, dict) or "stage" not in record:
+        raise _NoRecord(f"has no readable {FILE} (it tells of no stage)")
+    return record
+
+
+def _fault(folder: Path, record: Mapping[str, Any], fully: bool) -> str | None:
+    try:
+        found = inventory.fault(folder, record["files"], fully)
+    except (AttributeError, KeyError, TypeError):
+        return f"has no readable {FILE} (it tells of no files)"
+    return found and f"is damaged: {found}"
+
+
+def _signature(files: list[Path]) -> Signature:
+    stats = [file.stat() for file in files]
+    return tuple((s.st_size, s.st_mtime_ns, s.st_ino) for s in stats)
 
 
 def _difference(expected: Any, found: Any) -> str:
-    """The lines in which two records differ, each after a line break."""
+    """Some of the lines in which two records differ."""
     old, new = _lines(expected), _lines(found)
     _, _, *lines = difflib.unified_diff(old, new, lineterm="", n=0)
-    return "".join(f"\n{line}" for line in lines if not line.startswith("@@"))
+    differing = [" ".join(line.split()).rstrip(",") for line in lines if line[0] in "+-"]
+    more = ["..."] if len(differing) > SHOWN else []
+    return ", ".join([*differing[:SHOWN], *more])
 
 
 def _lines(record: Any) -> list[str]:

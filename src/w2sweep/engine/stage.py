@@ -100,8 +100,7 @@ class Stage(Generic[T]):
     @functools.cached_property
     def key(self) -> str:
         """64 bits of a hash of the identity, in hex."""
-        text = json.dumps(identity(self), sort_keys=True, separators=(",", ":"))
-        return hashlib.sha256(text.encode()).hexdigest()[:16]
+        return hashed(identity(self))
 
     @property
     def name(self) -> str:
@@ -151,6 +150,12 @@ def identity(x: Any) -> Any:
         "finite numbers, strings, lists, dicts with string keys, frozen dataclasses, or a "
         "dataclass with a method identity()"
     )
+
+
+def hashed(identity: Any) -> str:
+    """The key that an identity stands under: 64 bits of a hash of it, in hex."""
+    text = json.dumps(identity, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def public_name(cls: type) -> str:

@@ -7,22 +7,28 @@ import dataclasses
 import logging
 import shutil
 import time
+from collections import Counter
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args
 
 from w2sweep.engine import record, working
 from w2sweep.engine.failures import (
+    Interrupted,
     LeaseLost,
     StageFailed,
     failure_of,
     full_name,
+    interruptions_apart,
     is_machines_fault,
+    is_networks_fault,
 )
 from w2sweep.engine.files import read_json, write_json
 from w2sweep.engine.job import Circumstances, StoreJob
 from w2sweep.engine.journal import Journal
-from w2sweep.engine.leases import Lease, claim, filesystem_time
+from w2sweep.engine.leases import Lease, claim, filesystem_time, held
+from w2sweep.engine.record import WrongRecord
 from w2sweep.engine.stage import Stage, closure
 
 T = TypeVar("T")
@@ -31,6 +37,11 @@ log = logging.getLogger(__name__)
 
 FIRST_PAUSE_S = 0.05
 """Before the first look at what other workers did; later ones are longer."""
+WAITING_S = 60.0
+"""Between two lines that tell what is waited for."""
+REPAIRS = 2
+"""How often one process computes a result again that it found damaged: what is damaged again and
+again is no accident."""
 
 
 class Missing(LookupError):
@@ -38,6 +49,11 @@ class Missing(LookupError):
 
     def __str__(self) -> str:
         return str(self.args[0])
+
+
+class Damaged(WrongRecord):
+    """A result is not what was written. It was removed, so that `Store.ensure` computes it
+    again."""
 
 
 class Store:
@@ -78,6 +94,7 @@ class Store:
         self.lease_s, self.poll_s = lease_s, poll_s
         self.since = self._now() if since is None else since
         self._journal = Journal(self.root / "journal.jsonl")
+        self._checks, self._damaged = record.Checks(), Counter[str]()
 
     def _now(self) -> float:
         if self.mode == "read-only":  # nothing may be touched, and nothing is compared with it
@@ -95,32 +112,77 @@ class Store:
             return self.path(stage).is_dir()
         try:
             return (self.path(stage) / record.FILE).stat().st_mtime >= self.since
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return False
 
+    def standing(self, stages: Sequence[Stage[Any]]) -> object:
+        """How far these stages are: equal at two times if and only if none was finished, or wrote a
+        checkpoint, in between."""
+        done = {stage.name: self.done(stage) for stage in stages}
+        begun = {
+            stage.name: working.checkpoints(self.path(stage).parent, stage.key)
+            for stage in stages
+            if not done[stage.name]
+        }
+        return done, begun
+
     def get(self, stage: Stage[T]) -> T:
-        """Its result.
+        """Its result, whose files were compared with what was written.
 
         Raises:
             Missing: it was not computed yet.
-            WrongRecord: the record beside the result tells of another stage, or one of the two is
-                damaged.
+            Damaged: it was damaged and is removed, so that it is computed again.
+            WrongRecord: it is damaged, and this store may not compute it again; or it cannot be
+                read though it is as it was written.
         """
         path = self.path(stage)
         if not path.is_dir():
             raise Missing(f"no result of {stage} at {path}: compute it first, with Store.ensure")
-        record.check(path, stage)
+        if found := self._checks.damage(path, stage):
+            raise self._repairing(stage, found)
         try:
             return stage.read(path)
         except Exception as error:
-            raise record.wrong(path, stage, f"cannot be read ({error})") from error
+            # another worker may have replaced it, or it was damaged only now
+            if not path.is_dir() or (found := record.damage(path, stage)):
+                raise self._repairing(stage, found or "was removed") from error
+            if isinstance(error, MemoryError):
+                raise
+            reason = " ".join(str(error).split())
+            whole = f"{path}, the result of {stage}, is as it was written"
+            raise WrongRecord(
+                f"{whole}, but cannot be read ({type(error).__name__}: {reason}): delete it to "
+                "compute it again"
+            ) from error
+
+    def _repairing(self, stage: Stage[Any], found: str) -> WrongRecord:
+        """What to raise for a result that is damaged, after removing it where that is allowed."""
+        wrong = f"{self.path(stage)}, the result of {stage}, {found}"
+        if self.mode not in ("retry", "force"):
+            return WrongRecord(f"{wrong}: cache mode retry computes it again")
+        self._damaged[stage.name] += 1
+        if self._damaged[stage.name] > REPAIRS:
+            return WrongRecord(f"{wrong}, again and again: is the disk in order?")
+        lease = self._claim(stage)
+        if lease is not None:  # else another worker sees to it
+            with lease:
+                self._remove(stage, lease)
+        log.warning("%s: it is computed again", wrong)
+        return Damaged(f"{wrong}: it is computed again")
+
+    def _remove(self, stage: Stage[Any], lease: Lease) -> None:
+        """Removes a result, unless another worker has replaced it by a good one."""
+        found = self.path(stage).is_dir() and record.damage(self.path(stage), stage)
+        if found:
+            _take_away(self.path(stage), lease)
+            self._journal.tell(stage, lease, "damaged", reason=found)
 
     def journal(self) -> list[dict[str, Any]]:
         """All that happened, oldest first.
 
-        Each line has event (start, commit, failed, interrupted, adopted, lost), stage (its name),
-        what, lease, pid, host, time, seconds (since the claim) and, where there is one, reason. A
-        start with nothing after it was killed, or still runs.
+        Each line has event (start, commit, failed, interrupted, adopted, lost, damaged), stage (its
+        name), what, lease, pid, host, time, seconds (since the claim) and, where there is one,
+        reason. A start with nothing after it was killed, or still runs.
         """
         return self._journal.read()
 
@@ -134,18 +196,28 @@ class Store:
         Raises:
             StageFailed: one of them failed, here or in another worker.
             Missing: something is missing in a store that is read-only.
+            Interrupted: a signal's handler raised an error meanwhile.
         """
         circumstances = self._needing(stages)
-        pause = FIRST_PAUSE_S
-        while todo := closure(stages, known=self.done):
-            self._refuse(todo)
-            pending = _keys(todo)
-            ready = [s for s in todo if pending.isdisjoint(_keys(s.inputs))]
-            if any(self._try(s, circumstances) for s in ready):
-                pause = FIRST_PAUSE_S
-            else:
+        pause, told = FIRST_PAUSE_S, time.monotonic()
+        with interruptions_apart():
+            while todo := closure(stages, known=self.done):
+                self._refuse(todo)
+                pending = _keys(todo)
+                ready = [s for s in todo if pending.isdisjoint(_keys(s.inputs))]
+                if any(self._try(s, circumstances) for s in ready):
+                    pause, told = FIRST_PAUSE_S, time.monotonic()
+                    continue
+                if time.monotonic() - told > WAITING_S:
+                    told = time.monotonic()
+                    self._tell_waiting(ready)
                 time.sleep(pause)
                 pause = min(1.5 * pause, self.poll_s)
+
+    def _tell_waiting(self, ready: list[Stage[Any]]) -> None:
+        for stage in ready:
+            if holder := held(self.path(stage).parent, stage.key):
+                log.info("waiting for %s: %s", stage, holder)
 
     def _needing(self, stages: tuple[Stage[Any], ...]) -> Circumstances:
         """The circumstances, which name these stages among what is planned."""
@@ -169,7 +241,7 @@ class Store:
             if self.mode != "cached" and file.stat().st_mtime < self.since:
                 return None
             return StageFailed(**read_json(file))
-        except FileNotFoundError:
+        except (OSError, ValueError, TypeError):  # there is none, or none that could be told
             return None
 
     def _failure_file(self, stage: Stage[Any]) -> Path:
@@ -202,13 +274,21 @@ class Store:
             with StoreJob(stage, work, circumstances, self.get) as job:
                 stage.run(job)
             self._commit(job, lease)
+        except Damaged as damaged:  # what it reads is computed again first
+            self._interrupt(work, stage, lease, str(damaged))
+            return
         except Exception as error:
             raise self._give_up(stage, lease, error) from error
-        except BaseException:  # Ctrl-C
-            working.strip(work)
-            self._journal.tell(stage, lease, "interrupted")
+        except BaseException as interruption:  # Ctrl-C, or the end of a job's time
+            cause = interruption.error if isinstance(interruption, Interrupted) else interruption
+            self._interrupt(work, stage, lease, str(cause) or type(cause).__name__)
             raise
         self._settle(stage, lease)
+
+    def _interrupt(self, work: Path, stage: Stage[Any], lease: Lease, reason: str) -> None:
+        """Leaves the checkpoints to whoever goes on."""
+        working.strip(work)
+        self._journal.tell(stage, lease, "interrupted", reason=" ".join(reason.split()))
 
     def _commit(self, job: StoreJob, lease: Lease) -> None:
         """The results appear: first those that the job delivers, then its own, which says that the
@@ -269,22 +349,44 @@ class Store:
             self._journal.tell(stage, lease, "lost")
             after = f"after {self.lease_s:g} s without a sign of this one"
             return LeaseLost(f"{stage}: another worker took over, {after}")
-        if is_machines_fault(error):
+        networks = is_networks_fault(error)
+        if is_machines_fault(error) and not networks:
             failure = failure_of(stage, error, self._room())
-            working.strip(work)
-            self._journal.tell(stage, lease, "interrupted", reason=failure.reason)
-        else:
-            failure = failure_of(stage, error)
+            self._interrupt(work, stage, lease, failure.reason)
+            return failure
+        failure = failure_of(stage, error)
+        working.strip(work)
+        if not networks:
             shutil.rmtree(work, ignore_errors=True)
-            with suppress(OSError):  # it is raised all the same
-                write_json(self._failure_file(stage), vars(failure))
-            self._journal.tell(stage, lease, "failed", reason=failure.reason)
+        with suppress(OSError):  # it is raised all the same
+            write_json(self._failure_file(stage), vars(failure))
+        self._journal.tell(stage, lease, "failed", reason=failure.reason)
         return failure
 
     def _room(self) -> str:
         """What to add to a message that may not say itself that the disk is full."""
         free = shutil.disk_usage(self.root).free
         return f" (there are {free // 2**20} MB left for {self.root})" if free < 2**26 else ""
+
+
+def remove_damaged(result: Path) -> bool:
+    """Removes the folder of a result that is damaged, unless a worker is computing it just now or
+    has replaced it. Returns whether it did."""
+    lease = claim(result.parent, result.name, lease_s=600.0)
+    if lease is None:
+        return False
+    with lease:
+        if not record.damage_of_any(result):
+            return False
+        _take_away(result, lease)
+    return True
+
+
+def _take_away(result: Path, lease: Lease) -> None:
+    """By one rename, so that nobody meets half of it."""
+    working.discard(lease)
+    result.rename(working.folder_of(lease))
+    working.remove(working.folder_of(lease))
 
 
 def _keys(stages: list[Stage[Any]]) -> set[str]:

@@ -47,6 +47,16 @@ def adopt(lease: Lease) -> bool:
     return adopted
 
 
+def checkpoints(folder: Path, key: str) -> dict[str, int]:
+    """The checkpoints that whoever worked on a key has left, and when they were written."""
+    files = folder.glob(f".{key}.*/{CHECKPOINTS}")
+    found = {}
+    for file in files:
+        with suppress(FileNotFoundError):  # committed, or adopted, just now
+            found[file.name] = max(found.get(file.name, 0), file.stat().st_mtime_ns)
+    return found
+
+
 def discard(lease: Lease) -> None:
     """Removes what earlier owners left."""
     adopt(lease)

@@ -18,6 +18,7 @@ from omegaconf import DictConfig
 from w2sweep.interface.composing import CONF, HYDRA, plan, sweeps, typed, use_folders
 from w2sweep.interface.console import answering, say
 from w2sweep.interface.explaining import one_line
+from w2sweep.interface.launching import cores, launch
 from w2sweep.sweep.plan import Planned
 from w2sweep.sweep.sweep import Sweep, run_cell
 
@@ -57,13 +58,12 @@ def sweep(
     without a result."""
     planned = plan(loader, config, overrides)
 
-    def launch(left: Sequence[Planned]) -> None:
-        jobs = [list(p.overrides) for p in left]
-        for job in launcher.launch(jobs, initial_job_idx=0):
-            _ = job.return_value  # raises what the job raised
+    def start(left: Sequence[Planned]) -> None:
+        at_once = max(1, cores() // left[0].request.runtime.threads)
+        launch(launcher, [list(p.overrides) for p in left], at_once)
 
     whole = Sweep(planned, Path(config.hydra.sweep.dir), functools.partial(say, NAME))
-    if code := whole.run(launch, _report):
+    if code := whole.run(start, _report):
         sys.exit(code)
 
 

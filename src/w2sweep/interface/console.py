@@ -29,6 +29,8 @@ def answering(command: str, explain: Callable[[BaseException], str] = one_line) 
         yield
         sys.stdout.flush()
     except KeyboardInterrupt:
+        for again in (signal.SIGINT, signal.SIGTERM):  # no traceback of the end
+            signal.signal(again, signal.SIG_DFL)
         say(command, "interrupted: run the same command again, which goes on from here")
         sys.exit(INTERRUPTED)
     except BrokenPipeError:  # of `| head`, and not to be said again when Python closes the pipe

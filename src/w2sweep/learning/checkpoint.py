@@ -42,8 +42,17 @@ class State:
     """The learned parameters at that step."""
 
 
-NUMBERS = ("step", "curves", "losses", "first_loss", "best_score", "best_step")
+NUMBERS = {
+    "step": int,
+    "curves": list,
+    "losses": list,
+    "first_loss": float,
+    "best_score": float,
+    "best_step": int,
+}
 """Fields of a state that are written as JSON."""
+SLOTS = ("exp_avg", "exp_avg_sq", "step")
+"""What AdamW keeps of each parameter."""
 
 
 def learned(net: nn.Module) -> dict[str, nn.Parameter]:
@@ -79,34 +88,56 @@ def save(path: Path, state: State, net: nn.Module, optimizer: torch.optim.Optimi
 def restore(path: Path, net: nn.Module, optimizer: torch.optim.Optimizer) -> State:
     """The state saved at `path`, with the parameters and the optimizer put back.
 
-    A fresh one where there is none, or where a power cut left a part of one.
+    A fresh one, and nothing put back, where there is none, or where what is there cannot be gone on
+    with: a part of one that a power cut left, or one of another version of the program.
     """
     if not path.exists():
         return State()
     try:
-        opened = safe_open(path, "pt")
-    except SafetensorError as error:
-        log.warning("%s is damaged (%s): training starts again", path, error)
+        state, tensors = _read(path)
+        _check(state, tensors, net)
+    except (SafetensorError, ValueError, TypeError, KeyError, AttributeError) as error:
+        reason = " ".join(str(error).split())
+        log.warning("%s cannot be used (%s): training starts again", path, reason)
         return State()
-    with opened as file:
-        metadata = file.metadata()
-        state = State(**json.loads(metadata["state"]))
-        for key, said in json.loads(metadata["texts"]).items():
-            _put_answers(state, key, said)
-        for key in file.keys():  # noqa: SIM118 (safe_open is no dict)
-            _put_back(key, file.get_tensor(key), state, net, optimizer)
+    for key, tensor in tensors.items():
+        _put_back(key, tensor, net, optimizer)
     return state
 
 
-def _put_back(
-    key: str, tensor: Tensor, state: State, net: nn.Module, optimizer: torch.optim.Optimizer
-) -> None:
+def _read(path: Path) -> tuple[State, dict[str, Tensor]]:
+    """The state, and the tensors that belong into the network and the optimizer."""
+    with safe_open(path, "pt") as file:
+        metadata = file.metadata() or {}
+        tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (is no dict)
+    state = State(**json.loads(metadata["state"]))
+    for key, said in json.loads(metadata["texts"]).items():
+        _put_answers(state, key, said)
+    for key in [key for key in tensors if key.startswith("answers/")]:
+        _put_answers(state, key, tensors.pop(key).numpy())
+    for key in [key for key in tensors if key.startswith("best/")]:
+        state.best[key.removeprefix("best/")] = tensors.pop(key)
+    return state, tensors
+
+
+def _check(state: State, tensors: Mapping[str, Tensor], net: nn.Module) -> None:
+    """Raises ValueError where this is not the state of a training, with the parameters that learn
+    and their optimizer's."""
+    if not all(isinstance(getattr(state, name), kind) for name, kind in NUMBERS.items()):
+        raise ValueError("its state is none")
+    expected: dict[str, torch.Size] = {}
+    for name, p in learned(net).items():
+        expected[f"net/{name}"] = p.shape
+        if any(f"optimizer/{name}/{slot}" in tensors for slot in SLOTS):  # else it has no gradient
+            slots = {f"optimizer/{name}/{slot}": p.shape for slot in SLOTS}
+            expected |= {**slots, f"optimizer/{name}/step": torch.Size()}
+    if {key: tensor.shape for key, tensor in tensors.items()} != expected:
+        raise ValueError("it is of another network")
+
+
+def _put_back(key: str, tensor: Tensor, net: nn.Module, optimizer: torch.optim.Optimizer) -> None:
     kind, _, name = key.partition("/")
-    if kind == "answers":
-        _put_answers(state, key, tensor.numpy())
-    elif kind == "best":
-        state.best[name] = tensor
-    elif kind == "net":
+    if kind == "net":
         net.get_parameter(name).data.copy_(tensor)
     else:
         name, _, slot = name.rpartition("/")

@@ -112,6 +112,8 @@ class Learner(pl.LightningModule):
         )
         self.state = checkpoint.restore(self.checkpoint, self.net, optimizer)
         self.losses = list(torch.tensor(self.state.losses, device=self.device))
+        for row in self.state.curves:  # a tracker's run of the same stage begins as the first did
+            self.job.log(row)
         return optimizer
 
     def train_dataloader(self) -> DataLoader:

@@ -27,6 +27,7 @@ from transformers.utils import logging as transformers_logging
 from w2sweep.engine.files import read_json
 from w2sweep.engine.stage import public_name
 from w2sweep.experiment.ladder import Backbone, HubModel, SmallLlama
+from w2sweep.learning.hub import explained
 from w2sweep.learning.model import HEAD, HEAD_FACTS, Net
 from w2sweep.learning.soundness import check
 from w2sweep.learning.tokens import hub_source
@@ -39,6 +40,7 @@ ATTENTION = "sdpa" if torch.cuda.is_available() else "eager"
 """On CPUs eager attention is as fast in fp32, and faster in bf16."""
 
 
+@explained
 def load(
     backbone: Backbone, folder: Path | None, head: Head | None, seed: int, new: bool = False
 ) -> Net:

@@ -19,6 +19,7 @@ from transformers import AutoTokenizer, PreTrainedTokenizerFast
 from w2sweep.engine.stage import Job
 from w2sweep.experiment.ladder import HubModel, Tokenizer
 from w2sweep.experiment.stages import OwnTokenizer, Text
+from w2sweep.learning.hub import asked_for
 from w2sweep.tasks.example import Skipped
 from w2sweep.values import ConfigError
 
@@ -77,7 +78,8 @@ def tokenizer_for(
     if isinstance(spec, Tokenizer):
         return train_tokenizer(spec, documents)
     if isinstance(spec.model, HubModel):
-        return AutoTokenizer.from_pretrained(**hub_source(spec.model))
+        with asked_for(spec.model):
+            return AutoTokenizer.from_pretrained(**hub_source(spec.model))
     return AutoTokenizer.from_pretrained(job.get(spec.model))
 
 

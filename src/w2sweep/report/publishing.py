@@ -8,7 +8,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from w2sweep.engine.files import write_text
+from w2sweep.engine.files import half_written, sweep_up, write_text
 from w2sweep.report.climb import climb_records, climbs
 from w2sweep.report.csv_files import cell_records, summary_records, write_csv
 from w2sweep.report.drawing import Drawing
@@ -54,7 +54,8 @@ def report(sweep: Path) -> Report:
     rows = summarize(cells)
     rows = [*medians(rows), *rows]
     folder = sweep / "report"
-    with TemporaryDirectory(prefix=".report.", dir=sweep) as made:
+    sweep_up(sweep)
+    with TemporaryDirectory(prefix=half_written("report"), dir=sweep) as made:
         drawings = _write(cells, rows, Path(made))
         _replace(folder, Path(made))
     return Report(cells, rows, [folder / d.png.name for d in drawings], folder / "index.html")

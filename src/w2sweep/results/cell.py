@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import asdict, fields
 from pathlib import Path
@@ -11,9 +13,11 @@ import numpy as np
 import pydantic
 from numpy.typing import NDArray
 
-from w2sweep.engine.files import read_json, replacing, write_json
+from w2sweep.engine.files import read_json, replacing, sweep_up, write_json
 
 CORRECT = "correct.safetensors"
+SEAL = "written"
+"""The key under which a record says with which checksum it was written."""
 SUPERVISOR, STUDENT, CEILING = ROLES = ("supervisor", "student", "ceiling")
 """The models that every cell compares."""
 Variant = tuple[tuple[str, str], ...]
@@ -121,12 +125,12 @@ class Result(Place):
 
         with replacing(folder / CORRECT) as new:
             save_file(self.correct, new)
-        _write(self, folder, without=("correct",))
+        _write(self, folder, without=("correct",), beside=CORRECT)
 
     @classmethod
     def read(cls, folder: Path, fields: Mapping[str, Any]) -> Self:
         """The result in a folder, whose `cell.json` has these fields. Raises ValueError where the
-        two files do not belong together."""
+        two files do not belong together, or are not as they were written."""
         from safetensors.numpy import load_file
 
         correct = load_file(folder / CORRECT)
@@ -135,6 +139,7 @@ class Result(Place):
         shapes = {role: found.get(role) for role in result.models}
         if set(shapes.values()) != {(result.n_test,)}:
             raise ValueError(f"{CORRECT} has shapes {shapes}, expected ({result.n_test},) for each")
+        _check_seal(folder, fields)
         return result
 
     def accuracy(self, role: str) -> float:
@@ -185,11 +190,20 @@ def read(folder: Path) -> Record | None:
     Raises OSError, ValueError or KeyError where its files are damaged.
     """
     if (folder / Result.FILE).exists():
-        found = read_json(folder / Result.FILE)
+        found = _fields(folder / Result.FILE)
         return SkippedCell(**found) if "skipped" in found else Result.read(folder, found)
     if (folder / Failed.FILE).exists():
-        return Failed(**read_json(folder / Failed.FILE))
+        return Failed(**_fields(folder / Failed.FILE))
     return None
+
+
+def _fields(file: Path) -> dict[str, Any]:
+    found = read_json(file)
+    if not isinstance(found, dict):
+        raise ValueError(
+            f"{file.name} holds a {type(found).__name__}, expected the fields of a cell"
+        )
+    return found
 
 
 def clear(folder: Path) -> None:
@@ -197,6 +211,7 @@ def clear(folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for stale in (Result.FILE, Failed.FILE, CORRECT):
         (folder / stale).unlink(missing_ok=True)
+    sweep_up(folder)
 
 
 def overrides(variant: Mapping[str, str]) -> list[str]:
@@ -204,9 +219,34 @@ def overrides(variant: Mapping[str, str]) -> list[str]:
     return [f"{key}={value}" if value else key for key, value in variant.items()]
 
 
-def _write(record: Any, folder: Path, without: tuple[str, ...] = ()) -> None:
+def _write(
+    record: Any, folder: Path, without: tuple[str, ...] = (), beside: str | None = None
+) -> None:
     names = [f.name for f in fields(record) if f.name not in without]
-    write_json(folder / record.FILE, {name: _plain(getattr(record, name)) for name in names})
+    said = {name: _plain(getattr(record, name)) for name in names}
+    seal = {"fields": names, "beside": beside}
+    seal["sha256"] = _sealed(folder, said, seal)
+    write_json(folder / record.FILE, {**said, SEAL: seal})
+
+
+def _check_seal(folder: Path, found: Mapping[str, Any]) -> None:
+    """Raises ValueError where a record, or the file beside it, is not as it was written."""
+    try:
+        seal = found[SEAL]
+        whole = seal["sha256"] == _sealed(folder, found, seal)
+    except (TypeError, KeyError):
+        raise ValueError("it has no readable checksum") from None
+    if not whole:
+        raise ValueError("it was changed after it was written (its checksum is another)")
+
+
+def _sealed(folder: Path, said: Mapping[str, Any], seal: Mapping[str, Any]) -> str:
+    """The checksum of these fields of a record, and of the file beside it."""
+    covered = json.dumps({name: said[name] for name in seal["fields"]}, sort_keys=True)
+    found = hashlib.sha256(covered.encode())
+    if seal["beside"]:
+        found.update((folder / seal["beside"]).read_bytes())
+    return found.hexdigest()
 
 
 def _plain(value: Any) -> Any:

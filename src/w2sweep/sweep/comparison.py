@@ -10,10 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from w2sweep.engine.store import StageFailed, Store
+from w2sweep.engine.stage import Stage
+from w2sweep.engine.store import Damaged, StageFailed, Store
 from w2sweep.experiment.cell import Cell
 from w2sweep.experiment.ladder import Ladder
-from w2sweep.experiment.stages import Finetune
+from w2sweep.experiment.stages import Finetune, Labels
 from w2sweep.results import metrics
 from w2sweep.results.cell import Compared, Failed, Place, Result, RungFacts, clear, read
 from w2sweep.tasks.example import Example
@@ -30,12 +31,43 @@ def run(cell: Cell, place: Place, store: Store, folder: Path) -> bool:
     whether there is a result."""
     clear(folder)
     try:
-        store.ensure(*cell.compared.values())
-        compare(cell, place, store).write(folder)
+        _ensured(cell, place, store).write(folder)
     except Exception as error:
         Failed(**asdict(place), **_failure(error)).write(folder)
         return False
     return True
+
+
+def answer(cell: Cell, place: Place, store: Store, folder: Path) -> bool:
+    """Writes the cell's result into `folder`, of stages that are all there. Returns False, and runs
+    nothing, where one of them turns out to be damaged or the cell has failed."""
+    clear(folder)
+    try:
+        compare(cell, place, store).write(folder)
+    except Exception:  # whatever it is, `run` will tell
+        return False
+    return True
+
+
+def _ensured(cell: Cell, place: Place, store: Store) -> Result:
+    while True:  # a store gives up by itself on what is damaged again and again
+        store.ensure(*_compared(cell))
+        try:
+            return compare(cell, place, store)
+        except Damaged:
+            continue
+
+
+def _compared(cell: Cell) -> list[Stage[Any]]:
+    """All that `compare` reads: also inputs of stages that are there may be gone, or damaged."""
+    read: list[Stage[Any]] = [*cell.compared.values(), cell.setting.splits]
+    labels = _labels(cell)
+    return [*read, labels] if labels else read
+
+
+def _labels(cell: Cell) -> Labels | None:
+    """The stage whose answers the student is trained on."""
+    return cell.student.labels if isinstance(cell.student, Finetune) else None
 
 
 def current(cell: Cell, place: Place, store: Store, folder: Path) -> bool:
@@ -107,10 +139,10 @@ def _marks_of_labels(
     cell: Cell, splits: Mapping[str, Sequence[Example]], store: Store
 ) -> dict[str, float]:
     """The marks of the completions that the student is trained on: illegal moves are labels too."""
-    stage = cell.student
-    if not isinstance(stage, Finetune) or stage.labels is None:
+    stage, labels = cell.student, _labels(cell)
+    if not isinstance(stage, Finetune) or labels is None:
         return {}
-    answers = store.get(stage.labels).answers[stage.on]
+    answers = store.get(labels).answers[stage.on]
     marks = _marks(cell.setting.task, splits[stage.on], answers)
     return {f"weak_labels_{name}": mark for name, mark in marks.items()}
 

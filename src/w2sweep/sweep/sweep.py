@@ -3,6 +3,7 @@ where they must be."""
 
 from __future__ import annotations
 
+import os
 import shlex
 import sys
 from collections import Counter
@@ -10,17 +11,21 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from functools import cached_property
-from itertools import chain
 from pathlib import Path
+from typing import Any
 
 from w2sweep.engine.devices import device, gains_from_bf16
-from w2sweep.engine.files import read_json, write_json
-from w2sweep.engine.job import Circumstances
+from w2sweep.engine.failures import Interrupted, interruptions_apart
+from w2sweep.engine.files import read_json, sweep_up, write_json
+from w2sweep.engine.job import Circumstances, place, replay
+from w2sweep.engine.owners import Owner, end_with
 from w2sweep.engine.progress import Watch
+from w2sweep.engine.record import facts
 from w2sweep.engine.runtime import Runtime
-from w2sweep.engine.stage import closure
+from w2sweep.engine.stage import Stage, closure
 from w2sweep.engine.store import Store
 from w2sweep.experiment.stages import Labels
+from w2sweep.learning.curves import read_curves
 from w2sweep.results import cell as records
 from w2sweep.results.cell import Failed, Result, SkippedCell
 from w2sweep.sweep import comparison
@@ -29,10 +34,14 @@ from w2sweep.sweep.request import Request
 from w2sweep.values import ConfigError
 
 PLAN = "sweep.json"
+SHOWN = "tracked.json"
+JOB = "SLURM_JOB_ID"
+"""The variable that tells which job of a cluster a process belongs to: jobs outlive a launcher that
+does not run in them."""
 
 Launch = Callable[[Sequence[Planned]], object]
 """Calls `run_cell` for each of these cells, in this or in other processes. What it raises means
-that one of those died, which costs the cells it was running and those it had still before it."""
+that one of those died."""
 Report = Callable[["Sweep", bool], object]
 """Tells of a finished sweep; the flag says whether anything was run for it."""
 
@@ -56,6 +65,7 @@ class Sweep:
         """Runs what is missing, reports, and returns the exit code: 1 where a cell has no
         result. Raises ConfigError where this machine cannot do what the runtime asks for."""
         with _expecting_to_write():
+            self._sweep_up()
             self._write_plan()
         left = [p for p in self.planned if not self._answered(p)]
         if left:
@@ -66,13 +76,51 @@ class Sweep:
             records.clear(self.folder / p.folder)
         if left:
             self._launch(left, launch)
-        return self._conclude(report, ran=bool(left))
+        shown = self._show_earlier() if self.tracking else 0
+        return self._conclude(report, ran=bool(left or shown))
+
+    def _sweep_up(self) -> None:
+        """Removes what was half written by processes that were killed."""
+        sweep_up(self.folder)
+        if self.store.mode != "read-only":
+            for name in {stage.name.partition("/")[0] for stage in self._stages}:
+                sweep_up(self.store.root / name)
+
+    def _show_earlier(self) -> int:
+        """Gives the tracker the curves of stages that this sweep found in the store, once. Returns
+        how many."""
+        assert self.tracking is not None
+        here, shown = place(self.tracking, self.name), set(self._shown())
+        earlier: list[tuple[Stage, list[dict[str, Any]], object]] = []
+        for stage in self._stages:
+            folder = self.store.path(stage)
+            tracked = facts(folder).get("tracked") if self.store.done(stage) else here
+            if tracked != here and stage.name not in shown and (rows := read_curves(folder)):
+                earlier.append((stage, rows, tracked))
+        if earlier:
+            self.say(f"the tracker is given the curves of {len(earlier)} stages that were there")
+        for stage, rows, tracked in earlier:
+            replay(stage, rows, tracked, self.tracking, self.name)
+            write_json(self.folder / SHOWN, sorted(shown := shown | {stage.name}))
+        return len(earlier)
+
+    def _shown(self) -> list[str]:
+        """Names of the stages whose curves the tracker was given by an earlier run."""
+        try:
+            return list(map(str, read_json(self.folder / SHOWN)))
+        except (OSError, ValueError, TypeError):
+            return []
+
+    @cached_property
+    def _stages(self) -> list[Stage]:
+        """All distinct ones."""
+        compared = [stage for p in self.planned for stage in _compared(p)]
+        return closure(tuple(compared))
 
     @cached_property
     def stages(self) -> dict[str, str]:
         """All distinct stages: their names in the store, and what people call them."""
-        compared = chain.from_iterable(map(_compared, self.planned))
-        return {stage.name: str(stage) for stage in closure(tuple(compared))}
+        return {stage.name: str(stage) for stage in self._stages}
 
     def _write_plan(self) -> None:
         plan = {
@@ -80,6 +128,8 @@ class Sweep:
             "command": shlex.join(["w2sweep", *sys.argv[1:]]),
             "started": self.store.since,
             "bf16": self.runtime.bf16,
+            "launcher": Owner.this().plain,
+            "job": os.environ.get(JOB),
             "cells": [{"dir": p.folder, "overrides": list(p.overrides)} for p in self.planned],
             "stages": self.stages,
         }
@@ -96,7 +146,7 @@ class Sweep:
         if not all(map(self.store.done, _compared(p))):
             return False
         cell = (p.cell, p.place, self.store, folder)
-        return comparison.current(*cell) or comparison.run(*cell)
+        return comparison.current(*cell) or comparison.answer(*cell)
 
     def _announce(self, left: Sequence[Planned]) -> None:
         reasons = Counter(p.skipped for p in self.planned if p.skipped)
@@ -107,16 +157,44 @@ class Sweep:
         self.say(f"{self.folder}: {to_run} to run, {there} answered from {self.store.root}")
 
     def _launch(self, left: Sequence[Planned], launch: Launch) -> None:
+        """Has the cells run that are left. Where workers died, what is missing is started again, as
+        long as the last start has brought anything."""
         since = self.store.since if self.store.mode == "force" else 0.0
+        with Watch(self.stages, self.store.root, since):
+            while left:
+                before = self._standing(left)
+                died = self._try(left, launch)
+                left = [p for p in left if not self._settled(p)]
+                if not died or self._standing(left) == before:
+                    break
+                if left:
+                    cells = _count(len(left), "cell")
+                    self.say(f"{cells} without a result: started again, from where they were")
+
+    def _try(self, left: Sequence[Planned], launch: Launch) -> bool:
+        """Launches cells. Returns whether a worker died."""
         try:
-            with Watch(self.stages, self.store.root, since):
-                launch(self._ordered(left))
+            launch(self._ordered(left))
         except Exception as death:
-            reason = str(death).partition(". ")[0]
+            reason = " ".join(str(death).split()).partition(". ")[0]
             self.say(f"a worker died ({type(death).__name__}: {reason:.120})")
-        for p in left:  # a worker may have died between its last stage and its cell's file
-            if records.read(self.folder / p.folder) is None:
-                self._answered(p)
+            return True
+        return False
+
+    def _standing(self, left: Sequence[Planned]) -> object:
+        """What changes with every result and every checkpoint."""
+        return [p.folder for p in left], self.store.standing(self._stages)
+
+    def _settled(self, p: Planned) -> bool:
+        """Whether a cell has a record. A worker may have died between the last stage of a cell and
+        its file."""
+        return self._record(p) is not None or self._answered(p)
+
+    def _record(self, p: Planned) -> records.Record | None:
+        try:
+            return records.read(self.folder / p.folder)
+        except Exception:  # whatever is wrong with its files, they are no result
+            return None
 
     def _ordered(self, left: Sequence[Planned]) -> list[Planned]:
         order = by_new_work([self._missing(p) for p in left])
@@ -127,7 +205,7 @@ class Sweep:
         return {stage.name for stage in missing}
 
     def _conclude(self, report: Report, ran: bool) -> int:
-        found = [records.read(self.folder / p.folder) for p in self.planned]
+        found = [self._record(p) for p in self.planned]
         finished = [record for record in found if isinstance(record, Result)]
         failed = [record for record in found if isinstance(record, Failed)]
         lost = found.count(None)
@@ -155,8 +233,11 @@ class Sweep:
 
 def run_cell(p: Planned, sweep_folder: Path) -> bool:
     """Runs one launched cell, in whatever process, and writes its result or its failure into the
-    sweep's folder. Returns whether there is a result."""
+    sweep's folder. Returns whether there is a result; there is neither where it was
+    interrupted."""
     plan = read_json(sweep_folder / PLAN)
+    if plan["job"] == os.environ.get(JOB):
+        end_with(Owner.told(plan["launcher"]))
     circumstances = Circumstances(
         runtime=replace(p.request.runtime, bf16=plan["bf16"]),
         tracking=p.request.tracking,
@@ -165,7 +246,11 @@ def run_cell(p: Planned, sweep_folder: Path) -> bool:
     )
     store = _store(p.request, circumstances, since=plan["started"])
     assert p.cell is not None
-    return comparison.run(p.cell, p.place, store, sweep_folder / p.folder)
+    try:
+        with interruptions_apart():
+            return comparison.run(p.cell, p.place, store, sweep_folder / p.folder)
+    except Interrupted as interrupted:  # the launcher's own error, for the launcher
+        raise interrupted.error from None
 
 
 def open_store(request: Request, name: str) -> Store:
@@ -190,7 +275,7 @@ def _as_before(runtime: Runtime, folder: Path) -> Runtime:
         return runtime
     try:
         return replace(runtime, bf16=read_json(folder / PLAN)["bf16"])
-    except (OSError, ValueError, KeyError):
+    except (OSError, ValueError, KeyError, TypeError):
         return runtime
 
 

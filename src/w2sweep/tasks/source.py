@@ -145,7 +145,7 @@ class HubDataset(Source):
         cache = str(Path(datasets.config.HF_DATASETS_CACHE) / commit)
         here: dict[str, Any] = {"split": split, "revision": commit, "cache_dir": cache}
         ways = ({"name": self.config, **here}, {"data_dir": self.config, **here})
-        with _asking_once():
+        with asking_once():
             table = self._first(ways)
         batches = table.with_format("arrow").iter(1000)
         yield from numbered_rows(batches, len(table), f"{self.label} {split}", self.limit)
@@ -231,7 +231,7 @@ def _on_hub(dataset: str, revision: str | None) -> Any:
 
 
 @contextmanager
-def _asking_once() -> Iterator[None]:
+def asking_once() -> Iterator[None]:
     """Asks the hub once whether it answers; if not, only earlier downloads are looked for.
 
     Without this, its clients would go on asking, for each of many files, for a minute.

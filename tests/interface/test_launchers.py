@@ -1,0 +1,104 @@
+"""Launchers: what is lost when one of their processes dies, and what is left of them when the sweep
+does."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from commands import QUIET, cells, environment, executed, w2sweep
+
+LAUNCHERS = {
+    "joblib": ["hydra/launcher=joblib", "hydra.launcher.n_jobs=2"],
+    "submitit_local": ["hydra/launcher=submitit_local", "hydra.launcher.timeout_min=2"],
+}
+
+
+@contextmanager
+def begun(folder: Path, *arguments: str) -> Iterator[subprocess.Popen[str]]:
+    """A sweep whose workers are in the middle of a stage that takes minutes."""
+    call = [sys.executable, "-m", "w2sweep", *QUIET, *arguments]
+    with subprocess.Popen(
+        call,
+        cwd=folder,
+        env={**environment(), "TEST_SWEEP": str(folder)},
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    ) as sweep:
+        try:
+            assert eventually(lambda: (folder / "outputs/store/executed").exists())
+            yield sweep
+        finally:
+            for process in of_sweep(folder):
+                os.kill(process, signal.SIGKILL)
+
+
+def of_sweep(folder: Path) -> list[int]:
+    """The processes that a sweep has started, and that still live."""
+    mark = f"TEST_SWEEP={folder}\0".encode()
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            zombie = (process / "stat").read_text().rpartition(")")[2].split()[0] == "Z"
+            if not zombie and mark in (process / "environ").read_bytes():
+                found.append(int(process.name))
+        except OSError:
+            continue
+    return found
+
+
+def eventually(holds: Callable[[], bool], seconds: float = 60) -> bool:
+    end = time.monotonic() + seconds
+    while not holds() and time.monotonic() < end:
+        time.sleep(0.1)
+    return holds()
+
+
+@pytest.mark.parametrize("launcher", LAUNCHERS)
+def test_what_a_killed_worker_leaves_is_done_by_others(folder, launcher):
+    grid = ["task=pretend", "task.deadly=student", "seed=0,1", "sweep=deadly"]
+    said = w2sweep(folder, *grid, *LAUNCHERS[launcher]).stderr
+    assert "a worker died (" in said
+    assert "without a result: started again, from where they were" in said
+    assert len(cells(folder, "deadly")) == 2
+    if launcher == "submitit_local":  # whose other job knows nothing of it
+        assert "1 cell without a result: started again" in said
+        assert len(executed(folder)) == len(set(executed(folder)))
+
+
+@pytest.mark.parametrize(
+    ("launcher", "end"),
+    [
+        ("joblib", signal.SIGTERM),
+        ("joblib", signal.SIGKILL),
+        ("submitit_local", signal.SIGKILL),
+    ],
+)
+def test_no_worker_outlives_its_launcher(folder, launcher, end):
+    grid = ["task=pretend", "task.lasting=ceiling", "seed=0,1,2", *LAUNCHERS[launcher]]
+    with begun(folder, *grid, "sweep=told") as sweep:
+        sweep.send_signal(end)
+        said = sweep.communicate(timeout=30)[1]
+        if end == signal.SIGTERM:
+            assert sweep.returncode == 130
+            assert "interrupted: run the same command again" in said
+        assert eventually(lambda: not of_sweep(folder), seconds=30)
+
+
+def test_ctrl_c_is_told_once(folder):
+    grid = ["task=pretend", "task.lasting=ceiling", "seed=0,1", *LAUNCHERS["submitit_local"]]
+    with begun(folder, *grid, "sweep=told") as sweep:
+        os.killpg(sweep.pid, signal.SIGINT)  # as a terminal does
+        said = sweep.communicate(timeout=30)[1]
+    assert sweep.returncode == 130
+    assert "Traceback" not in said
+    assert len(said.splitlines()) < 6
+    assert not list((folder / "outputs/sweeps/told").glob("*/failure.json"))
