@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import fcntl
+import os
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -15,6 +19,8 @@ from w2sweep.report.drawing import Drawing
 from w2sweep.report.summary import SummaryRow, medians, summarize
 from w2sweep.results.cell import Failed, SkippedCell
 from w2sweep.results.sweep_folder import SweepFolder, Unreadable, read_sweep
+
+DRAFT = ".report."
 
 
 @dataclass(frozen=True)
@@ -54,10 +60,45 @@ def report(sweep: Path) -> Report:
     rows = summarize(cells)
     rows = [*medians(rows), *rows]
     folder = sweep / "report"
-    with TemporaryDirectory(prefix=".report.", dir=sweep) as made:
-        drawings = _write(cells, rows, Path(made))
-        _replace(folder, Path(made))
+    with _drafting(sweep) as draft:
+        drawings = _write(cells, rows, draft)
+        _replace(folder, draft)
     return Report(cells, rows, [folder / d.png.name for d in drawings], folder / "index.html")
+
+
+@contextmanager
+def _drafting(sweep: Path) -> Iterator[Path]:
+    """A hidden folder beside the report, locked while it is in use; those that killed processes
+    left behind go."""
+    for folder in sweep.glob(f"{DRAFT}*"):
+        with _locked(folder) as abandoned:
+            if abandoned:
+                shutil.rmtree(folder, ignore_errors=True)
+    with TemporaryDirectory(prefix=DRAFT, dir=sweep) as made, _locked(Path(made)):
+        yield Path(made)
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[bool]:
+    """Holds a folder's lock, which ends with the process; False where another one has it, where
+    the folder is gone, and where the file system knows no locks."""
+    try:
+        handle = os.open(folder, os.O_RDONLY)
+    except OSError:
+        yield False
+        return
+    try:
+        yield _lock(handle)
+    finally:
+        os.close(handle)
+
+
+def _lock(handle: int) -> bool:
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
 
 
 def _write(cells: SweepFolder, rows: Sequence[SummaryRow], folder: Path) -> list[Drawing]:
@@ -110,4 +151,7 @@ def _notes(made: Report) -> list[str]:
         notes.append(f"skipped  {len(made.skipped)} cells: {first}{more}")
     if made.sweep.pending:
         notes.append(f"missing  {len(made.sweep.pending)} cells have no result yet")
+    if made.sweep.earlier:
+        cells = f"{len(made.sweep.earlier)} cells of an earlier run under this name"
+        notes.append(f"earlier  {cells} are left out")
     return [*notes, f"report   {made.page}"]

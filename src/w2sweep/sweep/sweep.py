@@ -79,7 +79,7 @@ class Sweep:
             "command": shlex.join(["w2sweep", *sys.argv[1:]]),
             "started": self.store.since,
             "bf16": self.runtime.bf16,
-            "cells": [{"dir": p.folder, "overrides": list(p.overrides)} for p in self.planned],
+            "cells": list(map(_entry, self.planned)),
             "stages": self.stages,
         }
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -128,6 +128,8 @@ class Sweep:
         finished = [record for record in found if isinstance(record, Result)]
         failed = [record for record in found if isinstance(record, Failed)]
         lost = found.count(None)
+        with _expecting_to_write():
+            self._write_plan()  # another command may have planned under this name meanwhile
         if finished and len(self.planned) > 1:
             report(self, ran)
         else:
@@ -193,6 +195,11 @@ def _as_before(runtime: Runtime, folder: Path) -> Runtime:
 
 def _store(request: Request, circumstances: Circumstances, since: float | None = None) -> Store:
     return Store(request.store, circumstances, request.cache, since)
+
+
+def _entry(p: Planned) -> dict[str, object]:
+    """What the plan says of a cell."""
+    return {"dir": p.folder, "overrides": list(p.overrides), "digest": p.digest}
 
 
 def _compared(p: Planned) -> list[Labels]:
