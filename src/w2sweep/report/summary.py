@@ -268,6 +268,8 @@ def _over_naive(cells: Mapping[int, Result], naive: Mapping[int, Result]) -> dic
         return {}
     own = [cells[seed].correct[STUDENT] for seed in seeds]
     gain = metrics.difference(own, [naive[seed].correct[STUDENT] for seed in seeds])
+    if all(cells[seed].models[STUDENT] == naive[seed].models[STUDENT] for seed in seeds):
+        gain = replace(gain, low=0.0, high=0.0)  # the very same students, so that it is certain
     return {
         "over_naive": gain.value,
         "over_naive_low": gain.low,

@@ -129,6 +129,8 @@ def columns(rows: Sequence[SummaryRow]) -> list[Column]:
     short = short_variants(rows)
     if any(short.values()):
         chosen.append(_named_variants(short))
+    if len({r.group.label for r in rows}) < len(rows):  # one name for several configurations
+        chosen.append(Column("digest", lambda r: r.digest[:6], lambda r: r.digest))
     roles = dict.fromkeys(role for row in rows for role in row.others)
     chosen += [*ACCURACIES, *map(_other, roles), *COMPARISONS, RIGHT_WRONG]
     if any(r.over_naive is not None for r in rows):

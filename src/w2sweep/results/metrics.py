@@ -86,12 +86,11 @@ def pgr_over_seeds(correct: Sequence[ArrayLike]) -> Estimate:
     Args:
         correct: [3, N] for each seed: supervisor, student and ceiling on the same test examples.
     """
-    measured = _measured(correct, [[-1, 1, 0], [-1, 0, 1]])
-    weak, student, ceiling = np.mean([np.asarray(c).mean(1) for c in correct], axis=0).tolist()
-    found = pgr(weak, student, ceiling)
+    means = _measured(correct, np.eye(3))[0].mean(0)
+    found = pgr(*means.tolist())
     if found.value is None:
         return Estimate(None, undefined=found.undefined)
-    return intervals.ratio(*measured)
+    return intervals.ratio(*_measured(correct, [[-1, 1, 0], [-1, 0, 1]]))
 
 
 def difference(a: Sequence[ArrayLike], b: Sequence[ArrayLike]) -> Estimate:
@@ -117,12 +116,13 @@ def largest_step(correct: Sequence[ArrayLike]) -> Estimate:
     Args:
         correct: [rungs, N] for each seed, the weakest rung first, on the same test examples.
     """
-    means = np.mean([np.asarray(c).mean(1) for c in correct], axis=0)
+    rungs = np.eye(len(correct[0]))  # type: ignore[arg-type]
+    means = _measured(correct, rungs)[0].mean(0)
     if not _above(means[-1], means[0]):
         return Estimate(None, undefined="the last rung is not above the first")
     at = int(np.diff(means).argmax())
-    rungs = np.eye(len(means))
-    return intervals.ratio(*_measured(correct, [rungs[at + 1] - rungs[at], rungs[-1] - rungs[0]]))
+    step, climb = rungs[at + 1] - rungs[at], rungs[-1] - rungs[0]
+    return intervals.ratio(*_measured(correct, [step, climb]))
 
 
 def _measured(

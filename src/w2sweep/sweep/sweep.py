@@ -130,7 +130,7 @@ class Sweep:
         lost = found.count(None)
         with _expecting_to_write():
             self._write_plan()  # another command may have planned under this name meanwhile
-        if finished and len(self.planned) > 1:
+        if finished and (len(self.planned) > 1 or (self.folder / "report").exists()):
             report(self, ran)
         else:
             self._tell(finished, failed)

@@ -44,7 +44,7 @@ class ByMethod(Panels):
         ax.set_ylim(self._floor, high)
         ax.yaxis.set_major_locator(FixedLocator([t for t in TICKS if low <= t <= high]))
         if self._floor < low:
-            ax.axhspan(self._floor, low, color="#f0f0f0", lw=0, zorder=0)
+            ax.axhspan(self._floor, low, color="#f0f0f0", lw=0, zorder=3)  # intervals end at it
         for method in self.methods:
             mine = [(self.beside(ax, x(r), method), r) for r in rows if self.method(r) == method]
             self._curve(ax, mine, method)
@@ -82,7 +82,7 @@ class ByMethod(Panels):
         """Marks, in the strip below the values, a PGR that is undefined or says nothing."""
         y = (self._floor + self.view[0]) / 2
         look: dict[str, Any] = {"marker": "x"} if row.pgr is None else UNCLEAR
-        ax.plot(x, y, color=self.look(method)[0], ls="", ms=4.5, **look)
+        ax.plot(x, y, color=self.look(method)[0], ls="", ms=4.5, zorder=4, **look)
 
     def legend(self) -> list[Line2D]:
         lines = [self._handle(method) for method in self.methods]
@@ -118,7 +118,7 @@ class ByMethod(Panels):
 
     @property
     def _floor(self) -> float:
-        """Where the panel ends: below the values, where some have none."""
+        """Where the panel ends: below the values, in a strip of its own, where some have none."""
         low, high = self.view
         valueless = any(r.pgr is None or r.unclear for r in self.rows)
         return low - STRIP * (high - low) if valueless else low
