@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
-from pretend import Pretend
+from pretend import Pretend, PretendCompletions
 from toys import cell, place, rung, store
 
 from w2sweep.experiment.cell import Cell
@@ -101,3 +102,17 @@ def compared(toy: Cell, folder: Path) -> records.Result:
     found = records.read(folder / "cell")
     assert isinstance(found, records.Result)
     return found
+
+
+def test_a_cell_says_what_chance_is_and_who_has_one_answer_only(tmp_path: Path, monkeypatch):
+    said = compared(pretending(), tmp_path / "first")
+    assert said.chance == 0.5
+    assert {model.only for model in said.models.values()} == {None}
+
+    completed = compared(cell(PretendCompletions()), tmp_path / "completed")
+    assert completed.chance is None
+
+    always = np.tile(np.float32([0.4, 0.6]), (100, 1))
+    monkeypatch.setattr("pretend.pretended", lambda its, *_: always[: len(its)])
+    stuck = compared(pretending(), tmp_path / "second")
+    assert {model.only for model in stuck.models.values()} == {"1"}

@@ -101,7 +101,7 @@ def legend(rows: Sequence[SummaryRow]) -> str:
         "cannot be told apart, so PGR may be anything.",
     ]
     if any(r.at_chance for r in rows):
-        lines.append(f"{AT_CHANCE} cannot be told from chance.")
+        lines.append(f"{AT_CHANCE} cannot be told from chance: within two standard errors of it.")
     if any(r.one_answer for r in rows):
         lines.append(f"{ONE_ANSWER} gives one and the same answer to every test example of a seed.")
     return "\n".join(lines)
