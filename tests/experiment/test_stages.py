@@ -13,7 +13,7 @@ from toys import ToyCompletions, ToyPairs, cell, rung, setting
 
 from w2sweep.engine.stage import closure
 from w2sweep.experiment.cell import Cell
-from w2sweep.experiment.ladder import Ladder, Tokenizer
+from w2sweep.experiment.ladder import Ladder, Rung, Tokenizer
 from w2sweep.experiment.losses import ConfidenceLoss, CrossEntropy
 from w2sweep.experiment.methods import Bootstrap, Naive, Scratch
 from w2sweep.experiment.recipe import Recipe
@@ -65,7 +65,9 @@ def rungs(student: Labels) -> list[str]:
     return [*rungs(student.labels), student.label]
 
 
-SEVEN = {  # width by name: evenly spread in compute are not the ones evenly spread on the ladder
+SEVEN: dict[
+    str, Rung
+] = {  # width by name: evenly spread in compute are not the ones evenly spread on the ladder
     **{"s": rung(8), "a": rung(12), "b": rung(16), "c": rung(24), "d": rung(32), "e": rung(96)},
     "l": rung(256),
 }
@@ -82,7 +84,7 @@ def test_bootstrapping_takes_rungs_evenly_spread_in_compute(intermediate, betwee
 
 
 def test_rungs_without_compute_are_taken_evenly_from_the_ladder():
-    untrained = {name: r.untrained() for name, r in SEVEN.items()}
+    untrained: dict[str, Rung] = {name: r.untrained() for name, r in SEVEN.items()}
     s = setting(ladder=Ladder("seven", untrained, Tokenizer("word", context=24)))
     assert rungs(BOOTSTRAP.student(s)) == ["s", "b", "d", "l"]
 

@@ -199,6 +199,7 @@ def test_a_cell_says_how_its_three_models_compare(folder):
     assert cell["agreement"] == np.mean(correct["supervisor"] == correct["student"])  # 2 classes
     assert "pretend, base <- nano, confidence: " in said.stdout
     assert f"weak {weak:.3f}, student {student:.3f}, ceiling {ceiling:.3f}, PGR " in said.stdout
+    assert "] (test examples only) -> " in said.stdout
 
 
 def test_a_cell_says_where_it_lies_and_what_it_is_from(folder):

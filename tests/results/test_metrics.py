@@ -79,8 +79,9 @@ def test_pgr_does_not_change_with_the_scale_of_the_accuracies(weak, student, cei
 
 
 def test_standard_error_of_the_mean():
-    assert metrics.standard_error([1.0, 3.0]) == pytest.approx(1.0)  # sd sqrt(2), over sqrt(2)
-    assert metrics.standard_error([1.0]) is None
+    found = metrics.mean_share([0.5, 0.7], [10_000, 10_000])
+    assert found.se == pytest.approx(0.1)  # sd .2 / sqrt(2), over sqrt(2)
+    assert width(found) == pytest.approx(2 * 12.706 * 0.1, rel=1e-3)  # t of one degree of freedom
 
 
 def test_pgr_over_seeds_is_that_of_mean_accuracies_not_the_mean_of_pgrs():

@@ -11,7 +11,7 @@ from pretend import Pretend, PretendCompletions
 from toys import cell, place, rung, store
 
 from w2sweep.experiment.cell import Cell
-from w2sweep.experiment.ladder import Ladder, Tokenizer
+from w2sweep.experiment.ladder import Ladder, Rung, Tokenizer
 from w2sweep.experiment.losses import CrossEntropy
 from w2sweep.experiment.methods import Bootstrap, Method
 from w2sweep.experiment.setting import Setting
@@ -20,7 +20,7 @@ from w2sweep.results import cell as records
 from w2sweep.sweep import comparison
 from w2sweep.values import value
 
-RUNGS = {"s": rung(8), "m": rung(64), "l": rung(160)}
+RUNGS: dict[str, Rung] = {"s": rung(8), "m": rung(64), "l": rung(160)}
 
 
 @value
@@ -112,7 +112,7 @@ def test_a_cell_says_what_chance_is_and_who_has_one_answer_only(tmp_path: Path, 
     completed = compared(cell(PretendCompletions()), tmp_path / "completed")
     assert completed.chance is None
 
-    always = np.tile(np.float32([0.4, 0.6]), (100, 1))
+    always = np.tile(np.array([0.4, 0.6], np.float32), (100, 1))
     monkeypatch.setattr("pretend.pretended", lambda its, *_: always[: len(its)])
     stuck = compared(pretending(), tmp_path / "second")
     assert {model.only for model in stuck.models.values()} == {"1"}

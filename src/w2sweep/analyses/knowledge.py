@@ -69,7 +69,7 @@ class Question:
         model = ladder.rungs[strongest].untrained() if rung == UNTRAINED else ladder.rungs[rung]
         return Features(
             backbone=model.backbone(rung),
-            init=setting.pretrained(model, rung),
+            init=setting.pretrained(model if rung == UNTRAINED else rung),
             splits=Splits.of(self.task, SIZES, setting.seed),
             head=self.task.head,
             max_tokens=ladder.tokenizer.context,

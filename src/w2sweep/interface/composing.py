@@ -73,8 +73,7 @@ def plan(loader: ConfigLoader, config: DictConfig, overrides: Sequence[str]) -> 
     parsed = OverridesParser.create(config_loader=loader).parse_overrides(list(overrides))
     [grid] = BasicSweeper.split_arguments(parsed, None)
     points = list(dict.fromkeys(map(tuple, grid)))
-    compose = composer(loader, config)
-    digests = functools.cache(lambda others: of_any_seed(compose(others)))
+    compose, digests = composer(loader, config), dict[tuple[str, ...], str]()
     return distinct(_planned(point, compose, digests, alone=len(points) == 1) for point in points)
 
 
@@ -111,16 +110,17 @@ def typed(config: DictConfig) -> Request:
 
 def planned(overrides: Sequence[str], config: DictConfig) -> Planned:
     """The cell of a composed configuration. Raises ConfigError where it is wrong."""
-    return Planned(tuple(overrides), typed(config), of_any_seed(config))
+    request = typed(config)
+    return Planned(tuple(overrides), request, of_any_seed(request, config))
 
 
-def of_any_seed(config: DictConfig) -> str:
-    """A digest of all that a cell's results come from, but for the seed: that of seed 0, or, where
-    seed 0 cannot be, for want of a file of its own, of what the configuration says."""
+def of_any_seed(request: Request, config: DictConfig) -> str:
+    """A digest of all that the results of a cell come from, but for the seed: that of seed 0, or,
+    where seed 0 cannot be, for want of a file of its own, of what the configuration says."""
     alike = copy.deepcopy(config)
     alike.seed = 0
     try:
-        return digest(typed(alike))
+        return digest(request if request.seed == 0 else typed(alike))
     except (ConfigError, OSError):
         said = OmegaConf.to_container(alike, resolve=False)
         assert isinstance(said, dict)
@@ -140,12 +140,17 @@ def plain(config: DictConfig) -> dict[str, Any]:
 def _planned(
     overrides: tuple[str, ...],
     compose: Callable[[Sequence[str]], DictConfig],
-    digests: Callable[[tuple[str, ...]], str],
+    digests: dict[tuple[str, ...], str],
     alone: bool,
 ) -> Planned:
+    """The cell of a point of the grid; `digests` are those known by now, by all but the seed."""
     others = tuple(o for o in overrides if not o.startswith("seed="))
     try:
-        return Planned(overrides, typed(compose(overrides)), digests(others))
+        composed = compose(overrides)
+        request = typed(composed)
+        if others not in digests:
+            digests[others] = of_any_seed(request, composed)
+        return Planned(overrides, request, digests[others])
     except Exception as error:
         if not mendable(error):
             raise

@@ -62,11 +62,6 @@ def pgr(weak: float, student: float, ceiling: float) -> PGR:
     return PGR((student - weak) / (ceiling - weak))
 
 
-def standard_error(values: Sequence[float]) -> float | None:
-    """The standard error of the mean of `values`; None with fewer than two of them."""
-    return float(np.std(values, ddof=1) / np.sqrt(len(values))) if len(values) > 1 else None
-
-
 def mean_share(shares: Sequence[float], counts: Sequence[int]) -> Estimate:
     """The mean over seeds of shares of examples, such as accuracies.
 

@@ -21,6 +21,7 @@ from w2sweep.engine.stage import closure
 from w2sweep.engine.store import Store
 from w2sweep.experiment.stages import Labels
 from w2sweep.results import cell as records
+from w2sweep.results import metrics
 from w2sweep.results.cell import Failed, Result, SkippedCell
 from w2sweep.sweep import comparison
 from w2sweep.sweep.plan import Planned, by_new_work
@@ -222,7 +223,16 @@ def _count(n: int, what: str) -> str:
 
 
 def _sentence(r: Result) -> str:
-    pgr = f"undefined ({r.pgr_undefined})" if r.pgr is None else f"{r.pgr:z.2f}"
     roles = {"weak": "supervisor", "student": "student", "ceiling": "ceiling"}
     accuracies = ", ".join(f"{name} {r.accuracy(role):.3f}" for name, role in roles.items())
-    return f"{r.task}, {r.strong} <- {r.weak}, {r.method}: {accuracies}, PGR {pgr}"
+    return f"{r.task}, {r.strong} <- {r.weak}, {r.method}: {accuracies}, PGR {_pgr(r)}"
+
+
+def _pgr(r: Result) -> str:
+    """With an interval over the test examples alone, for of other seeds one cell knows nothing."""
+    if r.pgr is None:
+        return f"undefined ({r.pgr_undefined})"
+    found = metrics.pgr_over_seeds([r.paired])
+    if found.low is None:
+        return f"{r.pgr:z.2f} (no clear gap between supervisor and ceiling)"
+    return f"{r.pgr:z.2f} [{found.low:z.2f}, {found.high:z.2f}] (test examples only)"
