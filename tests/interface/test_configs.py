@@ -228,3 +228,29 @@ def test_a_command_in_a_comment_is_one_that_works(line, loader):
     config = words[words.index("-cn") + 1] if "-cn" in words else "config"
     overrides = [w for w in words if "=" in w and not w.startswith("hydra")]
     assert planned(loader, overrides, config)
+
+
+@pytest.mark.parametrize("sweep", ["nlp_scaling", "nlp_suite"])
+def test_nlp_sweeps_train_as_the_paper_does(sweep: str, loader):
+    narrow = ["task=sst2", "weak=gpt2", "strong=gpt2-large", "seed=0", "method=naive"]
+    (cell,) = planned(loader, narrow, sweep)
+    recipe = cell.request.recipe
+    assert (recipe.epochs, recipe.batch_size, recipe.early_stop) == (2, 32, True)
+
+
+@pytest.mark.parametrize(
+    ("config", "overrides"),
+    [
+        ("chess_scaling", []),
+        ("config", ["experiment=paper_chess", "ladder=pythia"]),
+    ],
+)
+def test_chess_is_bootstrapped_over_two_rungs_between_on_fresh_sets(config, overrides, loader):
+    narrow = ["weak=pythia-70m", "strong=pythia-1400m", "seed=0", "method=bootstrap"]
+    (planned_cell,) = planned(loader, [*overrides, *narrow], config)
+    assert planned_cell.cell is not None
+    steps = [planned_cell.cell.student]
+    while steps[-1].labels.labels is not None:
+        steps.append(steps[-1].labels)
+    assert [step.on for step in steps] == ["student_3", "student_2", "student"]
+    assert len(list(planned_cell.request.ladder.rungs)) > 4

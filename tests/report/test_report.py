@@ -8,6 +8,7 @@ import re
 import shutil
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from html.parser import HTMLParser
 from itertools import combinations, pairwise
 from pathlib import Path
@@ -26,12 +27,14 @@ from fake_sweep import (
     results,
 )
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from rich.console import Console
 
 from w2sweep.report import Report, figures, publishing, report, sweep_page
 from w2sweep.report.figures.axis import placed
 from w2sweep.report.figures.panels import Panels
 from w2sweep.report.figures.plot import Ladders
+from w2sweep.report.figures.recovery import Recovery
 from w2sweep.report.summary import SummaryRow
 from w2sweep.report.table import terminal_table
 from w2sweep.results.cell import SUPERVISOR, Compared
@@ -673,3 +676,20 @@ def test_what_a_killed_report_left_behind_goes_and_what_is_in_use_stays(tmp_path
         assert (left.exists(), used.exists()) == (False, True)
     report(sweep)
     assert not list(sweep.glob(".report*"))
+
+
+def test_what_has_no_value_stands_below_all_values_and_intervals_end_there(unclear: Report):
+    ladders = unclear.sweep.ladders
+    gapless = [replace(r, pgr=None, pgr_low=None, pgr_high=None) for r in unclear.summary[:1]]
+    figure = Recovery([*gapless, *unclear.summary[1:]], ladders)
+    for row in figure.rows:
+        ax = Figure().subplots()
+        figure.panel(ax, [row], "")
+        marks = [line for line in ax.get_lines() if line.get_marker() in ("x", "o", "s")]
+        heights = [
+            float(np.asarray(line.get_ydata())[0]) for line in marks if len(line.get_xdata())
+        ]
+        valueless = row.pgr is None or row.unclear
+        assert heights
+        assert all((height < figure.view[0]) == valueless for height in heights)
+        assert ax.get_ylim()[0] < figure.view[0]
