@@ -686,9 +686,7 @@ def test_what_has_no_value_stands_below_all_values_and_intervals_end_there(uncle
         ax = Figure().subplots()
         figure.panel(ax, [row], "")
         marks = [line for line in ax.get_lines() if line.get_marker() in ("x", "o", "s")]
-        heights = [
-            float(np.asarray(line.get_ydata())[0]) for line in marks if len(line.get_xdata())
-        ]
+        heights = [y for line in marks for y in np.asarray(line.get_ydata(), float)]
         valueless = row.pgr is None or row.unclear
         assert heights
         assert all((height < figure.view[0]) == valueless for height in heights)
