@@ -43,6 +43,7 @@ def fake_sweep(
     seeds: int = 2,
     n_test: int = 400,
     gap: float = 0.3,
+    digest: str = "",
     further: Iterable[str] = (),
 ) -> Path:
     """A sweep's folder. Students recover less of a larger gap; `further` models that confidence
@@ -55,6 +56,7 @@ def fake_sweep(
             continue
         axes: dict[str, Any] = {"task": task, "family": tasks[task], "ladder": "lab", "weak": weak}
         axes |= {"strong": strong, "method": method, "seed": seed, "variant": dict(variant)}
+        axes["digest"] = digest
         at = place(**axes)
         roles = (*ROLES, *(further if method == "confidence" else ()))
         folder = path / folder_of(at)
@@ -62,7 +64,7 @@ def fake_sweep(
         invented(at, ladder, gap, n_test, roles, list(tasks).index(task)).write(folder)
         folders.append(folder.name)
     plan: dict[str, Any] = {"name": path.name, "command": "w2sweep -cn quickstart seed=0,1"}
-    plan["cells"] = [{"dir": folder, "overrides": []} for folder in folders]
+    plan["cells"] = [{"dir": name, "overrides": [], "digest": digest} for name in folders]
     plan["stages"] = {f"Finetune/{i:04x}": "student" for i in range(42)}
     write_json(path / "sweep.json", plan)
     return path
@@ -114,6 +116,7 @@ def finished(at: Place, ladder: Mapping[str, float], correct: Mapping[str, np.nd
         agreement_weak_right=agreed.weak_right,
         agreement_weak_wrong=agreed.weak_wrong,
         n_test=len(right),
+        chance=None if at.family == "chess" else 0.5,
         marks={"legality": 0.97} if at.family == "chess" else {},
         store="outputs/store",
         w2sweep="0.1.0",

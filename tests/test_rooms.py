@@ -47,6 +47,7 @@ KNOWN_TO = {
     "huggingface_hub": {"tasks.source"},
     "hydra": {"interface"},
     "omegaconf": {"interface"},
+    "scipy": {"results.intervals"},
     "joblib": set(),
     "pandas": set(),
     "sklearn": set(),
@@ -62,6 +63,7 @@ HEAVY = {
     "matplotlib",
     "datasets",
     "pandas",
+    "scipy",
     "chess",
     "rich",
 }

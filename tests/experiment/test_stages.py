@@ -14,12 +14,13 @@ from toys import ToyCompletions, ToyPairs, cell, rung, setting
 from w2sweep.building import made
 from w2sweep.engine.stage import closure
 from w2sweep.experiment.cell import Cell
+from w2sweep.experiment.ladder import Ladder, Rung, Tokenizer
 from w2sweep.experiment.losses import ConfidenceLoss, CrossEntropy
 from w2sweep.experiment.methods import Bootstrap, Naive, Scratch
 from w2sweep.experiment.recipe import Recipe
 from w2sweep.experiment.setting import Setting
 from w2sweep.experiment.splits import Sizes
-from w2sweep.experiment.stages import Adapt, Finetune
+from w2sweep.experiment.stages import Adapt, Finetune, Labels
 from w2sweep.experiment.tuning import LinearProbe
 from w2sweep.lab.text.tasks import Sentiment
 from w2sweep.lab.text.world import World
@@ -52,13 +53,52 @@ def test_a_naive_student_learns_from_its_supervisor():
     assert student.init == s.ceiling.init == s.pretrained("l")
 
 
-def test_bootstrapping_climbs_every_rung_between():
+def test_bootstrapping_climbs_the_rungs_between():
     s = setting()
     chain = [climbed(s)]
     while isinstance(labels := chain[-1].labels, Finetune):
         chain.append(labels)
     assert [f.label for f in chain] == ["l", "m", "s"]
     assert [f.init for f in chain] == [s.pretrained(r) for r in ("l", "m", "s")]
+
+
+def rungs(student: Labels) -> list[str]:
+    """Who labelled for whom, the supervisor first."""
+    if not isinstance(student, Finetune) or student.labels is None:
+        return [student.label]
+    return [*rungs(student.labels), student.label]
+
+
+SEVEN: dict[
+    str, Rung
+] = {  # width by name: evenly spread in compute are not the ones evenly spread on the ladder
+    **{"s": rung(8), "a": rung(12), "b": rung(16), "c": rung(24), "d": rung(32), "e": rung(96)},
+    "l": rung(256),
+}
+
+
+@pytest.mark.parametrize(
+    ("intermediate", "between"),
+    [(0, []), (1, ["d"]), (2, ["c", "e"]), (3, ["b", "d", "e"]), ("all", list("abcde"))],
+)
+def test_bootstrapping_takes_rungs_evenly_spread_in_compute(intermediate, between):
+    s = setting(ladder=Ladder("seven", SEVEN, Tokenizer("word", context=24)))
+    method = Bootstrap("bootstrap", CrossEntropy(), intermediate=intermediate)
+    assert rungs(method.student(s)) == ["s", *between, "l"]
+
+
+def test_rungs_without_compute_are_taken_evenly_from_the_ladder():
+    untrained: dict[str, Rung] = {name: r.untrained() for name, r in SEVEN.items()}
+    s = setting(ladder=Ladder("seven", untrained, Tokenizer("word", context=24)))
+    assert rungs(BOOTSTRAP.student(s)) == ["s", "b", "d", "l"]
+
+
+def test_bootstrapping_takes_fresh_examples_where_there_are_enough():
+    for sets, on in ((1, "student"), (2, "student_2"), (3, "student_2")):
+        sizes = Sizes(supervisor=60, student=60, student_sets=sets, validation=20, test=40)
+        assert climbed(setting(sizes=sizes)).on == on
+        same = Bootstrap("bootstrap", CrossEntropy(), fresh_per_step=False)
+        assert climbed(setting(sizes=sizes), same).on == "student"
 
 
 def test_one_step_of_bootstrapping_is_the_naive_student():

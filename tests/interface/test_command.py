@@ -195,6 +195,7 @@ def test_a_cell_says_how_its_three_models_compare(folder):
     assert cell["agreement"] == np.mean(correct["supervisor"] == correct["student"])  # 2 classes
     assert "pretend, base <- nano, confidence: " in said.stdout
     assert f"weak {weak:.3f}, student {student:.3f}, ceiling {ceiling:.3f}, PGR " in said.stdout
+    assert "] (test examples only) -> " in said.stdout
 
 
 def test_a_cell_says_where_it_lies_and_what_it_is_from(folder):
@@ -275,10 +276,10 @@ def test_the_workers_of_a_launcher_share_the_work_of_a_sweep(folder, launcher):
 
 
 def test_cells_that_share_no_work_start_first(folder):
-    grid = ["seed=0,1", "strong=mini,small", "method=naive,bootstrap", "task=pretend"]
+    grid = ["seed=0,1", "strong=mini,small", "method=naive,bootstrap_all", "task=pretend"]
     w2sweep(folder, *grid, "sweep=order")
     first = [(c["seed"], c["strong"], c["method"]) for c in cells(folder, "order")[:2]]
-    assert first == [(0, "small", "bootstrap"), (1, "small", "bootstrap")]
+    assert first == [(0, "small", "bootstrap_all"), (1, "small", "bootstrap_all")]
 
 
 def test_force_runs_again_what_is_there_once(folder):
@@ -439,7 +440,9 @@ def test_help_names_the_groups_and_their_choices(folder, monkeypatch, capsys):
         command.main()
     said = capsys.readouterr().out
     assert exit.value.code == 0
-    assert "method: bootstrap, confidence, confidence_75, naive, naive_hard, scratch" in said
+    assert (
+        "method: bootstrap, bootstrap_all, confidence, confidence_75, naive, naive_hard, " in said
+    )
     assert "pretend, pretend_completions" in said  # of the current folder
 
 

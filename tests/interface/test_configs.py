@@ -22,6 +22,7 @@ from omegaconf import DictConfig
 
 from w2sweep.experiment.losses import ConfidenceLoss, CrossEntropy
 from w2sweep.experiment.recipe import Recipe
+from w2sweep.experiment.stages import Finetune
 from w2sweep.interface.composing import composer, plan, use_folders
 from w2sweep.sweep.plan import Planned
 
@@ -228,3 +229,29 @@ def test_a_command_in_a_comment_is_one_that_works(line, loader):
     config = words[words.index("-cn") + 1] if "-cn" in words else "config"
     overrides = [w for w in words if "=" in w and not w.startswith("hydra")]
     assert planned(loader, overrides, config)
+
+
+@pytest.mark.parametrize("sweep", ["nlp_scaling", "nlp_suite"])
+def test_nlp_sweeps_train_as_the_paper_does(sweep: str, loader):
+    narrow = ["task=sst2", "weak=gpt2", "strong=gpt2-large", "seed=0", "method=naive"]
+    (cell,) = planned(loader, narrow, sweep)
+    recipe = cell.request.recipe
+    assert (recipe.epochs, recipe.batch_size, recipe.early_stop) == (2, 32, True)
+
+
+@pytest.mark.parametrize(
+    ("config", "overrides"),
+    [
+        ("chess_scaling", []),
+        ("config", ["experiment=paper_chess", "ladder=pythia"]),
+    ],
+)
+def test_chess_is_bootstrapped_over_two_rungs_between_on_fresh_sets(config, overrides, loader):
+    narrow = ["weak=pythia-70m", "strong=pythia-1400m", "seed=0", "method=bootstrap"]
+    (planned_cell,) = planned(loader, [*overrides, *narrow], config)
+    assert planned_cell.cell is not None
+    step, sets = planned_cell.cell.student, []
+    while isinstance(step, Finetune) and step.labels is not None:
+        sets.append(step.on)
+        step = step.labels
+    assert sets == ["student_3", "student_2", "student"]

@@ -22,7 +22,7 @@ def test_it_prints_the_table_and_says_where_the_page_is(
     assert main([str(sweep)]) == 0
     said = capsys.readouterr().out
     assert "[red]x[/]" in said
-    assert "± one standard error over seeds" in said
+    assert "± one standard error, [95 % interval], over seeds and test examples." in said
     assert said.splitlines()[-1] == f"report   {sweep / 'report' / 'index.html'}"
     fail(cell(sweep, weak="nano", strong="small", method="naive", seed=0), "out of memory")
     assert main([str(sweep)]) == 1

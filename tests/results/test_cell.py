@@ -43,7 +43,11 @@ def test_models_and_variants_are_written_by_name(tmp_path: Path):
     result(variant=VARIANT).write(tmp_path)
     said = read_json(tmp_path / "cell.json")
     assert said["variant"] == VARIANT
-    assert said["models"]["zero_shot"] == {"stage": "Finetune/zero_shot", "accuracy": 0.25}
+    assert said["models"]["zero_shot"] == {
+        "stage": "Finetune/zero_shot",
+        "accuracy": 0.25,
+        "only": None,
+    }
     assert "correct" not in said
 
 
@@ -65,6 +69,8 @@ def test_a_cell_is_named_by_all_that_tells_it_from_others():
 def test_seeds_are_averaged_and_variants_are_not():
     assert place(seed=0).group == place(seed=1).group
     assert place(variant=VARIANT).group != place().group
+    assert place(digest="a").group != place(digest="b").group
+    assert place(digest="a").group.label == place(digest="b").group.label
 
 
 @pytest.mark.parametrize("wrong", [np.ones(3, np.uint8), None])
@@ -90,15 +96,23 @@ def test_cells_of_a_sweep_come_in_its_order_and_damaged_ones_with_what_is_wrong(
     write_json(tmp_path / "sweep.json", {"name": "mine", "cells": cells, "stages": {"x": "y"}})
     write_json(tmp_path / "a" / "cell.json", {"task": "toy", "variant": "an=old,version=of"})
     sweep = read_sweep(tmp_path)
-    assert (sweep.name, sweep.stages, list(sweep.cells)) == (
-        "mine",
-        1,
-        ["b", "a", "missing", "later"],
-    )
-    assert (len(sweep.results), sweep.pending) == (2, ["missing"])
+    assert (sweep.name, sweep.stages) == ("mine", 1)
+    assert list(sweep.cells) == ["b", "a", "missing"]
+    assert list(sweep.earlier) == ["later"]
+    assert (len(sweep.results), sweep.pending) == (1, ["missing"])
     [damaged] = sweep.failures
     assert damaged.title == "a"
     assert "remove the folder and run the sweep again" in damaged.reason
+
+
+def test_a_planned_cell_of_another_configuration_is_of_an_earlier_run(tmp_path: Path):
+    for folder, digest in {"same": "a", "other": "b", "unknown": ""}.items():
+        clear(tmp_path / folder)
+        result(digest=digest).write(tmp_path / folder)
+    cells = [{"dir": folder, "digest": "a"} for folder in ("same", "other", "unknown")]
+    write_json(tmp_path / "sweep.json", {"cells": cells})
+    sweep = read_sweep(tmp_path)
+    assert (list(sweep.cells), list(sweep.earlier)) == (["same", "unknown"], ["other"])
 
 
 def test_a_sweep_without_a_result_is_refused(tmp_path: Path):

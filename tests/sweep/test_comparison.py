@@ -6,8 +6,9 @@ import json
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
-from pretend import Pretend
+from pretend import Pretend, PretendCompletions
 from safetensors.numpy import load_file, save_file
 from toys import cell, place, rung, store
 
@@ -144,3 +145,17 @@ def compared(toy: Cell, folder: Path) -> records.Result:
     found = records.read(folder / "cell")
     assert isinstance(found, records.Result)
     return found
+
+
+def test_a_cell_says_what_chance_is_and_who_has_one_answer_only(tmp_path: Path, monkeypatch):
+    said = compared(pretending(), tmp_path / "first")
+    assert said.chance == 0.5
+    assert {model.only for model in said.models.values()} == {None}
+
+    completed = compared(cell(PretendCompletions()), tmp_path / "completed")
+    assert completed.chance is None
+
+    always = np.tile(np.array([0.4, 0.6], np.float32), (100, 1))
+    monkeypatch.setattr("pretend.pretended", lambda its, *_: always[: len(its)])
+    stuck = compared(pretending(), tmp_path / "second")
+    assert {model.only for model in stuck.models.values()} == {"1"}

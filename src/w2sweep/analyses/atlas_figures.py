@@ -21,7 +21,7 @@ from w2sweep.report.drawing import Drawing
 from w2sweep.report.figures.captions import counted
 from w2sweep.report.figures.saving import save
 from w2sweep.report.figures.style import FAINT, INK, STYLE
-from w2sweep.results.metrics import standard_error
+from w2sweep.results.metrics import mean_share
 
 AXES = {
     "parameters": "parameters without embeddings",
@@ -148,11 +148,11 @@ def _rung_legend(fig: Figure) -> None:
 
 
 def _caption_of_knowledge(seeds: int) -> str:
-    bars = "; error bars: ± one standard error over them" if seeds > 1 else ": no error bars"
+    over = "seeds and words" if seeds > 1 else "words only"
     return (
         "How often a linear probe on the frozen model's hidden state tells a word's meaning, by "
         "how frequent the word is: fitted to words of other clusters than the one asked about. "
-        f"{counted([seeds], 'seed').capitalize()}{bars}. "
+        f"{counted([seeds], 'seed').capitalize()}; error bars: ± one standard error over {over}. "
         "Dashed: the strongest rung before it read anything."
     )
 
@@ -167,13 +167,13 @@ def _known(ax: Axes, bins: Sequence[Bin], looks: Mapping[str, Mapping[str, Any]]
 
 
 def _line(ax: Axes, bins: Sequence[Bin], beside: float, **look: Any) -> None:
-    at: dict[float, list[float]] = defaultdict(list)
+    at: dict[float, list[Bin]] = defaultdict(list)
     for b in bins:
-        at[beside * middle(b)].append(100 * b.accuracy)
-    means = [np.mean(values) for values in at.values()]
-    errors = [standard_error(values) or 0.0 for values in at.values()]
-    bars = errors if any(errors) else None
-    ax.errorbar(list(at), means, bars, marker="o", ms=4, elinewidth=1, **look)
+        at[beside * middle(b)].append(b)
+    known = [mean_share([b.accuracy for b in its], [b.words for b in its]) for its in at.values()]
+    means = [100 * (share.value or 0.0) for share in known]
+    errors = [100 * (share.se or 0.0) for share in known]
+    ax.errorbar(list(at), means, errors, marker="o", ms=4, elinewidth=1, **look)
 
 
 def _ranks(ax: Axes, bins: Sequence[Bin]) -> None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import asdict, replace
+from math import log
 from pathlib import Path
 from typing import Any, Literal
 
@@ -340,6 +343,25 @@ class Ladder:
             )
         return replace(corpus, tokens=self.corpus_tokens)
 
-    def above(self, weak: str, strong: str) -> list[str]:
-        """The rungs over `weak` up to and including `strong`."""
-        return list(self.rungs)[self.position(weak) + 1 : self.position(strong) + 1]
+    def between(self, weak: str, strong: str, count: int | None = None) -> list[str]:
+        """The rungs between two, weakest first; no more than `count`, chosen so that the steps from
+        `weak` to `strong` are as even as they can be in the logarithm of pretraining compute."""
+        names = list(self.rungs)[self.position(weak) : self.position(strong) + 1]
+        inner = names[1:-1]
+        if count is None or count >= len(inner):
+            return inner
+        at = _heights([self.rungs[name].compute for name in names])
+        even = [at[0] + (at[-1] - at[0]) * i / (count + 1) for i in range(1, count + 1)]
+
+        def unevenness(chosen: Sequence[int]) -> float:
+            return sum((at[i] - height) ** 2 for i, height in zip(chosen, even, strict=True))
+
+        best = min(itertools.combinations(range(1, len(names) - 1), count), key=unevenness)
+        return [names[i] for i in best]
+
+
+def _heights(compute: Sequence[float]) -> list[float]:
+    """The logarithms of compute; where some rung has none, the rungs are taken as equally far
+    apart."""
+    known = min(compute) > 0
+    return list(map(log, compute)) if known else list(map(float, range(len(compute))))

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from typing import Literal
 
 from w2sweep.experiment.losses import Loss
 from w2sweep.experiment.setting import Setting
 from w2sweep.experiment.splitting import student_set
 from w2sweep.experiment.stages import Finetune, Labels
-from w2sweep.values import Impossible, value
+from w2sweep.values import Impossible, Natural, value
 
 
 class Method(ABC):
@@ -45,29 +46,38 @@ class Naive(Method):
 
 @value
 class Bootstrap(Method):
-    """Each rung between labels for the next larger one. Burns et al. 2023, section 4.3.1."""
+    """Rungs between supervisor and student, each of which labels for the next larger one. Burns et
+    al. 2023, section 4.3.1."""
 
     name: str
     loss: Loss
-    fresh_per_step: bool = False
+    intermediate: Natural | Literal["all"] = 2
+    """How many rungs between, spread evenly over pretraining compute, or all of them. The paper has
+    two."""
+    fresh_per_step: bool | Literal["auto"] = "auto"
     """A set of examples of its own for each step, as the paper has it with chess, instead of one
-    for all."""
+    for all. `auto`: where there are as many sets (`sizes.student_sets`)."""
 
     def student(self, s: Setting) -> Labels:
-        rungs = s.ladder.above(s.weak, s.strong)
-        self._check_sets(s, len(rungs))
+        between = None if self.intermediate == "all" else self.intermediate
+        rungs = [*s.ladder.between(s.weak, s.strong, between), s.strong]
+        fresh = self._fresh(s, len(rungs))
         model = s.supervisor
         for step, rung in enumerate(rungs):
-            on = student_set(step if self.fresh_per_step else 0)
+            on = student_set(step if fresh else 0)
             model = s.finetune(rung, on=on, labels=model, loss=self.loss)
         return model
 
-    def _check_sets(self, s: Setting, steps: int) -> None:
-        if self.fresh_per_step and steps > s.sizes.student_sets:
+    def _fresh(self, s: Setting, steps: int) -> bool:
+        """Whether each step has examples of its own. Raises Impossible where that is asked for and
+        there are too few sets."""
+        enough = steps <= s.sizes.student_sets
+        if self.fresh_per_step is True and not enough:
             raise Impossible(
                 f"{steps} steps from {s.weak} to {s.strong} on fresh examples need as many sets, "
                 f"but there are {s.sizes.student_sets}: set sizes.student_sets={steps}"
             )
+        return enough if self.fresh_per_step == "auto" else self.fresh_per_step
 
 
 @value

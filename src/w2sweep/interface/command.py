@@ -15,7 +15,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.plugins.launcher import Launcher
 from omegaconf import DictConfig
 
-from w2sweep.interface.composing import CONF, HYDRA, plan, sweeps, typed, use_folders
+from w2sweep.interface.composing import CONF, HYDRA, plan, planned, sweeps, use_folders
 from w2sweep.interface.console import answering, say
 from w2sweep.interface.explaining import one_line
 from w2sweep.interface.launching import cores, launch
@@ -47,8 +47,7 @@ def run(config: DictConfig) -> None:
     be found there.
     """
     job = HydraConfig.get()
-    planned = Planned(tuple(job.overrides.task), typed(config))
-    run_cell(planned, Path(job.runtime.output_dir).parent)
+    run_cell(planned(job.overrides.task, config), Path(job.runtime.output_dir).parent)
 
 
 def sweep(
@@ -56,13 +55,13 @@ def sweep(
 ) -> None:
     """Called by Hydra's sweeper, `hydra_plugins.w2sweep.Grid`. Exits with 1 where a cell ends
     without a result."""
-    planned = plan(loader, config, overrides)
+    cells = plan(loader, config, overrides)
 
     def start(left: Sequence[Planned]) -> None:
         at_once = max(1, cores() // left[0].request.runtime.threads)
         launch(launcher, [list(p.overrides) for p in left], at_once)
 
-    whole = Sweep(planned, Path(config.hydra.sweep.dir), functools.partial(say, NAME))
+    whole = Sweep(cells, Path(config.hydra.sweep.dir), functools.partial(say, NAME))
     if code := whole.run(start, _report):
         sys.exit(code)
 

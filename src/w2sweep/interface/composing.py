@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import copy
 import functools
+import hashlib
+import json
 from collections.abc import Callable, Sequence
 from itertools import chain
 from pathlib import Path
@@ -23,9 +25,10 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from w2sweep.interface.explaining import mendable, one_line
-from w2sweep.sweep.plan import Planned, folder_name
+from w2sweep.sweep.plan import NEUTRAL, Planned, digest, distinct, folder_name
 from w2sweep.sweep.request import Request, request
 from w2sweep.values import ConfigError
+from w2sweep.version import __version__
 
 PACKAGE = Path(__file__).parents[1]
 ROOT = PACKAGE if (PACKAGE / "conf").is_dir() else PACKAGE.parents[1]
@@ -71,8 +74,8 @@ def plan(loader: ConfigLoader, config: DictConfig, overrides: Sequence[str]) -> 
     parsed = OverridesParser.create(config_loader=loader).parse_overrides(list(overrides))
     [grid] = BasicSweeper.split_arguments(parsed, None)
     points = list(dict.fromkeys(map(tuple, grid)))
-    compose = composer(loader, config)
-    return [_planned(point, compose, alone=len(points) == 1) for point in points]
+    compose, digests = composer(loader, config), dict[tuple[str, ...], str]()
+    return distinct(_planned(point, compose, digests, alone=len(points) == 1) for point in points)
 
 
 def composer(loader: ConfigLoader, config: DictConfig) -> Callable[[Sequence[str]], DictConfig]:
@@ -106,6 +109,27 @@ def typed(config: DictConfig) -> Request:
     return request(plain(config))
 
 
+def planned(overrides: Sequence[str], config: DictConfig) -> Planned:
+    """The cell of a composed configuration. Raises ConfigError where it is wrong."""
+    request = typed(config)
+    return Planned(tuple(overrides), request, of_any_seed(request, config))
+
+
+def of_any_seed(request: Request, config: DictConfig) -> str:
+    """A digest of all that the results of a cell come from, but for the seed: that of seed 0, or,
+    where seed 0 cannot be, for want of a file of its own, of what the configuration says."""
+    alike = copy.deepcopy(config)
+    alike.seed = 0
+    try:
+        return digest(request if request.seed == 0 else typed(alike))
+    except (ConfigError, OSError):
+        said = OmegaConf.to_container(alike, resolve=False)
+        assert isinstance(said, dict)
+        told = {str(key): node for key, node in said.items() if key not in NEUTRAL}
+        text = json.dumps([__version__, told], sort_keys=True, default=str)
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
 def plain(config: DictConfig) -> dict[str, Any]:
     """A configuration as dicts and lists, without interpolations. Raises OmegaConf's
     MissingMandatoryValue where something is still to be given."""
@@ -115,10 +139,19 @@ def plain(config: DictConfig) -> dict[str, Any]:
 
 
 def _planned(
-    overrides: tuple[str, ...], compose: Callable[[Sequence[str]], DictConfig], alone: bool
+    overrides: tuple[str, ...],
+    compose: Callable[[Sequence[str]], DictConfig],
+    digests: dict[tuple[str, ...], str],
+    alone: bool,
 ) -> Planned:
+    """The cell of a point of the grid; `digests` are those known by now, by all but the seed."""
+    others = tuple(o for o in overrides if not o.startswith("seed="))
     try:
-        return Planned(overrides, typed(compose(overrides)))
+        composed = compose(overrides)
+        request = typed(composed)
+        if others not in digests:
+            digests[others] = of_any_seed(request, composed)
+        return Planned(overrides, request, digests[others])
     except Exception as error:
         if not mendable(error):
             raise

@@ -9,10 +9,12 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from w2sweep.report.variants import variant_text
 from w2sweep.results.cell import CEILING, SUPERVISOR, Result, Variant
-from w2sweep.results.metrics import Estimate, largest_step, standard_error
+from w2sweep.results.intervals import Estimate
+from w2sweep.results.metrics import largest_step, mean_share
 from w2sweep.results.sweep_folder import SweepFolder
 
 
@@ -29,7 +31,8 @@ class Reached:
 
 @dataclass(frozen=True)
 class Climb:
-    """The rungs of one task, ladder and variant, on the seeds that all of these rungs have."""
+    """The rungs of one task, ladder and variant, on the seeds that all of these rungs have, with
+    intervals as in the summary."""
 
     task: str
     ladder: str
@@ -66,31 +69,33 @@ def _climb(
     rungs = [rung for rung in order if rung in reached]
     if len(rungs) < 3:
         return None
-    seeds = sorted(set.intersection(*(set(reached[rung]) for rung in rungs)))
-    if not seeds:
+    shared = sorted(set.intersection(*(set(reached[rung]) for rung in rungs)))
+    of_seed = {seed: [reached[rung][seed] for rung in rungs] for seed in shared}
+    correct = [np.stack(found) for found in of_seed.values() if len(set(map(len, found))) == 1]
+    if not correct:
         return None
-    accuracies = [list(map(reached[rung].__getitem__, seeds)) for rung in rungs]
-    over_seeds = list(map(_over_seeds, rungs, accuracies))
-    step = largest_step(np.array(accuracies).T)  # [S, R]
-    return Climb(task, ladder, variant, len(seeds), over_seeds, step)
+    over_seeds = [_over_seeds(rung, [c[i] for c in correct]) for i, rung in enumerate(rungs)]
+    return Climb(task, ladder, variant, len(correct), over_seeds, largest_step(correct))
 
 
-def _reached(results: Sequence[Result]) -> Mapping[str, dict[int, float]]:
-    """Rung -> seed -> accuracy."""
-    reached: dict[str, dict[int, float]] = defaultdict(dict)
+def _reached(results: Sequence[Result]) -> Mapping[str, dict[int, NDArray[np.uint8]]]:
+    """Rung -> seed -> whether it answers each test example rightly [N]."""
+    reached: dict[str, dict[int, NDArray[np.uint8]]] = defaultdict(dict)
     for r in results:
-        reached[r.strong].setdefault(r.seed, r.accuracy(CEILING))
+        reached[r.strong].setdefault(r.seed, r.correct[CEILING])
     for r in results:
         trained = r.models[SUPERVISOR].stage.startswith("Finetune/")
         if trained:  # its labels are not simulated
-            reached[r.weak][r.seed] = r.accuracy(SUPERVISOR)
+            reached[r.weak][r.seed] = r.correct[SUPERVISOR]
     return reached
 
 
-def _over_seeds(rung: str, accuracies: Sequence[float]) -> Reached:
-    mean, error = float(np.mean(accuracies)), standard_error(accuracies)
+def _over_seeds(rung: str, correct: Sequence[NDArray[np.uint8]]) -> Reached:
+    accuracies = [float(right.mean()) for right in correct]
+    found = mean_share(accuracies, list(map(len, correct)))
+    assert found.value is not None
     sd = float(np.std(accuracies, ddof=1)) if len(accuracies) > 1 else None
-    return Reached(rung, mean, error, sd, min(accuracies))
+    return Reached(rung, found.value, found.se, sd, min(accuracies))
 
 
 def _records(climb: Climb) -> Iterator[dict[str, Any]]:

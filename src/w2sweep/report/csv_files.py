@@ -38,13 +38,16 @@ def write_csv(path: Path, records: Sequence[Mapping[str, Any]]) -> None:
 
 
 def cell_records(sweep: SweepFolder) -> list[dict[str, Any]]:
-    """A record a cell for `cells.csv`: finished ones first, then skipped and failed ones."""
+    """A record a cell for `cells.csv`: finished ones first, then skipped and failed ones, then
+    those of earlier runs."""
     by_status: dict[str, list[dict[str, Any]]] = {"finished": [], "skipped": [], "failed": []}
     for folder, cell in sweep.cells.items():
         if cell is not None:
             record = _cell_record(folder, cell)
             by_status[record["status"]].append(record)
-    return list(chain.from_iterable(by_status.values()))
+    earlier = [_cell_record(folder, cell) for folder, cell in sweep.earlier.items() if cell]
+    told = [record | {"status": f"{record['status']}, of an earlier run"} for record in earlier]
+    return [*chain.from_iterable(by_status.values()), *told]
 
 
 def summary_records(rows: Iterable[SummaryRow]) -> list[dict[str, Any]]:
@@ -70,6 +73,7 @@ def _cell_record(folder: str, cell: Result | SkippedCell | Failed | Unreadable) 
 def _place(folder: str, place: Place) -> dict[str, Any]:
     columns = ("task", "ladder", "weak", "strong", "method", "seed")
     own = {"dir": folder, "variant": variant_text(place.group.variant), "family": place.family}
+    own["digest"] = place.digest
     return {column: getattr(place, column) for column in columns} | own
 
 
@@ -79,7 +83,8 @@ def _numbers(r: Result) -> dict[str, Any]:
         "weak_accuracy": r.accuracy(SUPERVISOR),
         "student_accuracy": r.accuracy(STUDENT),
         "ceiling_accuracy": r.accuracy(CEILING),
-        **{name: getattr(r, name) for name in (*MEASURES, "n_test")},
+        **{name: getattr(r, name) for name in (*MEASURES, "n_test", "chance")},
+        **_single_answers(r),
         **_marks(r.marks),
         "weak_size": weak.size,
         "strong_size": strong.size,
@@ -87,6 +92,11 @@ def _numbers(r: Result) -> dict[str, Any]:
         "strong_compute": strong.compute,
         **_further(r),
     }
+
+
+def _single_answers(r: Result) -> dict[str, str]:
+    """What is answered to all test examples, by models that have nothing else to say."""
+    return {f"{role}_only": of.only for role, of in r.models.items() if of.only is not None}
 
 
 def _further(r: Result) -> dict[str, float]:
@@ -98,6 +108,9 @@ def _further(r: Result) -> dict[str, float]:
 def _summary_record(row: SummaryRow) -> dict[str, Any]:
     record = {f.name: getattr(row, f.name) for f in fields(row)}
     del record["marks"], record["others"]
+    record["at_chance"] = " ".join(row.at_chance)
+    told = [f"{model} on {n} of {row.seeds} seeds" for model, n in row.one_answer.items()]
+    record["one_answer"] = ", ".join(told)
     record["variant"] = variant_text(row.variant)
     record |= _marks(row.marks)
     for role, accuracy in row.others.items():

@@ -111,4 +111,7 @@ def _notes(made: Report) -> list[str]:
         notes.append(f"skipped  {len(made.skipped)} cells: {first}{more}")
     if made.sweep.pending:
         notes.append(f"missing  {len(made.sweep.pending)} cells have no result yet")
+    if made.sweep.earlier:
+        cells = f"{len(made.sweep.earlier)} cells of an earlier run under this name"
+        notes.append(f"earlier  {cells} are left out")
     return [*notes, f"report   {made.page}"]

@@ -18,11 +18,14 @@ MANY = 6
 MEDIAN = "median across NLP tasks"
 
 
+NAMES = {SUPERVISOR: "weak", STUDENT: "student", CEILING: "ceiling"}
+"""What columns call the models that every cell compares."""
 AGREEMENTS = ("agreement", "agreement_weak_right", "agreement_weak_wrong")
 MEASURES = (
     "weak_accuracy",
     "student_accuracy",
     "ceiling_accuracy",
+    "gap",
     "pgr",
     *AGREEMENTS,
     "over_naive",
@@ -36,15 +39,19 @@ class MeanAccuracy:
 
     mean: float
     se: float | None
-    """Standard error of the mean; None with one seed."""
+    """Standard error of the mean; None of a median."""
+    at_chance: bool = False
+    """Whether it is within two standard errors of guessing, and so cannot be told from it."""
+    one_answer: int = 0
+    """On how many seeds the model gives one answer to all test examples."""
 
 
 @dataclass(frozen=True)
 class SummaryRow:
     """A group of cells over its seeds.
 
-    Accuracies are means. `_se` are standard errors over seeds, of PGR over resamples. `_low` and
-    `_high` bound 95 % bootstrap intervals.
+    Accuracies are means. `_se` are standard errors, `_low` and `_high` bound 95 % intervals, all of
+    them over what `interval_over` says (see `w2sweep.results.intervals`).
     """
 
     task: str
@@ -54,7 +61,11 @@ class SummaryRow:
     strong: str
     method: str
     variant: Variant
+    digest: str
+    """Of the configuration, but for the seed."""
     seeds: int
+    interval_over: str
+    """"seeds and test examples", or, of one seed, "test examples"."""
     n_test: int
     """Test examples of a seed; the fewest, where they differ."""
     weak_size: int
@@ -67,14 +78,23 @@ class SummaryRow:
     student_accuracy_se: float | None
     ceiling_accuracy: float
     ceiling_accuracy_se: float | None
+    chance: float | None
+    """The accuracy of guessing."""
+    at_chance: Sequence[str]
+    """The models whose accuracy cannot be told from chance: weak, student, ceiling, others."""
+    one_answer: Mapping[str, int]
+    """The models that give one answer to all test examples, and on how many seeds."""
+    gap: float | None
+    """The ceiling's accuracy minus the supervisor's."""
+    gap_low: float | None
+    gap_high: float | None
     pgr: float | None
     """Of the mean accuracies."""
     pgr_low: float | None
     pgr_high: float | None
     pgr_se: float | None
+    """Without an interval where the gap cannot be told from zero: PGR may then be anything."""
     pgr_undefined: str | None
-    pgr_undefined_resamples: float
-    """Share of the resamples in which ceiling <= weak; over 5 %, there is no interval."""
     agreement: float
     agreement_se: float | None
     agreement_weak_right: float | None
@@ -85,6 +105,8 @@ class SummaryRow:
     """The student's accuracy minus the naive student's, on the same seeds and test examples."""
     over_naive_low: float | None = None
     over_naive_high: float | None = None
+    over_naive_seeds: int = 0
+    """The seeds that it is over."""
     marks: Mapping[str, float] = field(default_factory=dict)
     """The task's further marks of the student's completions."""
     others: Mapping[str, MeanAccuracy] = field(default_factory=dict)
@@ -92,7 +114,13 @@ class SummaryRow:
 
     @property
     def group(self) -> Group:
-        return Group(self.task, self.ladder, self.weak, self.strong, self.method, self.variant)
+        axes = (self.task, self.ladder, self.weak, self.strong, self.method)
+        return Group(*axes, self.variant, self.digest)
+
+    @property
+    def unclear(self) -> bool:
+        """Whether it has a PGR that says nothing, for its gap cannot be told from zero."""
+        return self.pgr is not None and self.gap_low is not None and self.gap_low <= 0
 
 
 def summarize(sweep: SweepFolder) -> list[SummaryRow]:
@@ -101,7 +129,8 @@ def summarize(sweep: SweepFolder) -> list[SummaryRow]:
     for result in sweep.results:
         groups.setdefault(result.group, {})[result.seed] = result
     ordered = sorted(groups, key=_order(sweep))
-    return [_row(g, groups[g], groups.get(g._replace(method=BASELINE), {})) for g in ordered]
+    naive = {group: cells for group, cells in groups.items() if group.method == BASELINE}
+    return [_row(g, groups[g], _baseline(g, groups[g], naive)) for g in ordered]
 
 
 def medians(rows: Sequence[SummaryRow]) -> list[SummaryRow]:
@@ -111,8 +140,22 @@ def medians(rows: Sequence[SummaryRow]) -> list[SummaryRow]:
         return []
     groups: dict[Group, list[SummaryRow]] = {}
     for row in nlp:
-        groups.setdefault(row.group._replace(task=MEDIAN), []).append(row)
+        groups.setdefault(row.group.label._replace(task=MEDIAN), []).append(row)
     return [_median(group) for group in groups.values()]
+
+
+def _baseline(
+    group: Group, cells: Mapping[int, Result], naive: Mapping[Group, Mapping[int, Result]]
+) -> dict[int, Result]:
+    """By seed the naive cells with the same supervisor and the same ceiling: their splits, so their
+    test examples, are the same."""
+    label = group.label._replace(method=BASELINE)
+    others = [r for g, found in naive.items() if g.label == label for r in found.values()]
+    return {r.seed: r for r in others if r.seed in cells and _same_setting(r, cells[r.seed])}
+
+
+def _same_setting(a: Result, b: Result) -> bool:
+    return all(a.models[role].stage == b.models[role].stage for role in (SUPERVISOR, CEILING))
 
 
 def _row(group: Group, cells: Mapping[int, Result], naive: Mapping[int, Result]) -> SummaryRow:
@@ -125,7 +168,6 @@ def _row(group: Group, cells: Mapping[int, Result], naive: Mapping[int, Result])
         **_agreements(results),
         **({} if group.method == BASELINE else _over_naive(cells, naive)),
         marks=_marks(results),
-        others=_others(results),
     )
 
 
@@ -135,6 +177,7 @@ def _facts(results: Sequence[Result]) -> dict[str, Any]:
     return {
         "family": first.family,
         "seeds": len(results),
+        "interval_over": "seeds and test examples" if len(results) > 1 else "test examples",
         "n_test": min(r.n_test for r in results),
         "weak_size": weak.size,
         "strong_size": strong.size,
@@ -144,10 +187,14 @@ def _facts(results: Sequence[Result]) -> dict[str, Any]:
 
 
 def _accuracies(results: Sequence[Result]) -> dict[str, Any]:
-    columns = {}
-    for name, role in (("weak", SUPERVISOR), ("student", STUDENT), ("ceiling", CEILING)):
-        reached = _accuracy(results, role)
-        columns |= {f"{name}_accuracy": reached.mean, f"{name}_accuracy_se": reached.se}
+    reached = {name: _accuracy(results, role) for role, name in NAMES.items()}
+    others = _others(results)
+    columns: dict[str, Any] = {"others": others, "chance": results[0].chance}
+    for name, accuracy in reached.items():
+        columns |= {f"{name}_accuracy": accuracy.mean, f"{name}_accuracy_se": accuracy.se}
+    everything = (reached | others).items()
+    columns["at_chance"] = [name for name, accuracy in everything if accuracy.at_chance]
+    columns["one_answer"] = {name: a.one_answer for name, a in everything if a.one_answer}
     return columns
 
 
@@ -158,19 +205,30 @@ def _others(results: Sequence[Result]) -> dict[str, MeanAccuracy]:
 
 def _accuracy(results: Sequence[Result], role: str) -> MeanAccuracy:
     """Over the seeds whose cells compare a model of this role."""
-    reached = [r.accuracy(role) for r in results if role in r.models]
-    return MeanAccuracy(fmean(reached), metrics.standard_error(reached))
+    having = [r for r in results if role in r.models]
+    found = metrics.mean_share([r.accuracy(role) for r in having], [r.n_test for r in having])
+    assert found.value is not None
+    assert found.se is not None
+    chance = having[0].chance
+    # Not by the interval: two seeds of 62 and 74 % differ much, but neither of them guesses.
+    guessed = chance is not None and abs(found.value - chance) <= 2 * found.se
+    alike = sum(r.models[role].only is not None for r in having)
+    return MeanAccuracy(found.value, found.se, guessed, alike)
 
 
 def _recovered(results: Sequence[Result]) -> dict[str, Any]:
     pgr = metrics.pgr_over_seeds([r.paired for r in results])
+    ceiling, weak = ([r.correct[role] for r in results] for role in (CEILING, SUPERVISOR))
+    gap = metrics.difference(ceiling, weak)
     return {
+        "gap": gap.value,
+        "gap_low": gap.low,
+        "gap_high": gap.high,
         "pgr": pgr.value,
         "pgr_low": pgr.low,
         "pgr_high": pgr.high,
         "pgr_se": pgr.se,
         "pgr_undefined": pgr.undefined,
-        "pgr_undefined_resamples": pgr.undefined_resamples,
     }
 
 
@@ -178,10 +236,20 @@ def _agreements(results: Sequence[Result]) -> dict[str, Any]:
     """Means and standard errors, each over the seeds that have such examples."""
     columns: dict[str, Any] = {}
     for name in AGREEMENTS:
-        known = _known(results, name)
-        columns[name] = fmean(known) if known else None
-        columns[f"{name}_se"] = metrics.standard_error(known)
+        known = [r for r in results if getattr(r, name) is not None]
+        shares = [getattr(r, name) for r in known]
+        counts = [_examples_of(name, r) for r in known]
+        found = metrics.mean_share(shares, counts) if known else metrics.Estimate(None)
+        columns |= {name: found.value, f"{name}_se": found.se}
     return columns
+
+
+def _examples_of(name: str, r: Result) -> int:
+    """How many test examples an agreement is a share of."""
+    right = int(r.correct[SUPERVISOR].sum())
+    return {"agreement_weak_right": right, "agreement_weak_wrong": r.n_test - right}.get(
+        name, r.n_test
+    )
 
 
 def _marks(results: Sequence[Result]) -> dict[str, float]:
@@ -194,18 +262,26 @@ def _marks(results: Sequence[Result]) -> dict[str, float]:
 
 
 def _over_naive(cells: Mapping[int, Result], naive: Mapping[int, Result]) -> dict[str, Any]:
-    """On the seeds that both have: their splits, so their test examples, are the same."""
+    """On the seeds that both have."""
     seeds = [seed for seed in cells if seed in naive]
     if not seeds:
         return {}
     own = [cells[seed].correct[STUDENT] for seed in seeds]
     gain = metrics.difference(own, [naive[seed].correct[STUDENT] for seed in seeds])
-    return {"over_naive": gain.value, "over_naive_low": gain.low, "over_naive_high": gain.high}
+    if all(cells[seed].models[STUDENT] == naive[seed].models[STUDENT] for seed in seeds):
+        gain = replace(gain, low=0.0, high=0.0)  # the very same students, so that it is certain
+    return {
+        "over_naive": gain.value,
+        "over_naive_low": gain.low,
+        "over_naive_high": gain.high,
+        "over_naive_seeds": len(seeds),
+    }
 
 
 def _median(rows: Sequence[SummaryRow]) -> SummaryRow:
     """Without errors or intervals: those of single tasks say nothing of the median across them."""
     names = [f.name for f in fields(SummaryRow)]
+    chances = {r.chance for r in rows}
     blanks: dict[str, Any] = dict.fromkeys(n for n in names if n.endswith(("_se", "_low", "_high")))
     without = sum(r.pgr is None for r in rows)
     medians = {name: _middle(_known(rows, name)) for name in MEASURES}
@@ -214,9 +290,14 @@ def _median(rows: Sequence[SummaryRow]) -> SummaryRow:
         **blanks,
         **medians,
         task=MEDIAN,
+        digest="",
+        interval_over="",
+        chance=chances.pop() if len(chances) == 1 else None,
+        at_chance=(),
+        one_answer={},
         seeds=min(r.seeds for r in rows),
         pgr_undefined=f"undefined on {without} of {len(rows)} tasks" if without else None,
-        pgr_undefined_resamples=0.0,
+        over_naive_seeds=0,
         marks={},
         others=_median_others(rows),
     )
@@ -234,9 +315,9 @@ def _middle(values: Sequence[float]) -> float | None:
     return median(values) if values else None
 
 
-def _known(records: Sequence[Result] | Sequence[SummaryRow], name: str) -> list[float]:
-    """What the records say under this name, but for None."""
-    values = [getattr(record, name) for record in records]
+def _known(rows: Sequence[SummaryRow], name: str) -> list[float]:
+    """What the rows say under this name, but for None."""
+    values = [getattr(row, name) for row in rows]
     return [value for value in values if value is not None]
 
 
@@ -252,6 +333,7 @@ def _order(sweep: SweepFolder) -> Callable[[Group], tuple[int, ...]]:
     def order(g: Group) -> tuple[int, ...]:
         task, ladder = first["task", g.task], first["ladder", g.ladder]
         weak, strong = rungs[g.ladder].index(g.weak), rungs[g.ladder].index(g.strong)
-        return task, ladder, weak, strong, first["method", g.method], first["variant", g.variant]
+        labels = (first["method", g.method], first["variant", g.variant])
+        return task, ladder, weak, strong, *labels, first["digest", g.digest]
 
     return order

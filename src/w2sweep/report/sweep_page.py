@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from w2sweep.report.climb import Climb
 from w2sweep.report.drawing import Drawing
 from w2sweep.report.summary import SummaryRow
-from w2sweep.report.table import LEGEND, climb_tables, columns
+from w2sweep.report.table import climb_tables, columns, legend, over
 from w2sweep.report.templates import render
 from w2sweep.results.sweep_folder import SweepFolder
 
@@ -25,6 +25,7 @@ def sweep_page(
         sweep=sweep,
         rows=rows,
         columns=columns(rows),
-        legend=LEGEND,
+        legend=legend(rows),
         climbs=climb_tables(climbs, rows),
+        climb_over=over(climb.seeds for climb in climbs),
     )

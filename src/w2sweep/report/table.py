@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from w2sweep.report.climb import Climb
 from w2sweep.report.summary import SummaryRow
 from w2sweep.report.variants import Names, short_variants
-from w2sweep.results.metrics import Estimate
+from w2sweep.results.intervals import Estimate
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -41,22 +41,21 @@ ACCURACIES = (
     Column("seeds", lambda r: str(r.seeds), lambda r: r.seeds, "seeds that finished"),
     Column(
         "weak %",
-        lambda r: _percent(r.weak_accuracy, r.weak_accuracy_se),
+        lambda r: _marked(r, "weak"),
         lambda r: r.weak_accuracy,
-        "the supervisor's accuracy on the test examples, ± one standard error over seeds",
+        "the supervisor's accuracy on the test examples, ± one standard error",
     ),
     Column(
         "student %",
-        lambda r: _percent(r.student_accuracy, r.student_accuracy_se),
+        lambda r: _marked(r, "student"),
         lambda r: r.student_accuracy,
-        "the student's accuracy, ± one standard error over seeds",
+        "the student's accuracy, ± one standard error",
     ),
     Column(
         "ceiling %",
-        lambda r: _percent(r.ceiling_accuracy, r.ceiling_accuracy_se),
+        lambda r: _marked(r, "ceiling"),
         lambda r: r.ceiling_accuracy,
-        "accuracy of the student's model finetuned on the ground truth, "
-        "± one standard error over seeds",
+        "accuracy of the student's model finetuned on the ground truth, ± one standard error",
     ),
 )
 COMPARISONS = (
@@ -64,8 +63,7 @@ COMPARISONS = (
         "PGR",
         lambda r: _pgr(r),
         lambda r: r.pgr,
-        "performance gap recovered, of the mean accuracies "
-        "[95 % bootstrap interval over seeds and test examples]",
+        "performance gap recovered, of the mean accuracies [95 % interval]",
     ),
     Column(
         "agreement %",
@@ -84,19 +82,38 @@ OVER_NAIVE = Column(
     "over naive",
     lambda r: _over_naive(r),
     lambda r: r.over_naive,
-    "the student's accuracy minus the naive student's, in points [95 % paired bootstrap interval]",
+    "the student's accuracy minus the naive student's, in points [95 % interval, paired]",
 )
 
 DISPENSABLE = ("agreement %", "over naive")
 """Columns that a narrow terminal does without."""
 SHORT = 14
 """Names up to this length are never folded, numbers rather are."""
-LEGEND = (
-    "± one standard error over seeds. "
-    "PGR of the mean accuracies [95 % bootstrap interval over seeds and test examples];\n"
-    "undefined: ceiling <= weak; no gap: in so many of the resamples ceiling <= weak, "
-    "and over 5 % there is no interval."
-)
+AT_CHANCE, ONE_ANSWER = "°", "¹"
+"""What accuracies are marked with."""
+
+
+def legend(rows: Sequence[SummaryRow]) -> str:
+    """What numbers and marks in the table of these rows mean, in lines."""
+    lines = [
+        f"± one standard error, [95 % interval], {over(r.seeds for r in rows)}.",
+        "PGR of the mean accuracies; undefined: ceiling <= weak; no clear gap: ceiling and weak "
+        "cannot be told apart, so PGR may be anything.",
+    ]
+    if any(r.at_chance for r in rows):
+        lines.append(f"{AT_CHANCE} cannot be told from chance: within two standard errors of it.")
+    if any(r.one_answer for r in rows):
+        lines.append(f"{ONE_ANSWER} gives one and the same answer to every test example of a seed.")
+    return "\n".join(lines)
+
+
+def over(seeds: Iterable[int]) -> str:
+    """What intervals are over, of rows with so many seeds each."""
+    counts = set(seeds)
+    if counts == {1}:
+        return "over test examples only (one seed)"
+    one = " (rows of one seed: over test examples only)" if 1 in counts else ""
+    return f"over seeds and test examples{one}"
 
 
 def columns(rows: Sequence[SummaryRow]) -> list[Column]:
@@ -112,6 +129,8 @@ def columns(rows: Sequence[SummaryRow]) -> list[Column]:
     short = short_variants(rows)
     if any(short.values()):
         chosen.append(_named_variants(short))
+    if len({r.group.label for r in rows}) < len(rows):  # one name for several configurations
+        chosen.append(Column("digest", lambda r: r.digest[:6], lambda r: r.digest))
     roles = dict.fromkeys(role for row in rows for role in row.others)
     chosen += [*ACCURACIES, *map(_other, roles), *COMPARISONS, RIGHT_WRONG]
     if any(r.over_naive is not None for r in rows):
@@ -131,13 +150,13 @@ def _other(role: str) -> Column:
 
     def text(row: SummaryRow) -> str:
         found = row.others.get(role)
-        return _percent(found.mean, found.se) if found else ""
+        return _percent(found.mean, found.se) + _marks(row, role) if found else ""
 
     def value(row: SummaryRow) -> float | None:
         found = row.others.get(role)
         return found.mean if found else None
 
-    told = f"accuracy of the further model '{role}', ± one standard error over seeds"
+    told = f"accuracy of the further model '{role}', ± one standard error"
     return Column(f"{role} %", text, value, told)
 
 
@@ -179,7 +198,7 @@ def _table(rows: Sequence[SummaryRow], shown: Sequence[Column]) -> Table:
         box=box.SIMPLE_HEAD,
         pad_edge=False,
         collapse_padding=True,
-        caption=LEGEND,
+        caption=legend(rows),
         caption_justify="left",
     )
     for column in shown:
@@ -196,8 +215,8 @@ def _pgr(row: SummaryRow) -> str:
     """A value with its interval, or why there is none."""
     if row.pgr is None:
         return "undefined"
-    if row.pgr_low is None and row.pgr_undefined_resamples:
-        return f"{row.pgr:z.2f} [{row.pgr_undefined_resamples:.0%} no gap]"
+    if row.unclear:
+        return f"{row.pgr:z.2f} [no clear gap]"
     return f"{row.pgr:z.2f}{_interval(row, 'pgr', '{:z.2f}'.format)}"
 
 
@@ -217,6 +236,17 @@ def _largest_step(share: Estimate) -> str:
 def _interval(row: SummaryRow, name: str, form: Callable[[float], str]) -> str:
     low, high = getattr(row, f"{name}_low"), getattr(row, f"{name}_high")
     return "" if low is None else f" [{form(low)}, {form(high)}]"
+
+
+def _marked(row: SummaryRow, model: str) -> str:
+    """The accuracy of one of the three models."""
+    accuracy, error = getattr(row, f"{model}_accuracy"), getattr(row, f"{model}_accuracy_se")
+    return _percent(accuracy, error) + _marks(row, model)
+
+
+def _marks(row: SummaryRow, model: str) -> str:
+    at_chance = AT_CHANCE if model in row.at_chance else ""
+    return at_chance + (ONE_ANSWER if model in row.one_answer else "")
 
 
 def _percent(value: float | None, error: float | None = None) -> str:

@@ -34,6 +34,13 @@ class Group(NamedTuple):
     method: str
     variant: Variant
     """The items of the cells' variant."""
+    digest: str = ""
+    """Of all that their numbers came from, but for the seed."""
+
+    @property
+    def label(self) -> Group:
+        """What it is called: two groups of one label came from different configurations."""
+        return self._replace(digest="")
 
 
 @dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(pydantic.Field,))
@@ -57,12 +64,16 @@ class Place:
     """The overrides that none of the above says, key -> value. Cells with different ones are never
     averaged."""
     family: str = ""
+    digest: str = ""
+    """Of all that its numbers come from, but for the seed. Cells with different ones are never
+    averaged, whatever they are called."""
 
     @property
     def group(self) -> Group:
         """The cells that it is averaged with."""
         variant = tuple(self.variant.items())
-        return Group(self.task, self.ladder, self.weak, self.strong, self.method, variant)
+        axes = (self.task, self.ladder, self.weak, self.strong, self.method)
+        return Group(*axes, variant, self.digest)
 
     @property
     def title(self) -> str:
@@ -90,6 +101,8 @@ class Compared:
     """Which stage of the store made its answers."""
     accuracy: float
     """On the test split."""
+    only: str | None = None
+    """The one answer that it gives to all test examples; None where it gives several."""
 
 
 @_record
@@ -111,6 +124,9 @@ class Result(Place):
     agreement_weak_wrong: float | None = None
     n_test: int
     """Test examples."""
+    chance: float | None = None
+    """The accuracy of guessing: one of K classes, of which the test split has as many each. None
+    where answers are completions."""
     marks: dict[str, float] = pydantic.Field(default_factory=dict)
     """The task's further marks of the student's completions."""
     store: str

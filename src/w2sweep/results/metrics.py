@@ -1,8 +1,8 @@
 """What is measured of a cell, and over seeds: accuracy, agreement, the performance gap recovered.
 
 Arrays called `correct` say whether each of N test examples was answered rightly. Paired answers of
-K models to the same examples are [K, N], and each seed has an array of its own. R resamples of a
-bootstrap are drawn from S seeds.
+K models to the same examples are [K, N], and each of S seeds has an array of its own. All intervals
+are made in one way (see `intervals`).
 """
 
 from __future__ import annotations
@@ -12,6 +12,9 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+
+from w2sweep.results import intervals
+from w2sweep.results.intervals import Estimate
 
 
 @dataclass(frozen=True)
@@ -29,22 +32,6 @@ class PGR:
 
     value: float | None
     undefined: str | None = None
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """A number with a bootstrap interval that contains `level` of all resamples."""
-
-    value: float | None
-    se: float | None = None
-    """Standard deviation over the resamples; None where there is no interval."""
-    low: float | None = None
-    high: float | None = None
-    undefined: str | None = None
-    """Why there is no value."""
-    undefined_resamples: float = 0.0
-    """Share of the resamples without a value. They count as outside of the interval; where they are
-    more than 1 - level of all, no interval of that level exists."""
 
 
 def accuracy(correct: ArrayLike) -> float:
@@ -75,150 +62,96 @@ def pgr(weak: float, student: float, ceiling: float) -> PGR:
     return PGR((student - weak) / (ceiling - weak))
 
 
-def standard_error(values: Sequence[float]) -> float | None:
-    """The standard error of the mean of `values`; None with fewer than two of them."""
-    return float(np.std(values, ddof=1) / np.sqrt(len(values))) if len(values) > 1 else None
+def mean_share(shares: Sequence[float], counts: Sequence[int]) -> Estimate:
+    """The mean over seeds of shares of examples, such as accuracies.
+
+    Args:
+        shares: of each seed [S].
+        counts: how many examples each is a share of [S].
+    """
+    return intervals.mean(shares, intervals.variances(shares, counts))
 
 
-def pgr_over_seeds(
-    correct: Sequence[ArrayLike], *, resamples: int = 2000, level: float = 0.95, seed: int = 0
-) -> Estimate:
-    """PGR of the accuracies' means over seeds, with a paired bootstrap interval.
+def pgr_over_seeds(correct: Sequence[ArrayLike]) -> Estimate:
+    """PGR of the accuracies' means over seeds.
 
-    Each resample draws seeds, and within each seed test examples, with replacement; it draws the
-    same ones for all three models.
+    There is a value but no interval where the gap cannot be told from zero: then PGR may be
+    anything.
 
     Args:
         correct: [3, N] for each seed: supervisor, student and ceiling on the same test examples.
-        resamples: how many are drawn.
-        level: the share of them that the interval contains.
-        seed: of the random numbers.
     """
-    weak, student, ceiling = _means(correct)
-    mean = pgr(weak, student, ceiling)
-    drawn = _pgrs(resampled_means(correct, resamples, seed))
-    return _estimate(mean.value, mean.undefined, drawn, level)
+    means = _measured(correct, np.eye(3))[0].mean(0)
+    found = pgr(*means.tolist())
+    if found.value is None:
+        return Estimate(None, undefined=found.undefined)
+    return intervals.ratio(*_measured(correct, [[-1, 1, 0], [-1, 0, 1]]))
 
 
-def difference(
-    a: Sequence[ArrayLike],
-    b: Sequence[ArrayLike],
-    *,
-    resamples: int = 2000,
-    level: float = 0.95,
-    seed: int = 0,
-) -> Estimate:
-    """Mean accuracy of `a` minus that of `b`, with a paired bootstrap interval.
+def difference(a: Sequence[ArrayLike], b: Sequence[ArrayLike]) -> Estimate:
+    """Mean accuracy of `a` minus that of `b`, paired.
 
     Raises ValueError where `a` and `b` have different seeds or different test examples.
 
     Args:
         a: [N] for each seed.
         b: [N] for each of the same seeds, on the same test examples.
-        resamples: how many are drawn.
-        level: the share of them that the interval contains.
-        seed: of the random numbers.
     """
     pairs = [np.stack([np.asarray(x), np.asarray(y)]) for x, y in zip(a, b, strict=True)]
-    mean_a, mean_b = _means(pairs)
-    means = resampled_means(pairs, resamples, seed)
-    return _estimate(mean_a - mean_b, None, means[:, 0] - means[:, 1], level)
+    per_seed, within = _measured(pairs, [[1, -1]])
+    return intervals.mean(per_seed[:, 0], within[:, 0, 0])
 
 
-def largest_step(
-    accuracies: ArrayLike, *, resamples: int = 2000, level: float = 0.95, seed: int = 0
-) -> Estimate:
+def largest_step(correct: Sequence[ArrayLike]) -> Estimate:
     """The share of the climb from the first rung to the last that its largest step takes.
 
-    It is of the accuracies averaged over seeds, with an interval over resampled seeds, and over 1
-    where a later rung falls back.
+    It is of the accuracies averaged over seeds, and over 1 where a later rung falls back. The
+    interval is that of the step that is the largest of these means.
 
     Args:
-        accuracies: [S, rungs], the weakest rung first.
-        resamples: how many are drawn.
-        level: the share of them that the interval contains.
-        seed: of the random numbers.
+        correct: [rungs, N] for each seed, the weakest rung first, on the same test examples.
     """
-    accuracies = np.asarray(accuracies, float)
-    share = float(_largest_steps(accuracies.mean(0, keepdims=True))[0])
-    if np.isnan(share):
+    rungs = np.eye(len(correct[0]))  # type: ignore[arg-type]
+    means = _measured(correct, rungs)[0].mean(0)
+    if not _above(means[-1], means[0]):
         return Estimate(None, undefined="the last rung is not above the first")
-    if len(accuracies) == 1:
-        return Estimate(share)
-    drawn = np.random.default_rng(seed).integers(len(accuracies), size=(resamples, len(accuracies)))
-    return _estimate(share, None, _largest_steps(accuracies[drawn].mean(1)), level)
+    at = int(np.diff(means).argmax())
+    step, climb = rungs[at + 1] - rungs[at], rungs[-1] - rungs[0]
+    return intervals.ratio(*_measured(correct, [step, climb]))
 
 
-def resampled_means(correct: Sequence[ArrayLike], resamples: int, seed: int) -> NDArray[np.float64]:
-    """Accuracies [R, K], averaged over resampled seeds, from an array [K, N] for each seed.
+def _measured(
+    correct: Sequence[ArrayLike], contrasts: ArrayLike
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """M differences of K accuracies: of each seed [S, M], and their covariances over its test
+    examples [S, M, M].
 
-    K paired answers have 2^K joint outcomes, and drawing N examples with replacement is drawing how
-    often each outcome occurs: one multinomial instead of N indices. Raises ValueError where the
-    arrays have no such shape.
+    Args:
+        correct: [K, N] for each seed.
+        contrasts: [M, K], how often each accuracy counts in each difference.
     """
-    rng = np.random.default_rng(seed)
-    k = len(np.asarray(correct[0]))
-    counts = np.array([_outcomes(np.asarray(c), k) for c in correct])  # [S, 2^K]
-    n = counts.sum(1)  # [S]
-    drawn = rng.integers(len(counts), size=(resamples, len(counts)))  # [R, S]
-    resampled = rng.multinomial(n[drawn], (counts / n[:, None])[drawn])  # [R, S, 2^K]
-    right = np.arange(2**k)[:, None] >> np.arange(k) & 1  # [2^K, K]
-    return (resampled @ right / n[drawn][..., None]).mean(1)
+    contrasts = np.asarray(contrasts, float)
+    answers = [_paired(c, contrasts.shape[1]) for c in correct]
+    per_seed = [contrasts @ a.mean(1) for a in answers]
+    within = [contrasts @ intervals.covariance(a) @ contrasts.T for a in answers]
+    return np.array(per_seed), np.array(within)
+
+
+def _paired(correct: ArrayLike, k: int) -> NDArray[np.bool_]:
+    """Checked to be of the shape [K, N]."""
+    answers = np.asarray(correct, bool)
+    if answers.ndim != 2 or len(answers) != k or answers.shape[1] == 0:
+        raise ValueError(
+            f"paired answers of one seed have shape {list(answers.shape)}, "
+            f"expected [{k}, N] with N > 0"
+        )
+    return answers
 
 
 def _mean(values: NDArray) -> float | None:
     return float(values.mean()) if values.size else None
 
 
-def _means(correct: Sequence[ArrayLike]) -> list[float]:
-    """The K accuracies averaged over seeds, from an array [K, N] for each seed."""
-    return np.mean([np.asarray(c).mean(1) for c in correct], axis=0).tolist()
-
-
-def _above(ceiling: ArrayLike, weak: ArrayLike) -> NDArray[np.bool_]:
+def _above(ceiling: float, weak: float) -> bool:
     # Accuracies are means of counts: what lies closer than this is equal but for rounding.
-    return np.asarray(ceiling) - np.asarray(weak) > 1e-9
-
-
-def _pgrs(means: NDArray[np.float64]) -> NDArray[np.float64]:
-    """PGR [R] of accuracies [R, 3]; nan where it is undefined."""
-    weak, student, ceiling = means.T
-    return _shares(student - weak, ceiling - weak, _above(ceiling, weak))
-
-
-def _largest_steps(means: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Shares [R] of the climbs [R, rungs]; nan where there is no climb."""
-    first, last = means[:, 0], means[:, -1]
-    return _shares(np.diff(means).max(1), last - first, _above(last, first))
-
-
-def _shares(
-    part: NDArray[np.float64], whole: NDArray[np.float64], defined: NDArray[np.bool_]
-) -> NDArray[np.float64]:
-    """`part` over `whole`, [R]; nan where it is not defined."""
-    return np.divide(part, whole, out=np.full(len(part), np.nan), where=defined)
-
-
-def _outcomes(correct: NDArray, k: int) -> NDArray[np.int64]:
-    """How often each joint outcome [2^K] of paired answers [K, N] occurs."""
-    if correct.ndim != 2 or len(correct) != k or correct.shape[1] == 0:
-        raise ValueError(
-            f"paired answers of one seed have shape {list(correct.shape)}, "
-            f"expected [{k}, N] with N > 0"
-        )
-    bits = correct.astype(bool) << np.arange(k)[:, None]  # [K, N]
-    return np.bincount(bits.sum(0), minlength=2**k)
-
-
-def _estimate(
-    value: float | None, undefined: str | None, resamples: NDArray[np.float64], level: float
-) -> Estimate:
-    """`value` with the interval of `resamples` [R], which are nan where there is no value."""
-    defined = resamples[~np.isnan(resamples)]
-    share = 1 - len(defined) / len(resamples)
-    if value is None or share > 1 - level:
-        return Estimate(value, undefined=undefined, undefined_resamples=share)
-    # The tail is one of the defined resamples, so that `level` of all of them lie inside.
-    tail = (1 - level - share) / 2 / (1 - share)
-    low, high = np.quantile(defined, [tail, 1 - tail])
-    return Estimate(value, float(defined.std()), float(low), float(high), None, share)
+    return ceiling - weak > 1e-9

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -40,6 +40,8 @@ class SweepFolder:
     cells: Mapping[str, Record | Unreadable | None]
     """Name of the cell's folder -> what it says, in the order in which the sweep names its cells.
     None: neither a result nor a failure yet."""
+    earlier: Mapping[str, Record | Unreadable | None]
+    """Cells of earlier runs under the same name, which are no part of the present plan."""
 
     @property
     def results(self) -> list[Result]:
@@ -80,8 +82,11 @@ def read_sweep(path: Path) -> SweepFolder:
     """
     plan = _plan(path)
     name, command = plan.get("name", path.resolve().name), plan.get("command", "")
-    cells = {folder.name: _read(folder) for folder in _folders(path, plan)}
-    sweep = SweepFolder(path, name, command, len(plan.get("stages", {})), cells)
+    planned = {cell["dir"]: cell.get("digest", "") for cell in plan.get("cells", [])}
+    found = {folder: _read(path / folder) for folder in (*planned, *_others(path, planned))}
+    present = {f: cell for f, cell in found.items() if not plan or _is_of(planned, f, cell)}
+    earlier = {f: cell for f, cell in found.items() if f not in present}
+    sweep = SweepFolder(path, name, command, len(plan.get("stages", {})), present, earlier)
     if not sweep.results:
         raise ConfigError(f"no finished cell in {path}: {_census(sweep)}")
     return sweep
@@ -115,20 +120,26 @@ def _plan(path: Path) -> dict[str, Any]:
     return {}
 
 
-def _folders(path: Path, plan: Mapping[str, Any]) -> Iterator[Path]:
-    """The planned cells first, in their order, then those of earlier runs under the same name."""
-    planned = [path / cell["dir"] for cell in plan.get("cells", [])]
-    yield from dict.fromkeys(planned)
+def _others(path: Path, planned: Collection[str]) -> list[str]:
+    """The folders of cells that are not planned."""
     files = (*path.glob(f"*/{Result.FILE}"), *path.glob(f"*/{Failed.FILE}"))
-    found = {file.parent for file in files}
-    yield from sorted(found - set(planned))
+    return sorted({file.parent.name for file in files} - set(planned))
+
+
+def _is_of(planned: Mapping[str, str], folder: str, cell: Record | Unreadable | None) -> bool:
+    """Whether a cell came from what the plan says of its folder: the plan's cells by folder, each
+    with the digest of its configuration."""
+    if folder not in planned:
+        return False
+    digest = getattr(cell, "digest", "")
+    return not (digest and planned[folder]) or digest == planned[folder]
 
 
 def _census(sweep: SweepFolder) -> str:
     first = f" (the first: {sweep.failures[0].reason})" if sweep.failures else ""
     return (
         f"{len(sweep.failures)} failed{first}, {len(sweep.skipped)} skipped, "
-        f"{len(sweep.pending)} without a result yet"
+        f"{len(sweep.pending)} without a result yet, {len(sweep.earlier)} of an earlier run"
     )
 
 

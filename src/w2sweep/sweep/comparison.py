@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from w2sweep.engine.stage import Stage
 from w2sweep.engine.store import Damaged, StageFailed, Store
@@ -94,7 +95,11 @@ def compare(cell: Cell, place: Place, store: Store) -> Result:
     answers = {role: store.get(of).answers["test"] for role, of in cell.compared.items()}
     correct = {role: head.correct(said, examples) for role, said in answers.items()}
     models = {
-        role: Compared(stage=stage.name, accuracy=metrics.accuracy(correct[role]))
+        role: Compared(
+            stage=stage.name,
+            accuracy=metrics.accuracy(correct[role]),
+            only=_only(head.hard(answers[role])),
+        )
         for role, stage in cell.compared.items()
     }
     recovered = metrics.pgr(*(models[role].accuracy for role in ALWAYS))
@@ -111,6 +116,7 @@ def compare(cell: Cell, place: Place, store: Store) -> Result:
         agreement_weak_right=agreed.weak_right,
         agreement_weak_wrong=agreed.weak_wrong,
         n_test=len(examples),
+        chance=1 / head.classes if head.classes else None,
         marks=marks | _marks_of_labels(cell, splits, store),
         store=str(store.root),
         w2sweep=__version__,
@@ -120,6 +126,11 @@ def compare(cell: Cell, place: Place, store: Store) -> Result:
 
 def _facts(ladder: Ladder) -> dict[str, RungFacts]:
     return {name: RungFacts(size=r.size, compute=r.compute) for name, r in ladder.rungs.items()}
+
+
+def _only(answers: NDArray[Any]) -> str | None:
+    """The answer that is given to all examples, where there is only one."""
+    return str(answers[0]) if (answers == answers[0]).all() else None
 
 
 def _marks(task: Task, examples: Sequence[Example], answers: Answers) -> dict[str, float]:

@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import hashlib
 import heapq
+import json
 import re
-from collections.abc import Sequence, Set
+from collections.abc import Iterable, Sequence, Set
 from dataclasses import dataclass
 from functools import cached_property
 
 from w2sweep.experiment.cell import Cell
 from w2sweep.results.cell import Place
 from w2sweep.sweep.request import Request
-from w2sweep.values import Impossible
+from w2sweep.values import ConfigError, Impossible
+from w2sweep.version import __version__
 
-AXES = ("task", "ladder", "weak", "strong", "method", "seed")
-"""Keys that tables have columns for."""
-NEUTRAL = ("sweep", "runtime", "tracking", "store", "cache", "impossible", "data_root")
-"""Keys that change no result."""
+AXES = ("weak", "strong", "seed")
+"""Keys whose values tables have columns for."""
+NAMED = ("task", "ladder", "method")
+"""Groups whose choices tables call by the name that is in their file."""
+NEUTRAL = ("sweep", "runtime", "tracking", "store", "cache", "impossible")
+"""Keys that change no result. (A root of data does where the data differ.)"""
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,6 +31,8 @@ class Planned:
 
     overrides: tuple[str, ...]
     request: Request
+    digest: str = ""
+    """Of all that its results come from, but for the seed (see `digest`)."""
 
     def __post_init__(self) -> None:
         _ = self.cell  # what is wrong with it must show before anything runs
@@ -53,8 +59,11 @@ class Planned:
     def place(self) -> Place:
         """What tells the cell from the others of its sweep."""
         r = self.request
-        others = sorted(o for o in self.overrides if _matters(o) and _key(o) not in AXES)
-        variant = dict(map(_key_and_value, others))
+        said = dict(_key_and_value(o) for o in self.overrides if _matters(o))  # the last one wins
+        names = {group: getattr(r, group).name for group in NAMED}
+        # A file that calls itself otherwise than it is called is told: two may have one name.
+        plain = {key for key, name in names.items() if said.get(key, "").strip("'\"") == name}
+        variant = {key: said[key] for key in sorted(said.keys() - plain - {*AXES})}
         return Place(
             task=r.task.name,
             family=r.task.family,
@@ -64,12 +73,41 @@ class Planned:
             method=r.method.name,
             seed=r.seed,
             variant=variant,
+            digest=self.digest,
         )
 
     @cached_property
     def folder(self) -> str:
         """The name of the cell's folder in the sweep's."""
         return folder_name(self.overrides)
+
+
+def digest(request: Request) -> str:
+    """64 bits of a hash, in hex, of all that a cell's results come from: the program and the
+    stages whose answers are compared. Empty where nothing is run."""
+    cell = Planned((), request).cell
+    if cell is None:
+        return ""
+    compared = {role: stage.name for role, stage in cell.compared.items()}
+    text = json.dumps([__version__, compared], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def distinct(planned: Iterable[Planned]) -> list[Planned]:
+    """Without the cells that differ from an earlier one in nothing that changes a result.
+
+    Raises ConfigError where two others would share a folder, and so overwrite each other.
+    """
+    by_folder: dict[str, Planned] = {}
+    for p in planned:
+        first = by_folder.setdefault(p.folder, p)
+        if (first.place, first.digest) != (p.place, p.digest):
+            both = " and ".join(" ".join(cell.overrides) or "no override" for cell in (first, p))
+            raise ConfigError(
+                f"two cells of the grid would share the folder {p.folder}: {both}; run them as two "
+                "sweeps, each with a name of its own (sweep=NAME)"
+            )
+    return list(by_folder.values())
 
 
 def by_new_work(work: Sequence[Set[str]]) -> list[int]:

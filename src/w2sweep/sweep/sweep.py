@@ -27,6 +27,7 @@ from w2sweep.engine.store import Store
 from w2sweep.experiment.stages import Labels
 from w2sweep.learning.curves import read_curves
 from w2sweep.results import cell as records
+from w2sweep.results import metrics
 from w2sweep.results.cell import Failed, Result, SkippedCell
 from w2sweep.sweep import comparison
 from w2sweep.sweep.plan import Planned, by_new_work
@@ -130,7 +131,7 @@ class Sweep:
             "bf16": self.runtime.bf16,
             "launcher": Owner.this().plain,
             "job": os.environ.get(JOB),
-            "cells": [{"dir": p.folder, "overrides": list(p.overrides)} for p in self.planned],
+            "cells": list(map(_entry, self.planned)),
             "stages": self.stages,
         }
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -209,7 +210,9 @@ class Sweep:
         finished = [record for record in found if isinstance(record, Result)]
         failed = [record for record in found if isinstance(record, Failed)]
         lost = found.count(None)
-        if finished and len(self.planned) > 1:
+        with _expecting_to_write():
+            self._write_plan()  # another command may have planned under this name meanwhile
+        if finished and (len(self.planned) > 1 or (self.folder / "report").exists()):
             report(self, ran)
         else:
             self._tell(finished, failed)
@@ -283,6 +286,11 @@ def _store(request: Request, circumstances: Circumstances, since: float | None =
     return Store(request.store, circumstances, request.cache, since)
 
 
+def _entry(p: Planned) -> dict[str, object]:
+    """What the plan says of a cell."""
+    return {"dir": p.folder, "overrides": list(p.overrides), "digest": p.digest}
+
+
 def _compared(p: Planned) -> list[Labels]:
     return list(p.cell.compared.values()) if p.cell else []
 
@@ -303,7 +311,16 @@ def _count(n: int, what: str) -> str:
 
 
 def _sentence(r: Result) -> str:
-    pgr = f"undefined ({r.pgr_undefined})" if r.pgr is None else f"{r.pgr:z.2f}"
     roles = {"weak": "supervisor", "student": "student", "ceiling": "ceiling"}
     accuracies = ", ".join(f"{name} {r.accuracy(role):.3f}" for name, role in roles.items())
-    return f"{r.task}, {r.strong} <- {r.weak}, {r.method}: {accuracies}, PGR {pgr}"
+    return f"{r.task}, {r.strong} <- {r.weak}, {r.method}: {accuracies}, PGR {_pgr(r)}"
+
+
+def _pgr(r: Result) -> str:
+    """With an interval over the test examples alone, for of other seeds one cell knows nothing."""
+    if r.pgr is None:
+        return f"undefined ({r.pgr_undefined})"
+    found = metrics.pgr_over_seeds([r.paired])
+    if found.low is None:
+        return f"{r.pgr:z.2f} (no clear gap between supervisor and ceiling)"
+    return f"{r.pgr:z.2f} [{found.low:z.2f}, {found.high:z.2f}] (test examples only)"

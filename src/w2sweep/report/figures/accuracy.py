@@ -8,9 +8,9 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
 from w2sweep.report.figures.axis import compute_axis
-from w2sweep.report.figures.captions import errors, sample
+from w2sweep.report.figures.captions import chance, errors, sample
 from w2sweep.report.figures.over_size import OverSize
-from w2sweep.report.figures.panels import distinct, errorbar
+from w2sweep.report.figures.panels import chance_handle, chance_line, distinct, errorbar
 from w2sweep.report.figures.style import FAINT, HOLLOW, INK, LEVEL
 from w2sweep.report.summary import SummaryRow
 
@@ -29,6 +29,7 @@ class Accuracy(OverSize):
 
     def panel(self, ax: Axes, rows: Sequence[SummaryRow], line: str) -> None:
         x = compute_axis(ax, self.ladders[rows[0].ladder], self.rungs(rows[0], "weak", "strong"))
+        chance_line(ax, rows)
         best_known = {r.strong: r for r in sorted(rows, key=lambda r: r.seeds)}.values()
         ceilings = [(r.strong, r.ceiling_accuracy, r.ceiling_accuracy_se) for r in best_known]
         errorbar(ax, x, ceilings, color=INK, ls="--", **LEVEL)
@@ -47,7 +48,8 @@ class Accuracy(OverSize):
     def legend(self) -> list[Line2D]:
         lines = [self._handle(weak) for weak in self.supervisors]
         own = Line2D([], [], color=FAINT, ls="", label="supervisor itself", **HOLLOW)
-        return [*lines, own, Line2D([], [], color=INK, ls="--", label="ceiling", **LEVEL)]
+        ceiling = Line2D([], [], color=INK, ls="--", label="ceiling", **LEVEL)
+        return [*lines, own, ceiling, *chance_handle(self.rows)]
 
     def _handle(self, weak: str) -> Line2D:
         color = self.supervisor_color(weak)
@@ -58,5 +60,6 @@ class Accuracy(OverSize):
         return (
             "Students by size (x), each line those of one supervisor; it starts with the "
             "supervisor's own accuracy (hollow). Dashed: the ceiling, the student's model "
-            f"finetuned on the ground truth. {sample(self.rows)}. {errors(self.rows)}."
+            f"finetuned on the ground truth.{chance(self.rows)} {sample(self.rows)}. "
+            f"{errors(self.rows)}."
         )

@@ -7,16 +7,21 @@ from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
-from matplotlib.ticker import MultipleLocator
+from matplotlib.ticker import FixedLocator
 
 from w2sweep.report.figures.axis import shifted
-from w2sweep.report.figures.captions import few_seeds
 from w2sweep.report.figures.panels import Panels
 from w2sweep.report.figures.style import COLORS, FAINT, MARKERS
 from w2sweep.report.summary import SummaryRow
+from w2sweep.report.table import over
 
 VIEW = (-0.6, 1.6)
 """PGR outside is drawn as an arrow at the edge, with its value: a small gap makes any PGR."""
+TICKS = (-0.5, 0.0, 0.5, 1.0, 1.5)
+STRIP = 0.13
+"""Height of the strip below the values, for what has none, as a share of their range."""
+UNCLEAR: dict[str, Any] = {"marker": "o", "mfc": "white"}
+"""What a PGR without a clear gap is drawn as."""
 
 
 class ByMethod(Panels):
@@ -35,51 +40,56 @@ class ByMethod(Panels):
         """Draws the PGR of `rows`, in an axis that is set up."""
         for level in (0, 1):
             ax.axhline(level, color=FAINT, lw=0.8, zorder=1)
-        ax.set_ylim(*self.view)
-        ax.yaxis.set_major_locator(MultipleLocator(0.5))
+        low, high = self.view
+        ax.set_ylim(self._floor, high)
+        ax.yaxis.set_major_locator(FixedLocator([t for t in TICKS if low <= t <= high]))
+        if self._floor < low:
+            ax.axhspan(self._floor, low, color="#f0f0f0", lw=0, zorder=3)  # intervals end at it
         for method in self.methods:
             mine = [(self.beside(ax, x(r), method), r) for r in rows if self.method(r) == method]
             self._curve(ax, mine, method)
 
     def _curve(self, ax: Axes, points: Sequence[tuple[float, SummaryRow]], method: str) -> None:
-        inside = [(at, pgr, r) for at, r in points if (pgr := self._inside(r)) is not None]
+        low, high = self.view
+        clear = [(at, r.pgr, r) for at, r in points if r.pgr is not None and not r.unclear]
+        inside = [point for point in clear if low <= point[1] <= high]
         color, marker = self.look(method)
         if self.joined:
             x, y, _ = zip(*inside, strict=True) if inside else ((), (), ())
             ax.plot(x, y, color=color, alpha=0.8)
         for at, pgr, r in inside:
-            fill = "white" if unbounded(r) else color
-            ax.errorbar(at, pgr, _bounds(r), color=color, marker=marker, mfc=fill, lw=1.1)
+            ax.errorbar(at, pgr, _bounds(r), color=color, marker=marker, lw=1.1)
+        for at, pgr, _ in clear:
+            if not low <= pgr <= high:
+                self._arrow(ax, at, pgr, method)
         for at, r in points:
-            if self._inside(r) is None:
-                self._outside(ax, at, r.pgr, method)
+            if r.pgr is None or r.unclear:
+                self._valueless(ax, at, r, method)
 
-    def _inside(self, row: SummaryRow) -> float | None:
-        """A row's PGR, where it is defined and within the panel."""
+    def _arrow(self, ax: Axes, x: float, pgr: float, method: str) -> None:
+        """Draws where a PGR off the scale lies; those of several methods are stacked."""
         low, high = self.view
-        return row.pgr if row.pgr is not None and low <= row.pgr <= high else None
+        height = (0.05 + 0.08 * self.methods.index(method)) * (high - low)
+        y = high - height if pgr > 0 else low + height
+        color = self.look(method)[0]
+        ax.plot(x, y, marker="^" if pgr > 0 else "v", color=color)
+        left = x < shifted(ax, ax.get_xlim()[0], 0.5)
+        ha, offset = ("left", 5) if left else ("right", -5)  # towards the middle of the panel
+        beside = ((x, y), (offset, 0), "data", "offset points")
+        ax.annotate(f"{pgr:.1f}", *beside, color=color, ha=ha, va="center", fontsize=7)
 
-    def _outside(self, ax: Axes, x: float, pgr: float | None, method: str) -> None:
-        """Draws a cross where PGR is undefined, an arrow where it is off the scale; those of
-        several methods are stacked."""
-        height = 0.05 + 0.08 * self.methods.index(method)
-        y = 1 - height if pgr is not None and pgr > 0 else height
-        color, place = self.look(method)[0], ax.get_xaxis_transform()
-        marker = "x" if pgr is None else "^" if pgr > 0 else "v"
-        ax.plot(x, y, marker=marker, color=color, transform=place)
-        if pgr is not None:
-            left = x < shifted(ax, ax.get_xlim()[0], 0.5)
-            ha, offset = ("left", 5) if left else ("right", -5)  # towards the middle of the panel
-            beside = ((x, y), (offset, 0), place, "offset points")
-            ax.annotate(f"{pgr:.1f}", *beside, color=color, ha=ha, va="center", fontsize=7)
+    def _valueless(self, ax: Axes, x: float, row: SummaryRow, method: str) -> None:
+        """Marks, in the strip below the values, a PGR that is undefined or says nothing."""
+        y = (self._floor + self.view[0]) / 2
+        look: dict[str, Any] = {"marker": "x"} if row.pgr is None else UNCLEAR
+        ax.plot(x, y, color=self.look(method)[0], ls="", ms=4.5, zorder=4, **look)
 
     def legend(self) -> list[Line2D]:
         lines = [self._handle(method) for method in self.methods]
         if any(r.pgr is None for r in self.rows):
             lines.append(Line2D([], [], color=FAINT, marker="x", ls="", label="undefined"))
-        if any(map(unbounded, self.rows)):
-            hollow: dict[str, Any] = {"marker": "o", "mfc": "white", "ls": ""}
-            lines.append(Line2D([], [], color=FAINT, label="no interval", **hollow))
+        if any(r.unclear for r in self.rows):
+            lines.append(Line2D([], [], color=FAINT, label="no clear gap", ls="", **UNCLEAR))
         return lines
 
     def _handle(self, method: str) -> Line2D:
@@ -89,19 +99,29 @@ class ByMethod(Panels):
 
     @property
     def says_intervals(self) -> str:
-        return (
-            f"95 % bootstrap intervals over test examples and seeds{few_seeds(self.rows)}. "
-            "Crosses: undefined, the ceiling is not above the supervisor. Hollow: the gap is so "
-            "small that over 5 % of the resamples have none, so there is no interval. "
-            "Arrows: off the scale."
-        )
+        said = [f"95 % intervals {over(r.seeds for r in self.rows)}. Arrows: off the scale."]
+        if any(r.pgr is None for r in self.rows):
+            said.append("Crosses below: undefined, the ceiling is not above the supervisor.")
+        if any(r.unclear for r in self.rows):
+            said.append(
+                "Hollow below: ceiling and supervisor cannot be told apart, so PGR may be anything."
+            )
+        return " ".join(said)
 
     @property
     def view(self) -> tuple[float, float]:
         """Where the points and their intervals lie, within reason."""
-        numbers = [x for r in self.rows for x in (r.pgr, r.pgr_low, r.pgr_high)]
+        clear = [r for r in self.rows if not r.unclear]
+        numbers = [x for r in clear for x in (r.pgr, r.pgr_low, r.pgr_high)]
         seen = [x for x in numbers if x is not None]
         return max(VIEW[0], min([-0.1, *seen]) - 0.05), min(VIEW[1], max([1.05, *seen]) + 0.05)
+
+    @property
+    def _floor(self) -> float:
+        """Where the panel ends: below the values, in a strip of its own, where some have none."""
+        low, high = self.view
+        valueless = any(r.pgr is None or r.unclear for r in self.rows)
+        return low - STRIP * (high - low) if valueless else low
 
     def look(self, method: str) -> tuple[str, str]:
         """A method's colour and marker."""
@@ -118,8 +138,3 @@ def _bounds(row: SummaryRow) -> list[list[float]] | None:
     if row.pgr is None or row.pgr_low is None or row.pgr_high is None:
         return None
     return [[row.pgr - row.pgr_low], [row.pgr_high - row.pgr]]
-
-
-def unbounded(row: SummaryRow) -> bool:
-    """Whether the gap is too small for an interval."""
-    return row.pgr is not None and row.pgr_low is None and row.pgr_undefined_resamples > 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from w2sweep.report.summary import SummaryRow
+from w2sweep.report.table import over
 
 
 def sample(rows: Sequence[SummaryRow]) -> str:
@@ -15,16 +16,12 @@ def sample(rows: Sequence[SummaryRow]) -> str:
 
 def errors(rows: Sequence[SummaryRow]) -> str:
     """What the error bars of accuracies are."""
-    several = any(r.seeds > 1 for r in rows)
-    return "Error bars: ± one standard error over seeds" if several else "One seed: no error bars"
+    return f"Error bars: ± one standard error {over(r.seeds for r in rows)}"
 
 
-def few_seeds(rows: Sequence[SummaryRow]) -> str:
-    """What is wrong with intervals over so few seeds."""
-    fewest = min(r.seeds for r in rows)
-    if fewest == 1:
-        return " (over test examples alone where there is one seed)"
-    return f" (too narrow with only {fewest} seeds)" if fewest < 5 else ""
+def chance(rows: Sequence[SummaryRow]) -> str:
+    """What the line of guessing is, where there is one."""
+    return " Dotted: chance." if any(r.chance is not None for r in rows) else ""
 
 
 def counted(counts: Sequence[int], what: str) -> str:

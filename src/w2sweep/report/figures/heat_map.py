@@ -16,6 +16,7 @@ from w2sweep.report.figures.over_size import OverSize
 from w2sweep.report.figures.plot import Ladders
 from w2sweep.report.figures.style import INK
 from w2sweep.report.summary import SummaryRow
+from w2sweep.report.table import over
 
 
 class HeatMap(OverSize):
@@ -42,7 +43,7 @@ class HeatMap(OverSize):
     def panel(self, ax: Axes, rows: Sequence[SummaryRow], line: str) -> None:
         weak, strong = self.rungs(rows[0], "weak"), self.rungs(rows[0], "strong")
         for r in rows:
-            self._tile(ax, strong.index(r.strong), weak.index(r.weak), r.pgr)
+            self._tile(ax, strong.index(r.strong), weak.index(r.weak), r)
         downwards = (len(weak) - 0.5, -0.5)  # the weakest supervisor on top
         ax.set(xlim=(-0.5, len(strong) - 0.5), ylim=downwards)
         ax.set_xticks(range(len(strong)), strong)
@@ -51,20 +52,23 @@ class HeatMap(OverSize):
         ax.tick_params(length=0)
         ax.spines[:].set_visible(False)
 
-    def _tile(self, ax: Axes, x: int, y: int, pgr: float | None) -> None:
+    def _tile(self, ax: Axes, x: int, y: int, row: SummaryRow) -> None:
         box = partial(Rectangle, (x - 0.47, y - 0.47), 0.94, 0.94, lw=0)
         write = partial(ax.text, x, y, ha="center", va="center", fontsize=8)
-        if pgr is None:
+        if row.pgr is None or row.unclear:
             ax.add_patch(box(facecolor="white", hatch="////", edgecolor="#bbbbbb"))
-            write("n/a", color=INK, bbox={"facecolor": "white", "lw": 0, "pad": 1})
+            text = "n/a" if row.pgr is None else "?"
+            write(text, color=INK, bbox={"facecolor": "white", "lw": 0, "pad": 1})
         else:
-            ax.add_patch(box(facecolor=colormaps["RdBu"](Normalize(-1.2, 1.2, clip=True)(pgr))))
-            write(f"{pgr:z.2f}", color="white" if abs(pgr) > 0.7 else INK)
+            shade = Normalize(-1.2, 1.2, clip=True)(row.pgr)
+            ax.add_patch(box(facecolor=colormaps["RdBu"](shade)))
+            write(f"{row.pgr:z.2f}", color="white" if abs(row.pgr) > 0.7 else INK)
 
     @property
     def caption(self) -> str:
         return (
             "PGR of each supervisor (line) and student (column): blue is above the supervisor, red "
             "below it. Blank: not run. n/a: undefined, the ceiling is not above the supervisor. "
-            f"{sample(self.rows)}."
+            f"?: the two cannot be told apart, {over(r.seeds for r in self.rows)}, so PGR may be "
+            f"anything. {sample(self.rows)}."
         )

@@ -9,8 +9,8 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
 from w2sweep.report.figures.by_method import ByMethod
-from w2sweep.report.figures.captions import errors, sample
-from w2sweep.report.figures.panels import errorbar
+from w2sweep.report.figures.captions import chance, errors, sample
+from w2sweep.report.figures.panels import chance_handle, chance_line, errorbar
 from w2sweep.report.figures.plot import Ladders
 from w2sweep.report.figures.style import FAINT, HOLLOW, INK, LEVEL
 from w2sweep.report.figures.turned import Turned, turned
@@ -72,6 +72,7 @@ class Knob(ByMethod):
             self._agreements(ax, rows, x)
 
     def _accuracies(self, ax: Axes, rows: Sequence[SummaryRow], x: Mapping[str, float]) -> None:
+        chance_line(ax, rows)
         # Supervisors and ceilings are shared by all methods, some of which may have fewer seeds.
         best_known = {self.knob.value(r): r for r in sorted(rows, key=lambda r: r.seeds)}.items()
         ceilings = [(v, r.ceiling_accuracy, r.ceiling_accuracy_se) for v, r in best_known]
@@ -114,13 +115,14 @@ class Knob(ByMethod):
         solid, dashed = self._ls("-"), self._ls("--")
         supervisor = Line2D([], [], color=FAINT, ls=solid, label="supervisor itself", **HOLLOW)
         ceiling = Line2D([], [], color=INK, ls=dashed, label="ceiling", **LEVEL)
-        return [*super().legend(), ceiling, supervisor]
+        return [*super().legend(), ceiling, supervisor, *chance_handle(self.rows)]
 
     @property
     def caption(self) -> str:
         return (
             "Test accuracy of supervisor, students and ceiling (the student's model finetuned on "
             f"the ground truth); PGR, {self.says_pgr}; and how often the student answers as its "
-            "supervisor does where the supervisor is wrong, and, paler, where it is right. "
-            f"{sample(self.rows)}. {errors(self.rows)}; of PGR, {self.says_intervals}"
+            "supervisor does where the supervisor is wrong, and, paler, where it is right."
+            f"{chance(self.rows)} {sample(self.rows)}. {errors(self.rows)}; "
+            f"of PGR, {self.says_intervals}"
         )

@@ -18,7 +18,7 @@ from matplotlib.lines import Line2D
 from w2sweep.report.drawing import Drawing
 from w2sweep.report.figures.plot import Ladders, Plot
 from w2sweep.report.figures.saving import save
-from w2sweep.report.figures.style import FAINT
+from w2sweep.report.figures.style import CHANCE, FAINT
 from w2sweep.report.summary import MANY, SummaryRow
 from w2sweep.report.variants import short_variants
 
@@ -199,6 +199,18 @@ def errorbar(
     bars = None if None in errors else 100 * np.array(errors)
     at, percent = [x[rung] for rung in rungs], 100 * np.array(accuracies)
     ax.errorbar(at, percent, bars, elinewidth=1.0, **style)
+
+
+def chance_line(ax: Axes, rows: Iterable[SummaryRow]) -> None:
+    """Draws the accuracy of guessing, in percent, where the rows have one."""
+    for chance in {r.chance for r in rows if r.chance is not None}:
+        ax.axhline(100 * chance, **CHANCE)
+
+
+def chance_handle(rows: Iterable[SummaryRow]) -> list[Line2D]:
+    """What the legend says of that line, where it is drawn."""
+    drawn = any(r.chance is not None for r in rows)
+    return [Line2D([], [], label="chance", **CHANCE)] if drawn else []
 
 
 def blank(ax: Axes, text: str) -> None:

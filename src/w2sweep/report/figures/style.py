@@ -12,6 +12,8 @@ HOLLOW: dict[str, Any] = {"marker": "o", "mfc": "white", "ms": 6}
 """What supervisors themselves are drawn as."""
 LEVEL: dict[str, Any] = {"marker": "_", "ms": 8}
 """What ceilings are drawn as."""
+CHANCE: dict[str, Any] = {"color": FAINT, "ls": ":", "lw": 1.0}
+"""What the accuracy of guessing is drawn as."""
 STYLE: dict[Any, Any] = {
     "axes.axisbelow": True,
     "axes.edgecolor": FAINT,
