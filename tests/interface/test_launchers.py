@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from commands import QUIET, cells, environment, executed, w2sweep
+from commands import QUIET, cells, environment, executed, journal, w2sweep
 
 LAUNCHERS = {
     "joblib": ["hydra/launcher=joblib", "hydra.launcher.n_jobs=2"],
@@ -91,6 +91,28 @@ def test_no_worker_outlives_its_launcher(folder, launcher, end):
             assert sweep.returncode == 130
             assert "interrupted: run the same command again" in said
         assert eventually(lambda: not of_sweep(folder), seconds=30)
+
+
+def test_the_end_of_a_jobs_time_is_no_failure_of_its_stage(folder):
+    """submitit tells by a signal, whose handler raises an error in the middle of the stage."""
+    once = [*LAUNCHERS["submitit_local"], "+hydra.launcher.max_num_timeout=0"]
+    grid = ["task=pretend", "task.lasting=supervisor", *once, "sweep=over"]
+    with begun(folder, *grid) as sweep:
+        [worker] = [p for p in of_sweep(folder) if b"core._submit" in command_of(p)]
+        os.kill(worker, signal.SIGUSR2)
+        assert eventually(lambda: "supervisor nano, pretend" in journal(folder, "interrupted"))
+        # it is started again, for its inputs are there now
+        assert eventually(lambda: len(executed(folder)) == 2)
+        sweep.terminate()
+        said = sweep.communicate(timeout=30)[1]
+    assert "a worker died (UncompletedJobError" in said
+    assert "1 cell without a result: started again" in said
+    assert journal(folder, "failed") == []
+    assert not list(folder.glob("outputs/s*/**/fail*.json"))
+
+
+def command_of(process: int) -> bytes:
+    return Path(f"/proc/{process}/cmdline").read_bytes()
 
 
 def test_ctrl_c_is_told_once(folder):

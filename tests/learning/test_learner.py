@@ -368,7 +368,7 @@ def test_answers_need_no_more_memory_than_there_is(
     results = {stage: shelf.get(stage) for stage in s.ceiling.inputs}
     with job(tmp_path, s.ceiling, results) as made:
         of = subject_of(s.ceiling, shelf.get(s.splits), made)
-    expected = of.answers("test", torch.device("cpu"), 10_000)
+    expected = of.answers("test", torch.device("cpu"), 400)
     original = LlamaModel.forward
 
     def narrow(self: LlamaModel, input_ids: Any, **more: Any) -> Any:
@@ -377,7 +377,7 @@ def test_answers_need_no_more_memory_than_there_is(
         return original(self, input_ids=input_ids, **more)
 
     monkeypatch.setattr(LlamaModel, "forward", narrow)
-    found = of.answers("test", torch.device("cpu"), 10_000)
+    found = of.answers("test", torch.device("cpu"), 400)
     if isinstance(expected, list):
         assert found == expected
     else:
