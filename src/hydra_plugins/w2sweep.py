@@ -5,7 +5,7 @@ Other Hydra applications see it and never use it, so it imports nothing of w2swe
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
@@ -34,11 +34,16 @@ class Grid(Sweeper):
         )
 
     def sweep(self, arguments: list[str]) -> None:
-        """Called by Hydra with the overrides of the command line, which replace those of the
-        file."""
+        """Called by Hydra with the overrides of the first cell. All of them are asked for on the
+        command line, which is read there again, and replaces what the file says."""
         from w2sweep.interface.command import sweep
 
         assert self.config is not None
-        assert self.launcher is not None
         params = [f"{key}={value}" for key, value in self.params.items()]
-        sweep(self.loader, self.config, [*params, *arguments], self.launcher)
+        sweep(self.loader, self.config, params, self.launch)
+
+    def launch(self, jobs: Sequence[list[str]]) -> None:
+        """Runs jobs, each with these overrides, and raises what one of them raised."""
+        assert self.launcher is not None
+        for job in self.launcher.launch(jobs, initial_job_idx=0):
+            _ = job.return_value

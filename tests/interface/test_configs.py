@@ -207,7 +207,7 @@ def test_the_same_cells_as_hydra_itself_would_compose(loader):
         "+recipe.added=2",
     ]
     theirs = loader.load_sweep_config(composed, overrides)
-    ours = composer(loader, composed)(overrides)
+    ours = composer(loader, composed)(overrides).config
     assert ours == {k: v for k, v in theirs.items() if k != "hydra"}
 
 

@@ -15,7 +15,7 @@ def test_a_cells_folder_is_named_by_what_changes_its_result():
     assert folder_name(["weak=nano", "task=a", *neutral]) == "task=a,weak=nano"
     assert folder_name([]) == "defaults"
     assert folder_name(["data_root=/data", "cache=force"]) == "defaults"
-    assert folder_name(["+ladder.rungs.b.lr=1", "~loss.hard"]) == "+ladder.rungs.b.lr=1,~loss.hard"
+    assert folder_name(["+ladder.rungs.b.lr=1", "~loss.hard"]) == "ladder.rungs.b.lr=1,~loss.hard"
 
 
 def test_a_cells_folder_is_safe_and_never_shared():

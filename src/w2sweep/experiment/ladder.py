@@ -11,7 +11,7 @@ from w2sweep.experiment.recipe import Precision
 from w2sweep.tasks.readers import checksum
 from w2sweep.tasks.task import Corpus
 from w2sweep.tasks.text_file import CorpusOrFile
-from w2sweep.values import ConfigError, Count, Natural, Rate, named, value
+from w2sweep.values import ConfigError, Count, Natural, Rate, Seed, named, value
 
 LOADED = ("config.json", "*.safetensors", "tokenizer*", "vocab*", "merges*")
 """The files of a local model's folder that are read, and so are its identity."""
@@ -237,7 +237,7 @@ class Ladder:
     corpus_tokens: Count | None = None
     """Length of a corpus that is written on the spot, such as the lab's worlds; None: what the
     task says."""
-    pretrain_seed: int = 0
+    pretrain_seed: Seed = 0
 
     def __post_init__(self) -> None:
         homegrown = any(isinstance(rung, HomegrownRung) for rung in self.rungs.values())

@@ -4,27 +4,34 @@ and what comes after it knows nothing of Hydra."""
 from __future__ import annotations
 
 import copy
+import filecmp
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from hydra import initialize_config_dir
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra._internal.utils import create_config_search_path
 from hydra.core.config_loader import ConfigLoader
-from hydra.core.config_search_path import ConfigSearchPath
-from hydra.core.global_hydra import GlobalHydra
+from hydra.core.config_search_path import ConfigSearchPath, SearchPathQuery
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
 from hydra.core.plugins import Plugins
+from hydra.core.utils import setup_globals
 from hydra.plugins.search_path_plugin import SearchPathPlugin
 from hydra.types import RunMode
+from hydra.version import setbase
 from omegaconf import DictConfig, OmegaConf, open_dict
 
+from w2sweep.interface.completing import completed
 from w2sweep.interface.explaining import mendable, one_line
-from w2sweep.sweep.plan import Planned, folder_name
+from w2sweep.sweep.plan import Planned, folder_name, is_neutral
 from w2sweep.sweep.request import Request, request
 from w2sweep.values import ConfigError
+
+T = TypeVar("T")
 
 PACKAGE = Path(__file__).parents[1]
 ROOT = PACKAGE if (PACKAGE / "conf").is_dir() else PACKAGE.parents[1]
@@ -57,31 +64,103 @@ def sweeps() -> list[str]:
 def requested(overrides: Sequence[str]) -> list[Request]:
     """What `w2sweep` with these overrides asks for, cell by cell: for commands that do something
     else with it. Raises ConfigError, or an error of Hydra's (see `explaining`)."""
+    loader = opened()
+    config = loader.load_configuration("config", [], RunMode.MULTIRUN)
+    return [p.request for p in plan(loader, config, overrides)]
+
+
+def opened(folder: str = CONF, more: str | None = None) -> ConfigLoader:
+    """What loads configurations from a folder, and first of all from `more`."""
     use_folders()
-    with initialize_config_dir(CONF, version_base=HYDRA):
-        loader = GlobalHydra.instance().config_loader()
-        config = loader.load_configuration("config", [], RunMode.MULTIRUN)
-        return [p.request for p in plan(loader, config, overrides)]
+    setup_globals()
+    setbase(HYDRA)
+    search_path = create_config_search_path(folder)
+    if more is not None:
+        first = SearchPathQuery(provider="schema")
+        search_path.prepend("command-line", f"file://{Path(more).resolve()}", anchor=first)
+    return ConfigLoaderImpl(search_path)
 
 
 def plan(loader: ConfigLoader, config: DictConfig, overrides: Sequence[str]) -> list[Planned]:
     """The cells of the grid that the overrides span. Raises ConfigError for the first one that
     cannot be."""
+    return Cells(loader, config, overrides).planned()
+
+
+@dataclass(frozen=True)
+class Composed:
+    """A cell's configuration, and the overrides that Hydra composes it by."""
+
+    overrides: tuple[str, ...]
+    config: DictConfig
+
+
+class Cells:
+    """The cells of the grid that overrides span over a configuration.
+
+    Raises ConfigError where they span none.
+    """
+
+    def __init__(self, loader: ConfigLoader, config: DictConfig, overrides: Sequence[str]):
+        self._points = points(loader, overrides)
+        self._compose = composer(loader, config)
+
+    def __len__(self) -> int:
+        return len(self._points)
+
+    def first(self) -> Composed:
+        """The first one, composed but not checked."""
+        return self._found(0, self._compose)
+
+    def planned(self) -> list[Planned]:
+        """All of them. Raises ConfigError for the first one that cannot be."""
+        return [self._found(i, self._planned) for i in range(len(self))]
+
+    def _planned(self, point: tuple[str, ...]) -> Planned:
+        composed = self._compose(point)
+        return Planned(composed.overrides, typed(composed.config))
+
+    def _found(self, i: int, make: Callable[[tuple[str, ...]], T]) -> T:
+        """Names the cell where it has something wrong that not all of them have."""
+        try:
+            return make(self._points[i])
+        except Exception as error:
+            if not mendable(error):
+                raise
+            wrong = one_line(error)
+            common = i == 0 and self._wrong(self._points[-1], make) == wrong
+            where = "" if common else f"cell {folder_name(self._points[i])}: "
+            raise ConfigError(where + wrong) from error
+
+    def _wrong(self, point: tuple[str, ...], make: Callable[[tuple[str, ...]], T]) -> str | None:
+        try:
+            make(point)
+        except Exception as error:
+            return one_line(error)
+        return None
+
+
+def points(loader: ConfigLoader, overrides: Sequence[str]) -> list[tuple[str, ...]]:
+    """The points of the grid, each as overrides. Later ones replace earlier ones of the same
+    key."""
     parsed = OverridesParser.create(config_loader=loader).parse_overrides(list(overrides))
+    for override in parsed:
+        _check_sweep(override)
     [grid] = BasicSweeper.split_arguments(parsed, None)
-    points = list(dict.fromkeys(map(tuple, grid)))
-    compose = composer(loader, config)
-    return [_planned(point, compose, alone=len(points) == 1) for point in points]
+    return list(dict.fromkeys(map(tuple, grid)))
 
 
-def composer(loader: ConfigLoader, config: DictConfig) -> Callable[[Sequence[str]], DictConfig]:
+def composer(loader: ConfigLoader, config: DictConfig) -> Callable[[Sequence[str]], Composed]:
     """Hydra's `load_sweep_config`, but fast: reading files takes most of the time, so cells that
-    choose the same files share it."""
+    choose the same files share it. Keys that a class has need no "+"."""
     assert isinstance(loader, ConfigLoaderImpl)
     parse = functools.cache(OverridesParser.create(config_loader=loader).parse_override)
+    shadows = _shadows()
 
     @functools.cache
     def chosen(choices: tuple[str, ...]) -> DictConfig:
+        if shadows:
+            _check_shadows(loader, config, choices, shadows)
         composed = loader.load_sweep_config(config, list(choices))
         with open_dict(composed):
             del composed["hydra"]
@@ -90,12 +169,16 @@ def composer(loader: ConfigLoader, config: DictConfig) -> Callable[[Sequence[str
     def chooses(override: str) -> bool:
         return loader.repository.group_exists(parse(override).key_or_group)
 
-    def compose(overrides: Sequence[str]) -> DictConfig:
+    def compose(overrides: Sequence[str]) -> Composed:
         choices = tuple(filter(chooses, overrides))
         composed = copy.deepcopy(chosen(choices))
-        keys = [parse(override) for override in overrides if override not in choices]
-        ConfigLoaderImpl._apply_overrides_to_config(keys, composed)
-        return composed
+        whole = []
+        for override in overrides:
+            if override not in choices:
+                override = completed(parse(override), composed)
+                ConfigLoaderImpl._apply_overrides_to_config([parse(override)], composed)
+            whole.append(override)
+        return Composed(tuple(whole), composed)
 
     return compose
 
@@ -113,16 +196,50 @@ def plain(config: DictConfig) -> dict[str, Any]:
     return {str(key): value for key, value in found.items()}
 
 
-def _planned(
-    overrides: tuple[str, ...], compose: Callable[[Sequence[str]], DictConfig], alone: bool
-) -> Planned:
-    try:
-        return Planned(overrides, typed(compose(overrides)))
-    except Exception as error:
-        if not mendable(error):
-            raise
-        where = "" if alone else f"cell {folder_name(overrides)}: "
-        raise ConfigError(where + one_line(error)) from error
+def _check_sweep(override: Override) -> None:
+    if not override.is_discrete_sweep():
+        return
+    values = list(override.sweep_string_iterator())
+    if not values:
+        raise ConfigError(f"{override.input_line}: there is no such value, so there is no cell")
+    key = override.key_or_group
+    if len(values) > 1 and is_neutral(key):
+        raise ConfigError(
+            f"{override.input_line}: {key} changes no result, so it spans no grid: give one value"
+        )
+
+
+def _shadows() -> dict[str, Path]:
+    """Files of the current folder that Hydra never reads, for there is another one of w2sweep's own
+    with their name: by that name."""
+    ours = {}
+    for folder in (ROOT / "conf", ROOT / "sweeps"):
+        for file in folder.rglob("*.yaml"):
+            ours.setdefault(file.relative_to(folder).with_suffix("").as_posix(), file)
+    found = {}
+    for folder in _folders()[1:]:
+        for file in folder.rglob("*.yaml"):
+            name = file.relative_to(folder).with_suffix("").as_posix()
+            if name in ours and not filecmp.cmp(file, ours[name], shallow=False):
+                found[name] = file
+    return found
+
+
+def _check_shadows(
+    loader: ConfigLoaderImpl,
+    config: DictConfig,
+    choices: Sequence[str],
+    shadows: Mapping[str, Path],
+) -> None:
+    overrides = [*config.hydra.overrides.hydra, *choices]
+    name = config.hydra.job.config_name
+    defaults = loader.compute_defaults_list(name, overrides, RunMode.RUN).defaults
+    for used in [default.config_path for default in defaults]:
+        if used in shadows:
+            raise ConfigError(
+                f"{shadows[used]} would never be read, for w2sweep has a file of that name "
+                f"({used}): give yours another name"
+            )
 
 
 def _folders() -> list[Path]:

@@ -7,6 +7,7 @@ import traceback
 from collections.abc import Sequence
 
 from hydra.errors import HydraException, MissingConfigException, OverrideParseException
+from omegaconf import DictConfig
 from omegaconf.errors import (
     ConfigAttributeError,
     ConfigKeyError,
@@ -15,6 +16,7 @@ from omegaconf.errors import (
 )
 
 from w2sweep.building import unknown
+from w2sweep.interface.completing import keys_of
 from w2sweep.values import ConfigError
 
 CONFIGURING = ("hydra", "omegaconf", "yaml")
@@ -59,6 +61,6 @@ def _no_such_file(error: MissingConfigException, sweeps: Sequence[str]) -> str:
 def _no_such_key(error: OmegaConfBaseException) -> str:
     path = str(error.full_key)
     owner, _, name = path.rpartition(".")
-    known = [str(key) for key in error.parent_node or () if key not in ("_target_", "hydra")]
+    known = keys_of(error.parent_node) if isinstance(error.parent_node, DictConfig) else []
     instead = unknown(name, known, f"{owner}." if owner else "")
     return f"{path}: unknown key; {owner or 'the configuration'} has {instead}"

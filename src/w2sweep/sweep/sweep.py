@@ -3,11 +3,12 @@ where they must be."""
 
 from __future__ import annotations
 
+import itertools
 import shlex
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, replace
 from functools import cached_property
 from pathlib import Path
@@ -28,6 +29,8 @@ from w2sweep.sweep.request import Request
 from w2sweep.values import ConfigError
 
 PLAN = "sweep.json"
+RUNS = Path("outputs/runs")
+"""Where sweeps without a name have their folders."""
 
 Launch = Callable[[Sequence[Planned]], object]
 """Calls `run_cell` for each of these cells, in this or in other processes. What it raises means
@@ -44,12 +47,13 @@ class Sweep:
     """
 
     def __init__(self, planned: Sequence[Planned], folder: Path, say: Callable[[str], object]):
-        self.planned, self.folder, self.say = planned, folder, say
+        self.planned, self.say = planned, say
         request = planned[0].request
-        self.name, self.tracking = request.sweep or folder.name, request.tracking
-        self.runtime = _as_before(request.runtime, folder)
+        self.tracking, self.runtime = request.tracking, _as_before(request.runtime, folder)
         with _expecting_to_write():
             self.store = _store(request, Circumstances(self.runtime, request.tracking))
+            self.folder = _claimed(folder) if folder.parent == RUNS else folder
+        self.name = request.sweep or self.folder.name
 
     def run(self, launch: Launch, report: Report) -> int:
         """Runs what is missing, reports, and returns the exit code: 1 where a cell has no
@@ -179,6 +183,18 @@ def settled(runtime: Runtime) -> Runtime:
     if runtime.bf16 != "auto":
         return runtime
     return replace(runtime, bf16="yes" if gains_from_bf16(found) else "no")
+
+
+def _claimed(folder: Path) -> Path:
+    """A new folder of this name, which is a time: the second sweep of the same second has another
+    one."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    for n in itertools.count(1):
+        own = folder if n == 1 else folder.with_name(f"{folder.name}-{n}")
+        with suppress(FileExistsError):
+            own.mkdir()
+            return own
+    raise AssertionError("numbers have no end")
 
 
 def _as_before(runtime: Runtime, folder: Path) -> Runtime:
