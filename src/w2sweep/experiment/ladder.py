@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from abc import ABC, abstractmethod
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
 
 from w2sweep.experiment.recipe import Precision
 from w2sweep.tasks.readers import checksum
@@ -33,6 +36,9 @@ class HubModel:
     """Random weights in the model's architecture."""
     rung: str = named(default="")
     """What its ladder calls it."""
+
+    def __post_init__(self) -> None:
+        _check_model(self.model, self.rung)
 
     def identity(self) -> dict[str, object]:
         """Of a local folder its content, wherever it lies."""
@@ -86,6 +92,26 @@ class SmallLlama:
         return self.rung or f"{self.depth}x{self.width}"
 
 
+HUB_NAME = re.compile(r"\w[\w.-]*(/\w[\w.-]*)?", re.ASCII)
+"""`name` or `owner/name`."""
+
+
+def _check_model(model: str, rung: str) -> None:
+    """Raises ConfigError for the path of a folder that is not there, or that holds no model."""
+    key, folder = f"ladder.rungs.{rung}.model" if rung else "model", Path(model)
+    if folder.is_dir():
+        if not (folder / "config.json").is_file():
+            raise ConfigError(
+                f"{key}: the folder {model} has no config.json; expected what save_pretrained "
+                "writes"
+            )
+    elif not HUB_NAME.fullmatch(model):
+        raise ConfigError(
+            f"{key}: there is no folder '{model}' (seen from {Path.cwd()}), and no model of the "
+            "hub has such a name; expected a folder of save_pretrained, or OWNER/NAME"
+        )
+
+
 Backbone = HubModel | SmallLlama
 
 
@@ -110,8 +136,9 @@ class Tokenizer:
 
     kind: Literal["word", "bpe"] = "bpe"
     """`word`: one token a word between blanks (the lab). `bpe`: byte-level byte-pair encoding."""
-    vocabulary: Count = 4096
-    context: Count = 128
+    vocabulary: Annotated[int, Field(ge=259)] = 4096
+    """Tokens of `bpe`, which begins with the 256 bytes and three of its own."""
+    context: Annotated[int, Field(ge=8)] = 128
     """Longest sequence in tokens, in pretraining blocks too."""
 
 

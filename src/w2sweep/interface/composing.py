@@ -4,9 +4,8 @@ and what comes after it knows nothing of Hydra."""
 from __future__ import annotations
 
 import copy
-import filecmp
 import functools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -27,6 +26,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 
 from w2sweep.interface.completing import completed
 from w2sweep.interface.explaining import mendable, one_line
+from w2sweep.interface.origins import Origins
 from w2sweep.sweep.plan import Planned, folder_name, is_neutral
 from w2sweep.sweep.request import Request, request
 from w2sweep.values import ConfigError
@@ -102,8 +102,10 @@ class Cells:
     """
 
     def __init__(self, loader: ConfigLoader, config: DictConfig, overrides: Sequence[str]):
+        assert isinstance(loader, ConfigLoaderImpl)
         self._points = points(loader, overrides)
-        self._compose = composer(loader, config)
+        self._origins = Origins(loader, config, _own_folders())
+        self._compose = composer(loader, config, self._origins)
 
     def __len__(self) -> int:
         return len(self._points)
@@ -127,10 +129,10 @@ class Cells:
         except Exception as error:
             if not mendable(error):
                 raise
-            wrong = one_line(error)
+            point, wrong = self._points[i], one_line(error)
             common = i == 0 and self._wrong(self._points[-1], make) == wrong
-            where = "" if common else f"cell {folder_name(self._points[i])}: "
-            raise ConfigError(where + wrong) from error
+            where = "" if common else f"cell {folder_name(point)}: "
+            raise ConfigError(where + wrong + self._origins.told(wrong, point)) from error
 
     def _wrong(self, point: tuple[str, ...], make: Callable[[tuple[str, ...]], T]) -> str | None:
         try:
@@ -150,17 +152,16 @@ def points(loader: ConfigLoader, overrides: Sequence[str]) -> list[tuple[str, ..
     return list(dict.fromkeys(map(tuple, grid)))
 
 
-def composer(loader: ConfigLoader, config: DictConfig) -> Callable[[Sequence[str]], Composed]:
+def composer(
+    loader: ConfigLoaderImpl, config: DictConfig, origins: Origins
+) -> Callable[[Sequence[str]], Composed]:
     """Hydra's `load_sweep_config`, but fast: reading files takes most of the time, so cells that
     choose the same files share it. Keys that a class has need no "+"."""
-    assert isinstance(loader, ConfigLoaderImpl)
     parse = functools.cache(OverridesParser.create(config_loader=loader).parse_override)
-    shadows = _shadows()
 
     @functools.cache
     def chosen(choices: tuple[str, ...]) -> DictConfig:
-        if shadows:
-            _check_shadows(loader, config, choices, shadows)
+        origins.check(choices)
         composed = loader.load_sweep_config(config, list(choices))
         with open_dict(composed):
             del composed["hydra"]
@@ -209,44 +210,16 @@ def _check_sweep(override: Override) -> None:
         )
 
 
-def _shadows() -> dict[str, Path]:
-    """Files of the current folder that Hydra never reads, for there is another one of w2sweep's own
-    with their name: by that name."""
-    ours = {}
-    for folder in (ROOT / "conf", ROOT / "sweeps"):
-        for file in folder.rglob("*.yaml"):
-            ours.setdefault(file.relative_to(folder).with_suffix("").as_posix(), file)
-    found = {}
-    for folder in _folders()[1:]:
-        for file in folder.rglob("*.yaml"):
-            name = file.relative_to(folder).with_suffix("").as_posix()
-            if name in ours and not filecmp.cmp(file, ours[name], shallow=False):
-                found[name] = file
-    return found
-
-
-def _check_shadows(
-    loader: ConfigLoaderImpl,
-    config: DictConfig,
-    choices: Sequence[str],
-    shadows: Mapping[str, Path],
-) -> None:
-    overrides = [*config.hydra.overrides.hydra, *choices]
-    name = config.hydra.job.config_name
-    defaults = loader.compute_defaults_list(name, overrides, RunMode.RUN).defaults
-    for used in [default.config_path for default in defaults]:
-        if used in shadows:
-            raise ConfigError(
-                f"{shadows[used]} would never be read, for w2sweep has a file of that name "
-                f"({used}): give yours another name"
-            )
-
-
 def _folders() -> list[Path]:
     """Where configuration is looked for after ROOT/conf."""
     places = [place.resolve() for place in (ROOT / "sweeps", Path("conf"), Path("sweeps"))]
     distinct = dict.fromkeys(places)
     return [folder for folder in distinct if folder.is_dir() and folder != ROOT / "conf"]
+
+
+def _own_folders() -> list[Path]:
+    """The user's own: those in the current folder."""
+    return [folder for folder in _folders() if folder != ROOT / "sweeps"]
 
 
 # Registered on import: the configuration of every command reads them.
