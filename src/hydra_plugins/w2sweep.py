@@ -16,7 +16,7 @@ class Grid(Sweeper):
     """Spans a grid as Hydra's basic sweeper does, but checks every cell before it launches any,
     and launches only those that the store cannot answer.
 
-    `params` are overrides, as a file in sweeps/ gives them.
+    `params` are overrides, as a file in sweeps/ gives them, for the command to read.
     """
 
     def __init__(self, params: Mapping[str, str] | None = None):
@@ -28,19 +28,18 @@ class Grid(Sweeper):
         """Called by Hydra before `sweep`."""
         from hydra.core.plugins import Plugins
 
-        self.loader, self.config = hydra_context.config_loader, config
+        self.config = config
         self.launcher = Plugins.instance().instantiate_launcher(
             hydra_context, task_function, config
         )
 
     def sweep(self, arguments: list[str]) -> None:
-        """Called by Hydra with the overrides of the first cell. All of them are asked for on the
-        command line, which is read there again, and replaces what the file says."""
+        """Called by Hydra with the overrides of the first cell; the command has planned them
+        all."""
         from w2sweep.interface.command import sweep
 
         assert self.config is not None
-        params = [f"{key}={value}" for key, value in self.params.items()]
-        sweep(self.loader, self.config, params, self.launch)
+        sweep(self.config, self.launch)
 
     def launch(self, jobs: Sequence[list[str]]) -> None:
         """Runs jobs, each with these overrides, and raises what one of them raised."""

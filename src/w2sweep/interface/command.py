@@ -8,35 +8,34 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
+from contextvars import ContextVar
 from pathlib import Path
 
 from hydra._internal.utils import _run_hydra
-from hydra.core.config_loader import ConfigLoader
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
-from hydra.version import setbase
 from omegaconf import DictConfig
 
 from w2sweep.interface.asking import asked, parser, parts
 from w2sweep.interface.composing import (
     CONF,
-    HYDRA,
     Cells,
     opened,
-    plan,
     sweeps,
     typed,
     use_folders,
 )
 from w2sweep.interface.console import answering, say
 from w2sweep.interface.explaining import one_line
-from w2sweep.interface.settling import check_hydra, settle
+from w2sweep.interface.settling import check_hydra, is_timed, settle
 from w2sweep.sweep.plan import Planned, folder_name
 from w2sweep.sweep.sweep import Sweep, run_cell
 
 NAME = "w2sweep"
 CONFIG = "config"
 """The root of every configuration that is not named by `-cn`."""
+PLANNED: ContextVar[list[Planned]] = ContextVar("planned")
+"""The cells that the command asks for: Hydra calls `sweep` with less than that."""
 Launch = Callable[[Sequence[list[str]]], object]
 """Runs the cells with these overrides, and raises what one of them raised."""
 
@@ -54,7 +53,6 @@ def main() -> None:
     with answering(NAME, lambda error: one_line(error, sweeps())):
         words = asked()
         words.overrides = _for_hydra(words)
-        setbase(HYDRA)
         _run_hydra(words, parser(), run, CONF, CONFIG)
 
 
@@ -68,15 +66,11 @@ def run(config: DictConfig) -> None:
     run_cell(planned, Path(job.sweep.dir))
 
 
-def sweep(loader: ConfigLoader, config: DictConfig, params: Sequence[str], launch: Launch) -> None:
-    """Called by Hydra's sweeper, `hydra_plugins.w2sweep.Grid`, with the overrides of the sweep's
-    file. Exits with 1 where a cell ends without a result.
-
-    What Hydra has composed is the first cell (see `_for_hydra`); which ones there are is asked
-    again here.
-    """
-    planned = plan(loader, config, [*params, *parts(asked().overrides)[1]])
-    whole = Sweep(planned, Path(config.hydra.sweep.dir), functools.partial(say, NAME))
+def sweep(config: DictConfig, launch: Launch) -> None:
+    """Called by Hydra's sweeper, `hydra_plugins.w2sweep.Grid`, with what Hydra has composed, which
+    is the first cell (see `_for_hydra`). Exits with 1 where a cell ends without a result."""
+    folder, timed = Path(config.hydra.sweep.dir), is_timed(config)
+    whole = Sweep(PLANNED.get(), folder, functools.partial(say, NAME), timed)
     settle(config, whole.folder)
 
     def launch_planned(left: Sequence[Planned]) -> None:
@@ -104,6 +98,8 @@ def _for_hydra(words: argparse.Namespace) -> list[str]:
     check_hydra(config)
     params = [f"{key}={value}" for key, value in (config.hydra.sweeper.params or {}).items()]
     cells = Cells(loader, config, [*params, *ours])
+    if words.multirun:
+        PLANNED.set(cells.planned())
     first = cells.first().overrides
     if words.cfg and len(cells) > 1:
         say(NAME, f"the first of {len(cells)} cells: {folder_name(first)}")

@@ -9,7 +9,7 @@ from contextlib import suppress
 from typing import Any
 
 from hydra.core.override_parser.types import Override, OverrideType
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from w2sweep.building import parameters
@@ -32,6 +32,7 @@ def completed(override: Override, config: DictConfig) -> str:
             f"{line} changes nothing, for it is merged into what is there; ~{key}.NAME takes a "
             "single key away"
         )
+    _check_owner(config, key)
     return f"++{line}" if _adds(config, key, value) else line
 
 
@@ -44,6 +45,23 @@ def keys_of(node: DictConfig) -> list[str]:
         if "_target_" in node:
             return parameters(str(node["_target_"]))
     return there
+
+
+def _check_owner(config: DictConfig, key: str) -> None:
+    """Raises ConfigError where a key's node is no mapping, in whose place Hydra would put an empty
+    one."""
+    owner, _, name = key.rpartition(".")
+    above, _, last = owner.rpartition(".")
+    node = _selected(config, above) if above else config
+    if not isinstance(node, DictConfig) or last not in node.keys():  # noqa: SIM118
+        return
+    if OmegaConf.is_interpolation(node, last):
+        said = OmegaConf.to_container(node, resolve=False)
+        raise ConfigError(f"{key}: {owner} is {said[last]}: set {name} there")  # type: ignore
+    found = _selected(config, owner)
+    if not isinstance(found, DictConfig | ListConfig) and not OmegaConf.is_missing(node, last):
+        told = "null" if found is None else repr(found)
+        raise ConfigError(f"{key}: {owner} is {told}, which has no keys")
 
 
 def _adds(config: DictConfig, key: str, value: Any) -> bool:

@@ -13,7 +13,6 @@ from typing import Any, TypeVar
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra._internal.utils import create_config_search_path
-from hydra.core.config_loader import ConfigLoader
 from hydra.core.config_search_path import ConfigSearchPath, SearchPathQuery
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
@@ -69,7 +68,7 @@ def requested(overrides: Sequence[str]) -> list[Request]:
     return [p.request for p in plan(loader, config, overrides)]
 
 
-def opened(folder: str = CONF, more: str | None = None) -> ConfigLoader:
+def opened(folder: str = CONF, more: str | None = None) -> ConfigLoaderImpl:
     """What loads configurations from a folder, and first of all from `more`."""
     use_folders()
     setup_globals()
@@ -81,7 +80,7 @@ def opened(folder: str = CONF, more: str | None = None) -> ConfigLoader:
     return ConfigLoaderImpl(search_path)
 
 
-def plan(loader: ConfigLoader, config: DictConfig, overrides: Sequence[str]) -> list[Planned]:
+def plan(loader: ConfigLoaderImpl, config: DictConfig, overrides: Sequence[str]) -> list[Planned]:
     """The cells of the grid that the overrides span. Raises ConfigError for the first one that
     cannot be."""
     return Cells(loader, config, overrides).planned()
@@ -101,8 +100,7 @@ class Cells:
     Raises ConfigError where they span none.
     """
 
-    def __init__(self, loader: ConfigLoader, config: DictConfig, overrides: Sequence[str]):
-        assert isinstance(loader, ConfigLoaderImpl)
+    def __init__(self, loader: ConfigLoaderImpl, config: DictConfig, overrides: Sequence[str]):
         self._points = points(loader, overrides)
         self._origins = Origins(loader, config, _own_folders())
         self._compose = composer(loader, config, self._origins)
@@ -142,11 +140,13 @@ class Cells:
         return None
 
 
-def points(loader: ConfigLoader, overrides: Sequence[str]) -> list[tuple[str, ...]]:
+def points(loader: ConfigLoaderImpl, overrides: Sequence[str]) -> list[tuple[str, ...]]:
     """The points of the grid, each as overrides. Later ones replace earlier ones of the same
     key."""
     parsed = OverridesParser.create(config_loader=loader).parse_overrides(list(overrides))
     for override in parsed:
+        if loader.repository.group_exists(override.key_or_group):
+            _check_choice(override)
         _check_sweep(override)
     [grid] = BasicSweeper.split_arguments(parsed, None)
     return list(dict.fromkeys(map(tuple, grid)))
@@ -197,9 +197,22 @@ def plain(config: DictConfig) -> dict[str, Any]:
     return {str(key): value for key, value in found.items()}
 
 
+def _check_choice(override: Override) -> None:
+    found = override.value()
+    if isinstance(found, int | float | dict) and not override.is_delete():
+        raise ConfigError(
+            f"{override.input_line}: found a {type(found).__name__}, expected the name of a file "
+            f"in conf/{override.key_or_group}"
+        )
+
+
 def _check_sweep(override: Override) -> None:
-    if not override.is_discrete_sweep():
+    if not override.is_sweep_override():
         return
+    if not override.is_discrete_sweep():
+        raise ConfigError(
+            f"{override.input_line}: expected single values, such as 0,1,2 or range(0,3)"
+        )
     values = list(override.sweep_string_iterator())
     if not values:
         raise ConfigError(f"{override.input_line}: there is no such value, so there is no cell")

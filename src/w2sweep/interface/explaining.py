@@ -68,7 +68,8 @@ def _frames(error: BaseException) -> list[FrameType]:
 
 def _no_such_file(error: MissingConfigException, sweeps: Sequence[str]) -> str:
     group, _, name = (error.missing_cfg_file or "").rpartition("/")
-    if not group:
+    if not group or not error.options:
+        name = error.missing_cfg_file or name
         return f"no sweep '{name}'; there is {unknown(name, sweeps, '-cn ')}"
     return f"no {group} '{name}'; there is {unknown(name, error.options or (), f'{group}=')}"
 
@@ -76,6 +77,7 @@ def _no_such_file(error: MissingConfigException, sweeps: Sequence[str]) -> str:
 def _no_such_key(error: OmegaConfBaseException) -> str:
     path = str(error.full_key)
     owner, _, name = path.rpartition(".")
-    known = keys_of(error.parent_node) if isinstance(error.parent_node, DictConfig) else []
+    node = error.parent_node
+    known = keys_of(node) if isinstance(node, DictConfig) else []
     instead = unknown(name, known, f"{owner}." if owner else "")
     return f"{path}: unknown key; {owner or 'the configuration'} has {instead}"

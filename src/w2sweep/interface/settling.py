@@ -35,6 +35,12 @@ def check_hydra(config: DictConfig) -> None:
     _check_launcher(hydra.launcher)
 
 
+def is_timed(config: DictConfig) -> bool:
+    """Whether nobody gave the sweep's folder a name."""
+    named = any("hydra.sweep.dir" in word for word in config.hydra.overrides.hydra)
+    return config.sweep is None and not named
+
+
 def settle(config: DictConfig, folder: Path) -> None:
     """Makes this the sweep's folder for every cell that is launched from now on."""
     config.hydra.sweep.dir = str(folder)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import fields
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator
+from pydantic import AfterValidator, Field
 
 from w2sweep.building import build, made, unknown
 from w2sweep.engine.runtime import Runtime
@@ -24,6 +24,8 @@ from w2sweep.experiment.tuning import Tuning
 from w2sweep.tasks.task import Task
 from w2sweep.values import ConfigError, Fraction, Seed, value
 
+Place = Annotated[str, Field(min_length=1)]
+"""A path. An empty one would be the current folder."""
 LONGEST_NAME = 100
 """Of a sweep, in characters: its folder has others in it, and trackers cut longer ones."""
 
@@ -50,9 +52,9 @@ class Keys:
     ceiling_on: Half
     alpha_warmup: Fraction
     """Read by confidence losses, as `${alpha_warmup}`."""
-    data_root: str | None
+    data_root: Place | None
     """Read by sources of data, as `${data_root}`."""
-    store: str
+    store: Place
     cache: Mode
     sweep: Annotated[str, AfterValidator(_sweep_name)] | None
     impossible: Literal["error", "skip"]

@@ -29,8 +29,6 @@ from w2sweep.sweep.request import Request
 from w2sweep.values import ConfigError
 
 PLAN = "sweep.json"
-RUNS = Path("outputs/runs")
-"""Where sweeps without a name have their folders."""
 
 Launch = Callable[[Sequence[Planned]], object]
 """Calls `run_cell` for each of these cells, in this or in other processes. What it raises means
@@ -42,17 +40,29 @@ Report = Callable[["Sweep", bool], object]
 class Sweep:
     """Planned cells, their folder, and the store that they share.
 
-    Raises ConfigError where the folder or the store cannot be written to. `say` tells the user a
-    line.
+    Raises ConfigError where the folder or the store cannot be written to.
+
+    Args:
+        planned: the cells.
+        folder: where they are to be found.
+        say: tells the user a line.
+        timed: whether the folder is called by the time alone. Then it is this sweep's own, and the
+            second one of the same second has another.
     """
 
-    def __init__(self, planned: Sequence[Planned], folder: Path, say: Callable[[str], object]):
+    def __init__(
+        self,
+        planned: Sequence[Planned],
+        folder: Path,
+        say: Callable[[str], object],
+        timed: bool = False,
+    ):
         self.planned, self.say = planned, say
         request = planned[0].request
         self.tracking, self.runtime = request.tracking, _as_before(request.runtime, folder)
         with _expecting_to_write():
             self.store = _store(request, Circumstances(self.runtime, request.tracking))
-            self.folder = _claimed(folder) if folder.parent == RUNS else folder
+            self.folder = _claimed(folder) if timed else folder
         self.name = request.sweep or self.folder.name
 
     def run(self, launch: Launch, report: Report) -> int:
@@ -186,8 +196,7 @@ def settled(runtime: Runtime) -> Runtime:
 
 
 def _claimed(folder: Path) -> Path:
-    """A new folder of this name, which is a time: the second sweep of the same second has another
-    one."""
+    """A new folder of this name, or with a number behind it where there is one already."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     for n in itertools.count(1):
         own = folder if n == 1 else folder.with_name(f"{folder.name}-{n}")
