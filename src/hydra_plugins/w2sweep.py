@@ -5,7 +5,7 @@ Other Hydra applications see it and never use it, so it imports nothing of w2swe
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
@@ -39,10 +39,5 @@ class Grid(Sweeper):
         from w2sweep.interface.command import sweep
 
         assert self.config is not None
-        sweep(self.config, self.launch)
-
-    def launch(self, jobs: Sequence[list[str]]) -> None:
-        """Runs jobs, each with these overrides, and raises what one of them raised."""
         assert self.launcher is not None
-        for job in self.launcher.launch(jobs, initial_job_idx=0):
-            _ = job.return_value
+        sweep(self.config, self.launcher)

@@ -130,16 +130,26 @@ class Pretraining:
     """bf16 pays from a width of 48 on, where the processor gains from it (`runtime.bf16`)."""
 
 
+FEWEST = 256 + 3
+"""Tokens of a byte-level vocabulary: the bytes, and those for padding, ends and the unknown."""
+
+
 @value
 class Tokenizer:
     """How the text of a homegrown ladder becomes tokens, the same for all its rungs."""
 
     kind: Literal["word", "bpe"] = "bpe"
     """`word`: one token a word between blanks (the lab). `bpe`: byte-level byte-pair encoding."""
-    vocabulary: Annotated[int, Field(ge=259)] = 4096
+    vocabulary: Count = 4096
     """Tokens of `bpe`, which begins with the 256 bytes and three of its own."""
     context: Annotated[int, Field(ge=8)] = 128
     """Longest sequence in tokens, in pretraining blocks too."""
+
+    def __post_init__(self) -> None:
+        if self.kind == "bpe" and self.vocabulary < FEWEST:
+            raise ConfigError(
+                f"vocabulary: found {self.vocabulary}, expected at least {FEWEST} for kind=bpe"
+            )
 
 
 # --- what configurations say ---------------------------------------------------------------------

@@ -7,12 +7,13 @@ import functools
 import os
 import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextvars import ContextVar
 from pathlib import Path
 
 from hydra._internal.utils import _run_hydra
 from hydra.core.hydra_config import HydraConfig
+from hydra.plugins.launcher import Launcher
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
@@ -36,8 +37,6 @@ CONFIG = "config"
 """The root of every configuration that is not named by `-cn`."""
 PLANNED: ContextVar[list[Planned]] = ContextVar("planned")
 """The cells that the command asks for: Hydra calls `sweep` with less than that."""
-Launch = Callable[[Sequence[list[str]]], object]
-"""Runs the cells with these overrides, and raises what one of them raised."""
 
 
 def main() -> None:
@@ -66,17 +65,19 @@ def run(config: DictConfig) -> None:
     run_cell(planned, Path(job.sweep.dir))
 
 
-def sweep(config: DictConfig, launch: Launch) -> None:
+def sweep(config: DictConfig, launcher: Launcher) -> None:
     """Called by Hydra's sweeper, `hydra_plugins.w2sweep.Grid`, with what Hydra has composed, which
     is the first cell (see `_for_hydra`). Exits with 1 where a cell ends without a result."""
     folder, timed = Path(config.hydra.sweep.dir), is_timed(config)
     whole = Sweep(PLANNED.get(), folder, functools.partial(say, NAME), timed)
     settle(config, whole.folder)
 
-    def launch_planned(left: Sequence[Planned]) -> None:
-        launch([list(p.overrides) for p in left])
+    def launch(left: Sequence[Planned]) -> None:
+        jobs = [list(p.overrides) for p in left]
+        for job in launcher.launch(jobs, initial_job_idx=0):
+            _ = job.return_value  # raises what the job raised
 
-    if code := whole.run(launch_planned, _report):
+    if code := whole.run(launch, _report):
         sys.exit(code)
 
 

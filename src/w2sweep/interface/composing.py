@@ -51,6 +51,7 @@ class Folders(SearchPathPlugin):
 
 def use_folders() -> None:
     """Lets Hydra look into the current folder too: it adds to what is there and replaces none."""
+    setbase(HYDRA)
     Plugins.instance().register(Folders)
 
 
@@ -72,7 +73,6 @@ def opened(folder: str = CONF, more: str | None = None) -> ConfigLoaderImpl:
     """What loads configurations from a folder, and first of all from `more`."""
     use_folders()
     setup_globals()
-    setbase(HYDRA)
     search_path = create_config_search_path(folder)
     if more is not None:
         first = SearchPathQuery(provider="schema")

@@ -11,6 +11,8 @@ from omegaconf import DictConfig
 
 from w2sweep.values import ConfigError
 
+RUNS = Path("outputs/runs")
+"""Where sweeps without a name have their folders."""
 SWEEPER = "hydra_plugins.w2sweep.Grid"
 
 
@@ -38,7 +40,8 @@ def check_hydra(config: DictConfig) -> None:
 def is_timed(config: DictConfig) -> bool:
     """Whether nobody gave the sweep's folder a name."""
     named = any("hydra.sweep.dir" in word for word in config.hydra.overrides.hydra)
-    return config.sweep is None and not named
+    by_time = Path(config.hydra.sweep.dir).parent == RUNS
+    return config.sweep is None and by_time and not named
 
 
 def settle(config: DictConfig, folder: Path) -> None:
