@@ -58,6 +58,13 @@ def test_so_does_a_key_of_swept_tasks_and_of_a_sweeps_file(folder: Path, monkeyp
     assert "the first of 2 cells: loss.alpha_max=0.6,method=confidence,task=pretend" in err
 
 
+def test_another_projects_root_is_not_read_and_that_is_said(folder: Path, monkeypatch, capsys):
+    (folder / "conf" / "config.yaml").write_text("lr: 0.1\n")
+    out, err = shown(monkeypatch, capsys, "task=pretend", "--cfg", "job")
+    assert "lr: 0.1\n" not in out
+    assert "conf/config.yaml is not read: w2sweep begins with a config.yaml of its own" in err
+
+
 def test_overrides_stand_on_both_sides_of_a_flag(folder: Path, monkeypatch, capsys):
     words = ["task=pretend", "--cfg", "job", "seed=3", "-p", "recipe", "recipe.epochs=7"]
     assert "epochs: 7" in shown(monkeypatch, capsys, *words)[0]

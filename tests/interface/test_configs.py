@@ -165,9 +165,11 @@ def test_methods_that_differ_in_their_loss_alone_stand_beside_each_other_in_one_
     assert stronger.request.method.loss == ConfidenceLoss(0.9, 1.0)
 
 
-def test_rungs_can_be_changed_and_added_from_the_command_line(loader):
+def test_rungs_can_be_changed_and_added_from_the_command_line(loader, tmp_path):
+    (tmp_path / "my").mkdir()
+    (tmp_path / "my" / "config.json").write_text("{}")
     target = "_target_: w2sweep.experiment.ladder.HubRung"
-    facts = "model: /my, lr: 1e-5, params: 9, pretrain_tokens: 7"
+    facts = f"model: {tmp_path}/my, lr: 1e-5, params: 9, pretrain_tokens: 7"
     mine = f"+ladder.rungs.mine={{{target}, {facts}}}"
     rungs = ["ladder.rungs.gpt2.lr=3e-5", "ladder.rungs.gpt2-xl.model=/models/xl", mine]
     (cell,) = planned(loader, ["ladder=gpt2", "weak=gpt2", "strong=mine", *rungs])

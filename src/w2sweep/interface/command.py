@@ -99,6 +99,8 @@ def _for_hydra(words: argparse.Namespace) -> list[str]:
     check_hydra(config)
     params = [f"{key}={value}" for key, value in (config.hydra.sweeper.params or {}).items()]
     cells = Cells(loader, config, [*params, *ours])
+    if cells.unread:
+        say(NAME, f"{cells.unread} is not read: w2sweep begins with a {CONFIG}.yaml of its own")
     if words.multirun:
         PLANNED.set(cells.planned())
     first = cells.first().overrides

@@ -108,6 +108,11 @@ class Cells:
     def __len__(self) -> int:
         return len(self._points)
 
+    @property
+    def unread(self) -> Path | None:
+        """A file of the user's that is not read, for w2sweep's own is read in its place."""
+        return self._origins.unread
+
     def first(self) -> Composed:
         """The first one, composed but not checked."""
         return self._found(0, self._compose)

@@ -53,6 +53,11 @@ class Origins:
         found = [str(file) for file, content in self._read(overrides) if _sets(content, key)]
         return f"; {found[-1]} says so" if found else ""
 
+    @property
+    def unread(self) -> Path | None:
+        """A root of the user's, which is never read: most often that of another project."""
+        return self._shadowed.get(ROOT_CONFIG)
+
     @cached_property
     def _shadowed(self) -> dict[str, Path]:
         """The user's files that have the name of another one, which Hydra finds first."""
