@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import pytest
 from conftest import REPOSITORY
 
 QUIET = ("tracking=none", "runtime.accelerator=cpu")
@@ -52,6 +53,19 @@ def w2sweep(
     )
     assert done.returncode == code, done.stdout + done.stderr
     return done
+
+
+def complaint(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *arguments: str
+) -> tuple[int, str]:
+    """Exit code and stderr of a command that runs nothing, in this process."""
+    from w2sweep.interface import command
+
+    monkeypatch.setattr(sys, "argv", ["w2sweep", *arguments])
+    with pytest.raises(SystemExit) as exit:
+        command.main()
+    assert isinstance(exit.value.code, int)
+    return exit.value.code, capsys.readouterr().err
 
 
 def read(path: Path) -> dict[str, Any]:

@@ -16,7 +16,7 @@ class Grid(Sweeper):
     """Spans a grid as Hydra's basic sweeper does, but checks every cell before it launches any,
     and launches only those that the store cannot answer.
 
-    `params` are overrides, as a file in sweeps/ gives them.
+    `params` are overrides, as a file in sweeps/ gives them, for the command to read.
     """
 
     def __init__(self, params: Mapping[str, str] | None = None):
@@ -28,17 +28,16 @@ class Grid(Sweeper):
         """Called by Hydra before `sweep`."""
         from hydra.core.plugins import Plugins
 
-        self.loader, self.config = hydra_context.config_loader, config
+        self.config = config
         self.launcher = Plugins.instance().instantiate_launcher(
             hydra_context, task_function, config
         )
 
     def sweep(self, arguments: list[str]) -> None:
-        """Called by Hydra with the overrides of the command line, which replace those of the
-        file."""
+        """Called by Hydra with the overrides of the first cell; the command has planned them
+        all."""
         from w2sweep.interface.command import sweep
 
         assert self.config is not None
         assert self.launcher is not None
-        params = [f"{key}={value}" for key, value in self.params.items()]
-        sweep(self.loader, self.config, [*params, *arguments], self.launcher)
+        sweep(self.config, self.launcher)

@@ -5,26 +5,30 @@ from __future__ import annotations
 import difflib
 import importlib
 import inspect
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from pydantic import ValidationError
 
-from w2sweep.values import ConfigError
+from w2sweep.values import ConfigError, is_value
+
+DOTTED = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)+")
+"""`package.module.name`."""
 
 
 def build(node: Any, path: str) -> Any:
     """The value that a node of a configuration describes.
 
-    A mapping with `_target_` becomes an instance of that class, made of its other keys; another
-    mapping a dict; a list a tuple; all of it recursively. `path` is where the node stands, for
-    messages. Raises ConfigError, which begins with the path of what is wrong.
+    A mapping with `_target_` becomes an instance of that class, which has to be a value (see
+    `values.is_value`), made of its other keys; another mapping a dict; a list a tuple; all of it
+    recursively. `path` is where the node stands, for messages. Raises ConfigError, which begins
+    with the path of what is wrong.
     """
     if isinstance(node, Mapping):
+        cls = _target(node["_target_"], path) if "_target_" in node else None
         fields = {str(k): build(v, f"{path}.{k}") for k, v in node.items() if k != "_target_"}
-        if "_target_" not in node:
-            return fields
-        return made(_target(node["_target_"], path), fields, path)
+        return fields if cls is None else made(cls, fields, path)
     if isinstance(node, list | tuple):
         return tuple(build(v, f"{path}.{i}") for i, v in enumerate(node))
     return node
@@ -32,8 +36,7 @@ def build(node: Any, path: str) -> Any:
 
 def made(cls: type, fields: Mapping[str, Any], path: str = "") -> Any:
     """`cls(**fields)`. Raises ConfigError, which begins with the path of the wrong field."""
-    parameters = inspect.signature(cls).parameters
-    _check_keys(parameters, fields, path)
+    _check_keys(cls, fields, path)
     try:
         return cls(**fields)
     except ValidationError as error:
@@ -52,17 +55,27 @@ def unknown(found: str, known: Iterable[str], prefix: str = "") -> str:
 
 def located(path: str) -> Any:
     """The object that a dotted path names. Raises ConfigError where there is none."""
+    if not DOTTED.fullmatch(path):
+        raise ConfigError(f"cannot import '{path}' (expected package.module.name)")
     module, _, name = path.rpartition(".")
     try:
         return getattr(importlib.import_module(module), name)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise ConfigError(f"cannot import '{path}' ({error})") from error
+    except Exception as error:  # the module is a user's, and may fail in any way
+        kind = "" if isinstance(error, ImportError | AttributeError) else type(error).__name__
+        why = _join(kind, " ".join(str(error).split()), ": ")
+        raise ConfigError(f"cannot import '{path}' ({why})") from error
 
 
-def _check_keys(
-    parameters: Mapping[str, inspect.Parameter], fields: Mapping[str, Any], path: str
-) -> None:
-    owner = path or "the configuration"
+def parameters(target: str) -> list[str]:
+    """The keys that a node with this `_target_` may have. Raises ConfigError where that is no
+    value."""
+    return list(inspect.signature(_value(target)).parameters)
+
+
+def _check_keys(cls: type, fields: Mapping[str, Any], path: str) -> None:
+    owner, parameters = path or "the configuration", inspect.signature(cls).parameters
+    if fields and not parameters:
+        raise ConfigError(_without_fields(cls, fields, path))
     for key in fields:
         if key not in parameters:
             instead = unknown(key, parameters, _join(path, ""))
@@ -73,14 +86,40 @@ def _check_keys(
             raise ConfigError(f"{where}: missing; {owner} needs it, so set {where}=...")
 
 
+def _without_fields(cls: type, fields: Mapping[str, Any], path: str) -> str:
+    """What to say of a class that lacks all fields which its YAML sets: most often its author did
+    not know that they are to be declared."""
+    types: dict[str, Any] = {}
+    for ancestor in reversed(cls.__mro__):
+        types |= inspect.get_annotations(ancestor)
+    lines = ", ".join(f"'{key}: {types.get(key, 'TYPE')}'" for key in fields)
+    first = _join(path, next(iter(fields)))
+    return (
+        f"{first}: unknown key; {cls.__name__} declares no fields: below @value and "
+        f"'class {cls.__name__}', write {lines}"
+    )
+
+
 def _target(target: Any, path: str) -> type:
     try:
-        found = located(str(target))
+        return _value(str(target))
     except ConfigError as error:
         raise ConfigError(f"{path}._target_: {error}") from error
+
+
+def _value(target: str) -> type:
+    """The class of this path, which is a value. Nothing else is ever called: a configuration may
+    name any object that there is."""
+    found = located(target)
     if not isinstance(found, type):
-        kind = type(found).__name__
-        raise ConfigError(f"{path}._target_: '{target}' is a {kind}, expected a class")
+        raise ConfigError(f"'{target}' is a {type(found).__name__}, expected a class")
+    if not is_value(found):
+        raise ConfigError(
+            f"'{target}' is no value; expected a class with @value above it "
+            "(from w2sweep import value)"
+        )
+    if lacking := sorted(getattr(found, "__abstractmethods__", ())):
+        raise ConfigError(f"'{target}' lacks {', '.join(lacking)}: a class that extends it has it")
     return found
 
 

@@ -5,14 +5,17 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import inspect
 from typing import Annotated, Any, TypeVar, dataclass_transform
 
 import pydantic
 
 C = TypeVar("C")
 
-Count = Annotated[int, pydantic.Field(gt=0)]
-Natural = Annotated[int, pydantic.Field(ge=0)]
+Count = Annotated[int, pydantic.Field(gt=0, lt=2**63)]
+Natural = Annotated[int, pydantic.Field(ge=0, lt=2**63)]
+Seed = Annotated[int, pydantic.Field(ge=0, lt=2**64)]
+"""What random generators take: torch's no more than 64 bits."""
 Rate = Annotated[float, pydantic.Field(gt=0)]
 Fraction = Annotated[float, pydantic.Field(ge=0, le=1)]
 
@@ -60,3 +63,14 @@ def value(cls: type[C]) -> type[C]:
     """
     make = functools.partial(pydantic.dataclasses.dataclass, frozen=True, config=_STRICT)
     return make(cls)  # type: ignore[return-value]
+
+
+def is_value(cls: type) -> bool:
+    """Whether all fields of a class are checked when it is made: `@value` stands above it, or above
+    a class that it extends without any field of its own."""
+    for ancestor in cls.__mro__:
+        if pydantic.dataclasses.is_pydantic_dataclass(ancestor):
+            return True
+        if inspect.get_annotations(ancestor):
+            return False
+    return False

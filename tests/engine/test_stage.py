@@ -17,6 +17,7 @@ import pytest
 from arithmetic import Number, Sum
 
 import w2sweep
+from w2sweep.engine.source import source
 from w2sweep.engine.stage import Stage, closure, identity, public_name
 from w2sweep.values import named, value
 
@@ -29,7 +30,8 @@ class Speed:
 
 def test_equal_values_have_one_identity():
     expected = {"is": f"{__name__}.Speed", "per_second": 1.0, "unit": "Hz"}
-    assert identity(Speed(1)) == identity(Speed(1.0)) == expected
+    assert identity(Speed(1)) == identity(Speed(1.0))
+    assert identity(Speed(1)) == {**expected, "source": source(Speed)}
     assert identity({"b": (1, 2), "a": None}) == {"a": None, "b": [1, 2]}
     assert Number(3).key == Number(3).key != Number(4).key
     assert len(Number(3).key) == 16
@@ -90,7 +92,7 @@ def test_what_a_value_is_called_by_is_no_part_of_it():
         title: str = named(default="")
 
     assert identity(Titled(1, title="one")) == identity(Titled(1, title="uno"))
-    assert identity(Titled(1)).keys() == {"is", "n"}
+    assert identity(Titled(1)).keys() == {"is", "source", "n"}
 
 
 def test_a_class_of_the_package_may_move_and_a_users_own_keeps_its_path():

@@ -11,6 +11,7 @@ import pytest
 from commands import (
     accuracies,
     cells,
+    complaint,
     environment,
     executed,
     identity,
@@ -24,145 +25,9 @@ from safetensors.numpy import load_file
 
 from w2sweep.interface import command
 
-LOSSES = "w2sweep.experiment.losses"
 ROLES = ("supervisor", "student", "ceiling")
 CONFIDENT = ("task=pretend", "strong=base", "method=confidence", "loss.alpha_max=0.75")
 """A cell whose ceiling is far above its supervisor."""
-
-
-def complaint(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], *arguments: str
-) -> tuple[int, str]:
-    """Exit code and stderr of a command that runs nothing, in this process."""
-    monkeypatch.setattr(sys, "argv", ["w2sweep", *arguments])
-    with pytest.raises(SystemExit) as exit:
-        command.main()
-    assert isinstance(exit.value.code, int)
-    return exit.value.code, capsys.readouterr().err
-
-
-WRONG = {
-    "unknown key": (["recipe.epoch=3"], "recipe.epoch: unknown key; recipe has epochs, "),
-    "near miss of a key": (["recipe.epoch=3"], "Did you mean recipe.epochs?"),
-    "near miss at the root": (["sed=3"], "Did you mean seed?"),
-    "added key": (["+recipe.batchsize=3"], "Did you mean recipe.batch_size?"),
-    "wrong type": (
-        ["recipe.epochs=three"],
-        "recipe.epochs: found 'three' (str), expected a valid integer",
-    ),
-    "no integer": (["seed=1.5"], "w2sweep: seed: found 1.5 (float), expected a valid integer"),
-    "impossible value": (["sizes.test=0"], "sizes.test: found 0 (int), expected greater than 0"),
-    "negative seed": (["seed=-1"], "seed: found -1 (int), expected greater than or equal to 0"),
-    "no rate": (
-        ["ladder.rungs.nano.lr=-1"],
-        "ladder.rungs.nano.lr: found -1 (int), expected greater than 0",
-    ),
-    "no finite number": (
-        ["recipe.lr_scale=inf"],
-        "recipe.lr_scale: found inf (float), expected a finite number",
-    ),
-    "a part of a value": (
-        ["recipe.betas=[2,3]"],
-        "recipe.betas.0: found 2 (int), expected less than 1",
-    ),
-    "no place for results": (["store=conf/task/pretend.yaml"], "cannot write to "),
-    "nested value": (["ladder.rungs.nano.width=13"], "ladder.rungs.nano: width 13 over "),
-    "no such choice": (
-        ["cache=fast"],
-        "cache: found 'fast' (str), expected 'retry', 'cached', 'force' or 'read-only'",
-    ),
-    "no such precision": (
-        ["runtime.bf16=maybe"],
-        "runtime.bf16: found 'maybe' (str), expected 'auto', 'yes' or 'no'",
-    ),
-    "unknown task": (["task=sentimnet"], "no task 'sentimnet'; there is "),
-    "near miss of a task": (["task=sentimnet"], "Did you mean task=sentiment?"),
-    "a base of tasks": (["task=base/nlp"], "task.name: missing; set task.name=..."),
-    "unknown launcher": (["hydra/launcher=jobli"], "Did you mean hydra/launcher=joblib?"),
-    "unknown rung": (
-        ["strong=smal"],
-        "strong: no rung 'smal' on ladder 'lab'; it has nano, micro, tiny, mini, small, medium, "
-        "base. Did you mean strong=small?",
-    ),
-    "rungs of another ladder": (
-        ["ladder=gpt2"],
-        "weak: no rung 'nano' on ladder 'gpt2'; it has gpt2, gpt2-medium",
-    ),
-    "unknown sweep": (["-cn", "quickstar"], "no sweep 'quickstar'; there is "),
-    "near miss of a sweep": (["-cn", "quickstar"], "Did you mean -cn quickstart?"),
-    "no value": (["seed"], "cannot read 'seed': expected key=value"),
-    "unbalanced value": (["seed=[1"], "cannot read 'seed=[1': expected key=value"),
-    "nothing": (["weak=null"], "weak: found None (NoneType), expected a valid string"),
-    "no group": (["task=null"], "Config group override must be a string or a list"),
-    "unknown class": (
-        [f"loss._target_={LOSSES}.No"],
-        f"loss._target_: cannot import '{LOSSES}.No'",
-    ),
-    "no class": (
-        [f"loss._target_={LOSSES}.value"],
-        f"'{LOSSES}.value' is a function, expected a class",
-    ),
-    "another class": (
-        ["loss._target_=w2sweep.experiment.tuning.Full", "~loss.hard"],
-        "expected an instance of Loss",
-    ),
-    "to be given": (["task=csv"], "task.path: missing; set task.path=..."),
-    "missing": (
-        ["~sizes.test"],
-        "sizes.test: missing; sizes needs it, so set sizes.test=...",
-    ),
-    "one cell of many": (
-        ["seed=0,1", "recipe.epochs=3,x"],
-        "cell recipe.epochs=x,seed=0: recipe.epochs: found 'x'",
-    ),
-    "impossible cell": (
-        ["task=mate_in_one", "method=confidence"],
-        "ConfidenceLoss needs two classes, but ",
-    ),
-    "what to do": (
-        ["task=mate_in_one", "method=confidence"],
-        "impossible=skip leaves such cells out",
-    ),
-    "no regular expression": (
-        ["supervision=simulated", "supervision.cue='(it'"],
-        "supervision: cue: found '(it', expected a regular expression (missing ), unterminated "
-        "subpattern",
-    ),
-    "a rule without a cue": (
-        ["supervision=simulated", "supervision.errors=rule", "supervision.cue=null"],
-        "supervision: errors=rule needs a cue, such as cue='^it is'",
-    ),
-    "no share": (
-        ["supervision.noise=1.5"],
-        "supervision.noise: found 1.5 (float), expected less than or equal to 1",
-    ),
-    "errors without classes": (
-        ["supervision=simulated", "task=mate_in_one"],
-        "simulated supervision errs by saying the other of two classes, but task mate_in_one has "
-        "completions",
-    ),
-    "noise without classes": (
-        ["supervision.noise=0.1", "task=mate_in_one"],
-        "noise errs by saying the other of two ",
-    ),
-    "loss of another method": (
-        ["loss.alpha_max=0.5"],
-        "loss.alpha_max: unknown key; loss has hard",
-    ),
-}
-
-
-@pytest.mark.parametrize("case", WRONG)
-def test_a_wrong_configuration_is_one_line_and_code_2_before_anything_runs(
-    case, folder, monkeypatch, capsys
-):
-    arguments, expected = WRONG[case]
-    code, line = complaint(monkeypatch, capsys, *arguments)
-    assert code == 2
-    assert line.startswith("w2sweep: ")
-    assert expected in line
-    assert line.count("\n") == 1
-    assert not (folder / "outputs").exists()
 
 
 def test_a_gpu_that_is_not_there_is_told_before_anything_runs(folder, monkeypatch, capsys):

@@ -24,6 +24,7 @@ from w2sweep.experiment.losses import ConfidenceLoss, CrossEntropy
 from w2sweep.experiment.recipe import Recipe
 from w2sweep.experiment.stages import Finetune
 from w2sweep.interface.composing import composer, plan, use_folders
+from w2sweep.interface.origins import Origins
 from w2sweep.sweep.plan import Planned
 
 CONF, SWEEPS = REPOSITORY / "conf", REPOSITORY / "sweeps"
@@ -165,9 +166,11 @@ def test_methods_that_differ_in_their_loss_alone_stand_beside_each_other_in_one_
     assert stronger.request.method.loss == ConfidenceLoss(0.9, 1.0)
 
 
-def test_rungs_can_be_changed_and_added_from_the_command_line(loader):
+def test_rungs_can_be_changed_and_added_from_the_command_line(loader, tmp_path):
+    (tmp_path / "my").mkdir()
+    (tmp_path / "my" / "config.json").write_text("{}")
     target = "_target_: w2sweep.experiment.ladder.HubRung"
-    facts = "model: /my, lr: 1e-5, params: 9, pretrain_tokens: 7"
+    facts = f"model: {tmp_path}/my, lr: 1e-5, params: 9, pretrain_tokens: 7"
     mine = f"+ladder.rungs.mine={{{target}, {facts}}}"
     rungs = ["ladder.rungs.gpt2.lr=3e-5", "ladder.rungs.gpt2-xl.model=/models/xl", mine]
     (cell,) = planned(loader, ["ladder=gpt2", "weak=gpt2", "strong=mine", *rungs])
@@ -208,7 +211,7 @@ def test_the_same_cells_as_hydra_itself_would_compose(loader):
         "+recipe.added=2",
     ]
     theirs = loader.load_sweep_config(composed, overrides)
-    ours = composer(loader, composed)(overrides)
+    ours = composer(loader, composed, Origins(loader, composed, []))(overrides).config
     assert ours == {k: v for k, v in theirs.items() if k != "hydra"}
 
 

@@ -78,6 +78,18 @@ def test_evaluations_are_evenly_spaced_and_the_last_is_at_the_end():
     assert [s for s in range(1, 4) if due(s, 3, 50)] == [1, 2, 3]
 
 
+def test_an_srun_on_the_path_is_not_spoken_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    srun = tmp_path / "srun"
+    srun.write_text("#!/bin/sh")
+    srun.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.delenv("SLURM_JOB_ID", raising=False)
+    net = Bare(nn.Linear(2, 2))
+    one = torch.ones(3, 2)
+    batch = Batch(one, one, one, torch.tensor([[1.0, 0.0]] * 3))
+    train(net, tmp_path / "job", course(net, 1, lambda _: iter([[batch]])))  # warnings are errors
+
+
 def gradients(net: nn.Module, loss: Loss, micro: list[Batch], folder: Path) -> list[Tensor]:
     train(net, folder, course(net, 1, lambda _: iter([micro]), loss=loss, clip=1e9))
     return [p.grad.clone() for p in learned(net).values() if p.grad is not None]

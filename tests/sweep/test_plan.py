@@ -16,7 +16,7 @@ def test_a_cells_folder_is_named_by_what_changes_its_result():
     assert folder_name([]) == "defaults"
     assert folder_name(["runtime.bf16=yes", "cache=force"]) == "defaults"
     assert folder_name(["data_root=a"]) == "data_root=a"  # other data may lie there
-    assert folder_name(["+ladder.rungs.b.lr=1", "~loss.hard"]) == "+ladder.rungs.b.lr=1,~loss.hard"
+    assert folder_name(["+ladder.rungs.b.lr=1", "~loss.hard"]) == "ladder.rungs.b.lr=1,~loss.hard"
 
 
 def test_a_cells_folder_is_safe_and_never_shared():

@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from w2sweep.engine.source import source
 from w2sweep.engine.stage import identity
 from w2sweep.experiment.ladder import Tokenizer
 from w2sweep.experiment.splits import Sizes, Splits
@@ -231,7 +232,8 @@ def shouted(row: Row) -> nlp.Points:
 
 def test_a_formatter_is_its_name_and_one_of_a_users_own_its_path():
     assert identity(Formatter("w2sweep.tasks.nlp.cola"))["identity"] == "cola"
-    assert identity(Formatter(f"{__name__}.shouted"))["identity"] == f"{__name__}.shouted"
+    own = identity(Formatter(f"{__name__}.shouted"))["identity"]
+    assert own == {"path": f"{__name__}.shouted", "source": source(shouted)}
 
 
 def test_no_two_formatters_have_one_name():

@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import matplotlib as mpl
 import numpy as np
 from matplotlib import colormaps
 from matplotlib.axes import Axes
@@ -19,8 +18,8 @@ from w2sweep.analyses.knowledge import UNTRAINED, Bin
 from w2sweep.analyses.power_law import Scaling
 from w2sweep.report.drawing import Drawing
 from w2sweep.report.figures.captions import counted
-from w2sweep.report.figures.saving import save
-from w2sweep.report.figures.style import FAINT, INK, STYLE
+from w2sweep.report.figures.saving import save, styled
+from w2sweep.report.figures.style import FAINT, INK
 from w2sweep.results.metrics import mean_share
 
 AXES = {
@@ -36,7 +35,7 @@ LOW_FLOOR = 0.6
 def draw_losses(losses: HeldOutLosses, laws: Mapping[str, Scaling | None], folder: Path) -> Drawing:
     """Draws held-out loss against parameters and against compute, with the power law where there
     is one. `laws`: axis -> law."""
-    with mpl.rc_context(STYLE):
+    with styled():
         fig = Figure(figsize=SIZE, layout="constrained")
         for ax, axis in zip(fig.subplots(1, 2, sharey=True), AXES, strict=True):
             _losses(ax, losses, axis, laws[axis])
@@ -118,7 +117,7 @@ def draw_knowledge(bins: Sequence[Bin], titles: Mapping[str, str], folder: Path)
         folder: where the files go.
     """
     looks = _looks([b.rung for b in bins if b.rung != UNTRAINED])
-    with mpl.rc_context(STYLE):
+    with styled():
         fig = Figure(figsize=SIZE, layout="constrained")
         panels = fig.subplots(1, len(titles), sharey=True, squeeze=False)[0]
         for ax, (kind, title) in zip(panels, titles.items(), strict=True):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
+
+from pydantic import Field
 
 from w2sweep.engine.devices import Accelerator
 from w2sweep.values import Count, Rate, value
@@ -13,7 +15,7 @@ class Runtime:
     """The machine: its accelerator, and how much fits into its memory."""
 
     accelerator: Accelerator = "auto"
-    threads: Count = 1
+    threads: Annotated[int, Field(gt=0, le=1024)] = 1
     """CPU threads of each worker: several workers with one thread each beat one worker with
     several."""
     bf16: Literal["auto", "yes", "no"] = "auto"

@@ -16,7 +16,7 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from w2sweep.values import value
+from w2sweep.values import ConfigError, value
 
 if TYPE_CHECKING:
     import wandb
@@ -40,6 +40,11 @@ QUIET = {
 """Settings of W&B (times in seconds). It gets the metrics and the config of a run, and nothing of
 the code, the terminal or the machine. Its own `init_timeout` of 90 s would be waited for by every
 worker of a cluster without internet."""
+
+
+FORBIDDEN = "/\\#?%:"
+LONGEST_NAME = 128
+"""What W&B takes in the names of projects and entities."""
 
 
 class Run:
@@ -93,6 +98,15 @@ class Tracking:
     dir: str = "outputs"
     """Where W&B makes its folder `wandb`."""
 
+    def __post_init__(self) -> None:
+        """Raises ConfigError for what W&B would refuse: a sweep learned that at its first stage,
+        and then had no curves."""
+        _check_name("project", self.project, "tracking.entity=TEAM names the team")
+        if self.entity is not None:
+            _check_name("entity", self.entity, "a user or a team")
+        if not self.dir or (Path(self.dir).exists() and not Path(self.dir).is_dir()):
+            raise ConfigError(f"dir: found '{self.dir}', expected a folder, or a place for one")
+
     @contextmanager
     def run(
         self,
@@ -138,6 +152,15 @@ class Tracking:
         id = "sweep-" + re.sub(r"[^\w.-]", "-", sweep)[:100]
         with self.run(id=id, name=f"{sweep}: summary", group=sweep, job_type="summary") as run:
             run.show(rows, figures, page)
+
+
+def _check_name(key: str, found: str, more: str) -> None:
+    sound = found.isprintable() and not set(found) & set(FORBIDDEN)
+    if not sound or not 0 < len(found) <= LONGEST_NAME or found != found.strip():
+        raise ConfigError(
+            f"{key}: found {found!r:.60}, expected at most {LONGEST_NAME} characters, none of "
+            f"{' '.join(FORBIDDEN)} ({more})"
+        )
 
 
 def _labels(tags: Sequence[str]) -> list[str]:

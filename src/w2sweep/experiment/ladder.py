@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import itertools
 import json
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from math import log
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
 
 from w2sweep.experiment.recipe import Precision
 from w2sweep.tasks.readers import checksum
 from w2sweep.tasks.task import Corpus
 from w2sweep.tasks.text_file import CorpusOrFile
-from w2sweep.values import ConfigError, Count, Natural, Rate, named, value
+from w2sweep.values import ConfigError, Count, Natural, Rate, Seed, named, value
 
 WEIGHTS = ("model.safetensors", "model.safetensors.index.json")
 """Where Transformers looks for the weights of a local model: in the first, or in the files that the
@@ -61,6 +64,9 @@ class HubModel:
     """Random weights in the model's architecture."""
     rung: str = named(default="")
     """What its ladder calls it."""
+
+    def __post_init__(self) -> None:
+        _check_model(self.model, self.rung)
 
     def identity(self) -> dict[str, object]:
         """Of a local folder its content, wherever it lies: all but what is known not to be read.
@@ -155,6 +161,26 @@ class SmallLlama:
         return self.rung or f"{self.depth}x{self.width}"
 
 
+HUB_NAME = re.compile(r"\w[\w.-]*(/\w[\w.-]*)?", re.ASCII)
+"""`name` or `owner/name`."""
+
+
+def _check_model(model: str, rung: str) -> None:
+    """Raises ConfigError for the path of a folder that is not there, or that holds no model."""
+    key, folder = f"ladder.rungs.{rung}.model" if rung else "model", Path(model)
+    if folder.is_dir():
+        if not (folder / "config.json").is_file():
+            raise ConfigError(
+                f"{key}: the folder {model} has no config.json; expected what save_pretrained "
+                "writes"
+            )
+    elif not HUB_NAME.fullmatch(model):
+        raise ConfigError(
+            f"{key}: there is no folder '{model}' (seen from {Path.cwd()}), and no model of the "
+            "hub has such a name; expected a folder of save_pretrained, or OWNER/NAME"
+        )
+
+
 Backbone = HubModel | SmallLlama
 
 
@@ -175,6 +201,10 @@ class Pretraining:
     """Learning rate of the input embeddings, as a multiple of the others'."""
 
 
+FEWEST = 256 + 3
+"""Tokens of a byte-level vocabulary: the bytes, and those for padding, ends and the unknown."""
+
+
 @value
 class Tokenizer:
     """How the text of a homegrown ladder becomes tokens, the same for all its rungs."""
@@ -182,8 +212,15 @@ class Tokenizer:
     kind: Literal["word", "bpe"] = "bpe"
     """`word`: one token a word between blanks (the lab). `bpe`: byte-level byte-pair encoding."""
     vocabulary: Count = 4096
-    context: Count = 128
+    """Tokens of `bpe`, which begins with the 256 bytes and three of its own."""
+    context: Annotated[int, Field(ge=8)] = 128
     """Longest sequence in tokens, in pretraining blocks too."""
+
+    def __post_init__(self) -> None:
+        if self.kind == "bpe" and self.vocabulary < FEWEST:
+            raise ConfigError(
+                f"vocabulary: found {self.vocabulary}, expected at least {FEWEST} for kind=bpe"
+            )
 
 
 # --- what configurations say ---------------------------------------------------------------------
@@ -313,7 +350,7 @@ class Ladder:
     corpus_tokens: Count | None = None
     """Length of a corpus that is written on the spot, such as the lab's worlds; None: what the
     task says."""
-    pretrain_seed: int = 0
+    pretrain_seed: Seed = 0
 
     def __post_init__(self) -> None:
         homegrown = any(isinstance(rung, HomegrownRung) for rung in self.rungs.values())

@@ -12,8 +12,9 @@ from w2sweep.experiment.stages import Finetune, Labels
 from w2sweep.values import Impossible, Natural, value
 
 
+@value
 class Method(ABC):
-    """A value (a frozen dataclass). A new method is one class here and one file in conf/method."""
+    """How a student is trained. A new method is one class here and one file in conf/method."""
 
     name: str
     """What tables and figures call it."""

@@ -2,27 +2,42 @@
 
 from __future__ import annotations
 
+import argparse
 import functools
 import os
 import signal
 import sys
 from collections.abc import Sequence
+from contextvars import ContextVar
 from pathlib import Path
 
-import hydra
-from hydra.core.config_loader import ConfigLoader
+from hydra._internal.utils import _run_hydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.plugins.launcher import Launcher
+from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from w2sweep.interface.composing import CONF, HYDRA, plan, planned, sweeps, use_folders
+from w2sweep.interface.asking import asked, parser, parts
+from w2sweep.interface.composing import (
+    CONF,
+    Cells,
+    opened,
+    planned,
+    sweeps,
+    use_folders,
+)
 from w2sweep.interface.console import answering, say
 from w2sweep.interface.explaining import one_line
 from w2sweep.interface.launching import cores, launch
-from w2sweep.sweep.plan import Planned
+from w2sweep.interface.settling import check_hydra, is_timed, settle
+from w2sweep.sweep.plan import Planned, folder_name
 from w2sweep.sweep.sweep import Sweep, run_cell
 
 NAME = "w2sweep"
+CONFIG = "config"
+"""The root of every configuration that is not named by `-cn`."""
+PLANNED: ContextVar[list[Planned]] = ContextVar("planned")
+"""The cells that the command asks for: Hydra calls `sweep` with less than that."""
 
 
 def main() -> None:
@@ -36,34 +51,61 @@ def main() -> None:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     use_folders()
     with answering(NAME, lambda error: one_line(error, sweeps())):
-        run()
+        words = asked()
+        words.overrides = _for_hydra(words)
+        _run_hydra(words, parser(), run, CONF, CONFIG)
 
 
-@hydra.main(config_path=CONF, config_name="config", version_base=HYDRA)
 def run(config: DictConfig) -> None:
     """Called by Hydra's launchers for every cell they are given, in this or in another process.
 
-    It stands in the module that a launcher's workers import; decorated anywhere else, it would not
-    be found there.
+    It stands in a module that a launcher's workers import.
     """
     job = HydraConfig.get()
-    run_cell(planned(job.overrides.task, config), Path(job.runtime.output_dir).parent)
+    run_cell(planned(job.overrides.task, config), Path(job.sweep.dir))
 
 
-def sweep(
-    loader: ConfigLoader, config: DictConfig, overrides: Sequence[str], launcher: Launcher
-) -> None:
-    """Called by Hydra's sweeper, `hydra_plugins.w2sweep.Grid`. Exits with 1 where a cell ends
-    without a result."""
-    cells = plan(loader, config, overrides)
+def sweep(config: DictConfig, launcher: Launcher) -> None:
+    """Called by Hydra's sweeper, `hydra_plugins.w2sweep.Grid`, with what Hydra has composed, which
+    is the first cell (see `_for_hydra`). Exits with 1 where a cell ends without a result."""
+    folder, timed = Path(config.hydra.sweep.dir), is_timed(config)
+    whole = Sweep(PLANNED.get(), folder, functools.partial(say, NAME), timed)
+    settle(config, whole.folder)
 
     def start(left: Sequence[Planned]) -> None:
         at_once = max(1, cores() // left[0].request.runtime.threads)
         launch(launcher, [list(p.overrides) for p in left], at_once)
 
-    whole = Sweep(cells, Path(config.hydra.sweep.dir), functools.partial(say, NAME))
     if code := whole.run(start, _report):
         sys.exit(code)
+
+
+def _for_hydra(words: argparse.Namespace) -> list[str]:
+    """The overrides that Hydra composes what all cells share by: those of the first cell.
+
+    Hydra itself would leave out what is swept, and so put the default choices in its place, which
+    other keys may not fit. Raises ConfigError where something is asked for that no cell can do.
+    """
+    if words.shell_completion:
+        return words.overrides
+    for_hydra, ours = parts(words.overrides)
+    if words.help or words.hydra_help:
+        return for_hydra
+    words.run, words.multirun = False, not (words.cfg or words.info)
+    loader = opened(words.config_path or CONF, words.config_dir)
+    name = words.config_name or CONFIG
+    config = loader.load_configuration(name, for_hydra, RunMode.MULTIRUN)
+    check_hydra(config)
+    params = [f"{key}={value}" for key, value in (config.hydra.sweeper.params or {}).items()]
+    cells = Cells(loader, config, [*params, *ours])
+    if cells.unread:
+        say(NAME, f"{cells.unread} is not read: w2sweep begins with a {CONFIG}.yaml of its own")
+    if words.multirun:
+        PLANNED.set(cells.planned())
+    first = cells.first().overrides
+    if words.cfg and len(cells) > 1:
+        say(NAME, f"the first of {len(cells)} cells: {folder_name(first)}")
+    return [*for_hydra, *first]
 
 
 def _report(finished: Sweep, ran: bool) -> None:

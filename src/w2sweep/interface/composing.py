@@ -8,27 +8,33 @@ import functools
 import hashlib
 import json
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
-from hydra import initialize_config_dir
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
-from hydra.core.config_loader import ConfigLoader
-from hydra.core.config_search_path import ConfigSearchPath
-from hydra.core.global_hydra import GlobalHydra
+from hydra._internal.utils import create_config_search_path
+from hydra.core.config_search_path import ConfigSearchPath, SearchPathQuery
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
 from hydra.core.plugins import Plugins
+from hydra.core.utils import setup_globals
 from hydra.plugins.search_path_plugin import SearchPathPlugin
 from hydra.types import RunMode
+from hydra.version import setbase
 from omegaconf import DictConfig, OmegaConf, open_dict
 
+from w2sweep.interface.completing import completed
 from w2sweep.interface.explaining import mendable, one_line
-from w2sweep.sweep.plan import NEUTRAL, Planned, digest, distinct, folder_name
+from w2sweep.interface.origins import Origins
+from w2sweep.sweep.plan import NEUTRAL, Planned, digest, distinct, folder_name, is_neutral
 from w2sweep.sweep.request import Request, request
 from w2sweep.values import ConfigError
 from w2sweep.version import __version__
+
+T = TypeVar("T")
 
 PACKAGE = Path(__file__).parents[1]
 ROOT = PACKAGE if (PACKAGE / "conf").is_dir() else PACKAGE.parents[1]
@@ -49,6 +55,7 @@ class Folders(SearchPathPlugin):
 
 def use_folders() -> None:
     """Lets Hydra look into the current folder too: it adds to what is there and replaces none."""
+    setbase(HYDRA)
     Plugins.instance().register(Folders)
 
 
@@ -61,31 +68,114 @@ def sweeps() -> list[str]:
 def requested(overrides: Sequence[str]) -> list[Request]:
     """What `w2sweep` with these overrides asks for, cell by cell: for commands that do something
     else with it. Raises ConfigError, or an error of Hydra's (see `explaining`)."""
+    loader = opened()
+    config = loader.load_configuration("config", [], RunMode.MULTIRUN)
+    return [p.request for p in plan(loader, config, overrides)]
+
+
+def opened(folder: str = CONF, more: str | None = None) -> ConfigLoaderImpl:
+    """What loads configurations from a folder, and first of all from `more`."""
     use_folders()
-    with initialize_config_dir(CONF, version_base=HYDRA):
-        loader = GlobalHydra.instance().config_loader()
-        config = loader.load_configuration("config", [], RunMode.MULTIRUN)
-        return [p.request for p in plan(loader, config, overrides)]
+    setup_globals()
+    search_path = create_config_search_path(folder)
+    if more is not None:
+        first = SearchPathQuery(provider="schema")
+        search_path.prepend("command-line", f"file://{Path(more).resolve()}", anchor=first)
+    return ConfigLoaderImpl(search_path)
 
 
-def plan(loader: ConfigLoader, config: DictConfig, overrides: Sequence[str]) -> list[Planned]:
+def plan(loader: ConfigLoaderImpl, config: DictConfig, overrides: Sequence[str]) -> list[Planned]:
     """The cells of the grid that the overrides span. Raises ConfigError for the first one that
     cannot be."""
+    return Cells(loader, config, overrides).planned()
+
+
+@dataclass(frozen=True)
+class Composed:
+    """A cell's configuration, and the overrides that Hydra composes it by."""
+
+    overrides: tuple[str, ...]
+    config: DictConfig
+
+
+class Cells:
+    """The cells of the grid that overrides span over a configuration.
+
+    Raises ConfigError where they span none.
+    """
+
+    def __init__(self, loader: ConfigLoaderImpl, config: DictConfig, overrides: Sequence[str]):
+        self._points = points(loader, overrides)
+        self._origins = Origins(loader, config, _own_folders())
+        self._compose = composer(loader, config, self._origins)
+        self._digests: dict[tuple[str, ...], str] = {}
+
+    def __len__(self) -> int:
+        return len(self._points)
+
+    @property
+    def unread(self) -> Path | None:
+        """A file of the user's that is not read, for w2sweep's own is read in its place."""
+        return self._origins.unread
+
+    def first(self) -> Composed:
+        """The first one, composed but not checked."""
+        return self._found(0, self._compose)
+
+    def planned(self) -> list[Planned]:
+        """All of them. Raises ConfigError for the first one that cannot be."""
+        return distinct(self._found(i, self._planned) for i in range(len(self)))
+
+    def _planned(self, point: tuple[str, ...]) -> Planned:
+        composed = self._compose(point)
+        request = typed(composed.config)
+        others = tuple(o for o in composed.overrides if not o.startswith("seed="))
+        if others not in self._digests:
+            self._digests[others] = of_any_seed(request, composed.config)
+        return Planned(composed.overrides, request, self._digests[others])
+
+    def _found(self, i: int, make: Callable[[tuple[str, ...]], T]) -> T:
+        """Names the cell where it has something wrong that not all of them have."""
+        try:
+            return make(self._points[i])
+        except Exception as error:
+            if not mendable(error):
+                raise
+            point, wrong = self._points[i], one_line(error)
+            common = i == 0 and self._wrong(self._points[-1], make) == wrong
+            where = "" if common else f"cell {folder_name(point)}: "
+            raise ConfigError(where + wrong + self._origins.told(wrong, point)) from error
+
+    def _wrong(self, point: tuple[str, ...], make: Callable[[tuple[str, ...]], T]) -> str | None:
+        try:
+            make(point)
+        except Exception as error:
+            return one_line(error)
+        return None
+
+
+def points(loader: ConfigLoaderImpl, overrides: Sequence[str]) -> list[tuple[str, ...]]:
+    """The points of the grid, each as overrides. Later ones replace earlier ones of the same
+    key."""
     parsed = OverridesParser.create(config_loader=loader).parse_overrides(list(overrides))
+    for override in parsed:
+        if loader.repository.group_exists(override.key_or_group):
+            _check_choice(override)
+        _check_sweep(override)
     [grid] = BasicSweeper.split_arguments(parsed, None)
-    points = list(dict.fromkeys(map(tuple, grid)))
-    compose, digests = composer(loader, config), dict[tuple[str, ...], str]()
-    return distinct(_planned(point, compose, digests, alone=len(points) == 1) for point in points)
+    return list(dict.fromkeys(map(tuple, grid)))
 
 
-def composer(loader: ConfigLoader, config: DictConfig) -> Callable[[Sequence[str]], DictConfig]:
+def composer(
+    loader: ConfigLoaderImpl, config: DictConfig, origins: Origins
+) -> Callable[[Sequence[str]], Composed]:
     """Hydra's `load_sweep_config`, but fast: reading files takes most of the time, so cells that
-    choose the same files share it."""
-    assert isinstance(loader, ConfigLoaderImpl)
+    choose the same files share it. Keys that a class has need no "+"."""
     parse = functools.cache(OverridesParser.create(config_loader=loader).parse_override)
 
     @functools.cache
     def chosen(choices: tuple[str, ...]) -> DictConfig:
+        origins.check(choices)
         composed = loader.load_sweep_config(config, list(choices))
         with open_dict(composed):
             del composed["hydra"]
@@ -94,12 +184,16 @@ def composer(loader: ConfigLoader, config: DictConfig) -> Callable[[Sequence[str
     def chooses(override: str) -> bool:
         return loader.repository.group_exists(parse(override).key_or_group)
 
-    def compose(overrides: Sequence[str]) -> DictConfig:
+    def compose(overrides: Sequence[str]) -> Composed:
         choices = tuple(filter(chooses, overrides))
         composed = copy.deepcopy(chosen(choices))
-        keys = [parse(override) for override in overrides if override not in choices]
-        ConfigLoaderImpl._apply_overrides_to_config(keys, composed)
-        return composed
+        whole = []
+        for override in overrides:
+            if override not in choices:
+                override = completed(parse(override), composed)
+                ConfigLoaderImpl._apply_overrides_to_config([parse(override)], composed)
+            whole.append(override)
+        return Composed(tuple(whole), composed)
 
     return compose
 
@@ -138,25 +232,30 @@ def plain(config: DictConfig) -> dict[str, Any]:
     return {str(key): value for key, value in found.items()}
 
 
-def _planned(
-    overrides: tuple[str, ...],
-    compose: Callable[[Sequence[str]], DictConfig],
-    digests: dict[tuple[str, ...], str],
-    alone: bool,
-) -> Planned:
-    """The cell of a point of the grid; `digests` are those known by now, by all but the seed."""
-    others = tuple(o for o in overrides if not o.startswith("seed="))
-    try:
-        composed = compose(overrides)
-        request = typed(composed)
-        if others not in digests:
-            digests[others] = of_any_seed(request, composed)
-        return Planned(overrides, request, digests[others])
-    except Exception as error:
-        if not mendable(error):
-            raise
-        where = "" if alone else f"cell {folder_name(overrides)}: "
-        raise ConfigError(where + one_line(error)) from error
+def _check_choice(override: Override) -> None:
+    found = override.value()
+    if isinstance(found, int | float | dict) and not override.is_delete():
+        raise ConfigError(
+            f"{override.input_line}: found a {type(found).__name__}, expected the name of a file "
+            f"in conf/{override.key_or_group}"
+        )
+
+
+def _check_sweep(override: Override) -> None:
+    if not override.is_sweep_override():
+        return
+    if not override.is_discrete_sweep():
+        raise ConfigError(
+            f"{override.input_line}: expected single values, such as 0,1,2 or range(0,3)"
+        )
+    values = list(override.sweep_string_iterator())
+    if not values:
+        raise ConfigError(f"{override.input_line}: there is no such value, so there is no cell")
+    key = override.key_or_group
+    if len(values) > 1 and is_neutral(key):
+        raise ConfigError(
+            f"{override.input_line}: {key} changes no result, so it spans no grid: give one value"
+        )
 
 
 def _folders() -> list[Path]:
@@ -164,6 +263,11 @@ def _folders() -> list[Path]:
     places = [place.resolve() for place in (ROOT / "sweeps", Path("conf"), Path("sweeps"))]
     distinct = dict.fromkeys(places)
     return [folder for folder in distinct if folder.is_dir() and folder != ROOT / "conf"]
+
+
+def _own_folders() -> list[Path]:
+    """The user's own: those in the current folder."""
+    return [folder for folder in _folders() if folder != ROOT / "sweeps"]
 
 
 # Registered on import: the configuration of every command reads them.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import signal
 import sys
@@ -25,6 +26,7 @@ def say(command: str, line: str) -> None:
 def answering(command: str, explain: Callable[[BaseException], str] = one_line) -> Iterator[None]:
     """Exits with 2 and one line where the configuration is wrong, with 130 where the user
     interrupts, and quietly where nobody reads what is printed."""
+    _settle_surroundings()
     try:
         yield
         sys.stdout.flush()
@@ -41,3 +43,12 @@ def answering(command: str, explain: Callable[[BaseException], str] = one_line) 
             raise
         say(command, explain(error))
         sys.exit(WRONG)
+
+
+def _settle_surroundings() -> None:
+    """Nothing of the user's surroundings is to stop a finished sweep before its report: a notebook
+    names a backend that only it has, and some terminals have no word for ±."""
+    os.environ.pop("MPLBACKEND", None)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")

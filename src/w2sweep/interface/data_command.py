@@ -6,13 +6,13 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterator, Sequence
 
-from hydra import compose, initialize_config_dir
+from hydra.types import RunMode
 from omegaconf.errors import MissingMandatoryValue
 
 from w2sweep.analyses import task_data
 from w2sweep.building import build
 from w2sweep.experiment.splits import Sizes
-from w2sweep.interface.composing import CONF, HYDRA, ROOT, plain
+from w2sweep.interface.composing import Cells, opened, plain
 from w2sweep.interface.console import answering
 from w2sweep.interface.explaining import mendable, one_line
 from w2sweep.tasks.task import Task
@@ -45,8 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def known() -> list[str]:
     """The names of all tasks."""
-    files = (ROOT / "conf" / "task").glob("*.yaml")
-    return sorted(file.stem for file in files)
+    return sorted(opened().get_group_options("task"))
 
 
 def pages(names: Sequence[str], overrides: Sequence[str]) -> Iterator[str]:
@@ -68,8 +67,9 @@ def table(names: Sequence[str], overrides: Sequence[str]) -> Iterator[str]:
 def composed(name: str, overrides: Sequence[str]) -> tuple[Task, Sizes, int]:
     """A task, its sizes, and the seed of its splits. Raises ConfigError, or an error of Hydra's,
     where the configuration is wrong."""
-    with initialize_config_dir(CONF, version_base=HYDRA):
-        config = compose("config", [f"task={name}", *overrides])
+    loader = opened()
+    root = loader.load_configuration("config", [], RunMode.MULTIRUN)
+    config = Cells(loader, root, [f"task={name}", *overrides]).first().config
     task = build(plain(config.task), "task")
     sizes = build(plain(config.sizes), "sizes")
     return task, sizes, config.seed

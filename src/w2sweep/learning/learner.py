@@ -292,6 +292,8 @@ def fit(net: nn.Module, course: Course, job: Job) -> Trained:
         # it needs none
         warnings.filterwarnings("ignore", "The 'train_dataloader' does not have many workers")
         warnings.filterwarnings("ignore", "GPU available but not used")
+        # one process is what is meant, wherever there is a Slurm
+        warnings.filterwarnings("ignore", "The `srun` command is available")
         # Lightning 2.6 with torch 2.13
         warnings.filterwarnings("ignore", ".*isinstance.treespec, LeafSpec.*")
         try:

@@ -130,8 +130,8 @@ def by_new_work(work: Sequence[Set[str]]) -> list[int]:
 
 def folder_name(overrides: Sequence[str]) -> str:
     """The name of a cell's folder, made of the overrides that change results, so that a rerun finds
-    it again."""
-    name = ",".join(sorted(filter(_matters, overrides))) or "defaults"
+    it again. A key that is added (`+`) is named as any other."""
+    name = ",".join(sorted(o.lstrip("+") for o in overrides if _matters(o))) or "defaults"
     safe = re.sub(r"[^\w.,=+~@-]+", "_", name, flags=re.ASCII)
     if safe == name and len(name) <= 200:
         return name
@@ -149,5 +149,10 @@ def _key(override: str) -> str:
     return override.lstrip("+~").partition("=")[0]
 
 
+def is_neutral(key: str) -> bool:
+    """Whether a key or a group changes no result."""
+    return re.split(r"[.@/]", key)[0] in NEUTRAL
+
+
 def _matters(override: str) -> bool:
-    return re.split(r"[.@/]", _key(override))[0] not in NEUTRAL
+    return not is_neutral(_key(override))

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import fields
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from w2sweep.building import build, made, unknown
 from w2sweep.engine.runtime import Runtime
@@ -22,7 +22,24 @@ from w2sweep.experiment.setting import Half, Setting, Supervision
 from w2sweep.experiment.splits import Sizes
 from w2sweep.experiment.tuning import Tuning
 from w2sweep.tasks.task import Task
-from w2sweep.values import ConfigError, Fraction, value
+from w2sweep.values import ConfigError, Fraction, Seed, value
+
+FilledPath = Annotated[str, Field(min_length=1)]
+"""A path. An empty one would be the current folder."""
+LONGEST_NAME = 100
+"""Of a sweep, in characters: its folder has others in it, and trackers cut longer ones."""
+
+
+def _sweep_name(name: str) -> str:
+    """Raises ConfigError for what is no name of one folder in outputs/sweeps."""
+    sound = name.isprintable() and name == name.strip() and not name.startswith(".")
+    if not sound or not 0 < len(name) <= LONGEST_NAME or set(name) & set("/\\"):
+        raise ConfigError(
+            f"sweep: found {name!r:.60}, expected the name of a folder in outputs/sweeps: at most "
+            f"{LONGEST_NAME} characters, no slashes, no line breaks, no dot or blank in front; "
+            "hydra.sweep.dir=FOLDER names other places"
+        )
+    return name
 
 
 @value
@@ -31,15 +48,15 @@ class Keys:
 
     weak: str
     strong: str
-    seed: Annotated[int, Field(ge=0)]
+    seed: Seed
     ceiling_on: Half
     alpha_warmup: Fraction
     """Read by confidence losses, as `${alpha_warmup}`."""
-    data_root: str | None
+    data_root: FilledPath | None
     """Read by sources of data, as `${data_root}`."""
-    store: str
+    store: FilledPath
     cache: Mode
-    sweep: str | None
+    sweep: Annotated[str, AfterValidator(_sweep_name)] | None
     impossible: Literal["error", "skip"]
 
 

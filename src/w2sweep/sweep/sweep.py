@@ -3,12 +3,13 @@ where they must be."""
 
 from __future__ import annotations
 
+import itertools
 import os
 import shlex
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, replace
 from functools import cached_property
 from pathlib import Path
@@ -50,17 +51,30 @@ Report = Callable[["Sweep", bool], object]
 class Sweep:
     """Planned cells, their folder, and the store that they share.
 
-    Raises ConfigError where the folder or the store cannot be written to. `say` tells the user a
-    line.
+    Raises ConfigError where the folder or the store cannot be written to.
+
+    Args:
+        planned: the cells.
+        folder: where they are to be found.
+        say: tells the user a line.
+        timed: whether the folder is called by the time alone. Then it is this sweep's own, and the
+            second one of the same second has another.
     """
 
-    def __init__(self, planned: Sequence[Planned], folder: Path, say: Callable[[str], object]):
-        self.planned, self.folder, self.say = planned, folder, say
+    def __init__(
+        self,
+        planned: Sequence[Planned],
+        folder: Path,
+        say: Callable[[str], object],
+        timed: bool = False,
+    ):
+        self.planned, self.say = planned, say
         request = planned[0].request
-        self.name, self.tracking = request.sweep or folder.name, request.tracking
-        self.runtime = _as_before(request.runtime, folder)
+        self.tracking, self.runtime = request.tracking, _as_before(request.runtime, folder)
         with _expecting_to_write():
             self.store = _store(request, Circumstances(self.runtime, request.tracking))
+            self.folder = _claimed(folder) if timed else folder
+        self.name = request.sweep or self.folder.name
 
     def run(self, launch: Launch, report: Report) -> int:
         """Runs what is missing, reports, and returns the exit code: 1 where a cell has no
@@ -270,6 +284,17 @@ def settled(runtime: Runtime) -> Runtime:
     if runtime.bf16 != "auto":
         return runtime
     return replace(runtime, bf16="yes" if gains_from_bf16(found) else "no")
+
+
+def _claimed(folder: Path) -> Path:
+    """A new folder of this name, or with a number behind it where there is one already."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    for n in itertools.count(1):
+        own = folder if n == 1 else folder.with_name(f"{folder.name}-{n}")
+        with suppress(FileExistsError):
+            own.mkdir()
+            return own
+    raise AssertionError("numbers have no end")
 
 
 def _as_before(runtime: Runtime, folder: Path) -> Runtime:

@@ -15,7 +15,7 @@ from w2sweep.tasks.reward import Pair
 from w2sweep.tasks.rows import Row, of_all_classes, of_two_classes
 from w2sweep.tasks.source import File, FileFormat
 from w2sweep.tasks.task import Corpus, Family, Task, TaskTexts
-from w2sweep.values import ConfigError, Count, named, value
+from w2sweep.values import ConfigError, Count, Seed, named, value
 
 Kind = Literal["labels", "pairs", "completions"]
 
@@ -61,7 +61,7 @@ class OwnFile(Task):
     same prompt, are kept together."""
     classes: Annotated[tuple[str, ...], BeforeValidator(_texts)] = ("0", "1")
     """What the labels are called, in the order of the classes."""
-    order_seed: int = 0
+    order_seed: Seed = 0
     """Decides which response of each pair is the first view."""
     max_new_tokens: Count = 32
     """Longest completion, in tokens."""

@@ -11,7 +11,7 @@ from w2sweep.tasks.heads import Reward
 from w2sweep.tasks.rows import FormatterPath, Row, some
 from w2sweep.tasks.source import Source
 from w2sweep.tasks.task import Corpus, Family, Task, TaskTexts
-from w2sweep.values import named, value
+from w2sweep.values import Seed, named, value
 
 
 @value
@@ -50,7 +50,7 @@ class Preferences(Task):
     source: Source
     format: FormatterPath
     """Makes the pairs of a row."""
-    order_seed: int = 0
+    order_seed: Seed = 0
     """Decides which response of each pair is the first view."""
     head: Reward = named(default=Reward())
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Annotated, Any
@@ -9,6 +10,7 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator
 
 from w2sweep.building import located
+from w2sweep.engine.source import source
 from w2sweep.tasks.example import Example, Skipped
 from w2sweep.values import ConfigError, value
 
@@ -116,16 +118,22 @@ class Formatter:
             except EmptyText:
                 yield Skipped("empty text")
 
-    def identity(self) -> str:
-        """The function's name; with its path if it is one of a user's own."""
-        return self.path.rpartition(".")[2] if self.path.startswith(_OWN_MODULES) else self.path
+    def identity(self) -> str | dict[str, str | None]:
+        """The function's name; its path and its source if it is one of a user's own."""
+        if self.path.startswith(_OWN_MODULES):
+            return self.path.rpartition(".")[2]
+        return {"path": self.path, "source": source(self._function())}
 
     def _function(self) -> Callable[[Row], Iterator[Any]]:
         try:
-            return located(self.path)
+            found = located(self.path)
         except ConfigError as error:
             expected = "expected package.module.function, importable from here"
             raise ConfigError(f"format: {error}; {expected}") from error
+        if not inspect.isroutine(found):
+            kind = type(found).__name__
+            raise ConfigError(f"format: '{self.path}' is a {kind}, expected a function")
+        return found
 
 
 def _formatter(given: Any) -> Any:

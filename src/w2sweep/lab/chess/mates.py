@@ -17,7 +17,7 @@ from w2sweep.lab.chess.rules import COLOUR, GONE, MEN, MIRRORED, SQUARES, Boards
 from w2sweep.tasks.example import Example
 from w2sweep.tasks.heads import Completion
 from w2sweep.tasks.task import Corpus, Family, Task
-from w2sweep.values import Count, named, value
+from w2sweep.values import Count, Seed, named, value
 
 Share = Annotated[float, Field(gt=0, le=1)]
 """A fraction that is not zero."""
@@ -41,7 +41,7 @@ class Games(Corpus):
     of all positions with a single mating move are left out: they are the puzzles of `MateInOne`.
     """
 
-    seed: int
+    seed: Seed
     tokens: Count = 500_000
     """Length of the corpus in words."""
     mating: Share = 0.8

@@ -12,7 +12,7 @@ from pydantic import Field
 from w2sweep.lab.text.lexicon import Lexicon
 from w2sweep.lab.text.prose import generate
 from w2sweep.tasks.task import Corpus
-from w2sweep.values import Count, Fraction, value
+from w2sweep.values import Count, Fraction, Seed, value
 
 
 @value
@@ -30,7 +30,7 @@ class World(Corpus):
     """Raised when the same seed gives other text, for then results with the earlier text must not
     be found any more."""
 
-    seed: int
+    seed: Seed
     adjectives: Annotated[int, Field(gt=0, multiple_of=8)] = 1280
     entities: Annotated[int, Field(gt=0, multiple_of=32)] = 1280
     tokens: Count = 3_600_000

@@ -12,18 +12,16 @@ import pkgutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-import matplotlib as mpl
-
 from w2sweep.report.drawing import Drawing
 from w2sweep.report.figures.plot import Ladders, Plot
-from w2sweep.report.figures.style import STYLE
+from w2sweep.report.figures.saving import styled
 from w2sweep.report.summary import SummaryRow
 
 
 def draw(rows: Sequence[SummaryRow], ladders: Ladders, folder: Path) -> list[Drawing]:
     """Draws into `folder` all figures that have something to show about the rows."""
     plots = filter(None, (kind.of(rows, ladders) for kind in kinds()))
-    with mpl.rc_context(STYLE):
+    with styled():
         return [drawing for plot in plots for drawing in plot.draw(folder)]
 
 

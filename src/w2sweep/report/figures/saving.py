@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import matplotlib as mpl
 from matplotlib.figure import Figure
 
 from w2sweep.report.drawing import Drawing
+from w2sweep.report.figures.style import STYLE
+
+
+@contextmanager
+def styled() -> Iterator[None]:
+    """What is drawn inside looks the same for everybody: nobody's matplotlibrc has a say."""
+    with mpl.rc_context():
+        mpl.rcdefaults()
+        mpl.rcParams.update(STYLE)
+        yield
 
 
 def save(fig: Figure, path: Path, title: str, caption: str) -> Drawing:
