@@ -11,7 +11,7 @@ from toys import setting
 from w2sweep.experiment.ladder import HubModel, Tokenizer
 from w2sweep.experiment.stages import OwnTokenizer
 from w2sweep.learning.hub import asked_for
-from w2sweep.learning.model import load
+from w2sweep.learning.loading import load
 from w2sweep.learning.tokens import tokenizer_for
 from w2sweep.values import ConfigError
 
