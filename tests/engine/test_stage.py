@@ -17,7 +17,7 @@ import pytest
 from arithmetic import Number, Sum
 
 import w2sweep
-from w2sweep.engine.source import source
+from w2sweep.engine.source_code import source
 from w2sweep.engine.stage import Stage, closure, identity, public_name
 from w2sweep.values import named, value
 

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from w2sweep.engine.source import source
+from w2sweep.engine.source_code import source
 from w2sweep.engine.stage import identity
 from w2sweep.experiment.ladder import Tokenizer
 from w2sweep.experiment.splits import Sizes, Splits

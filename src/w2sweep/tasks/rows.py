@@ -10,7 +10,7 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator
 
 from w2sweep.building import located
-from w2sweep.engine.source import source
+from w2sweep.engine.source_code import source
 from w2sweep.tasks.example import Example, Skipped
 from w2sweep.values import ConfigError, value
 

@@ -10,7 +10,7 @@ from types import ModuleType
 import pytest
 from arithmetic import Number
 
-from w2sweep.engine.source import source
+from w2sweep.engine.source_code import source
 from w2sweep.engine.stage import Stage, identity
 from w2sweep.tasks.rows import Formatter
 
