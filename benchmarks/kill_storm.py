@@ -50,6 +50,8 @@ class Storm:
     seed: int = 0
     victim: str = "group"
     hits: int = 0
+    again: int = 0
+    """Starts of a command that gave up after it had lost helpers."""
     killed: list[int] = field(default_factory=list)
     """The ids of all processes that a kill has ended, or was to end."""
     sessions: list[int] = field(default_factory=list)
@@ -76,11 +78,15 @@ class Storm:
                 worker.wait()
 
     def release(self, running: dict[int, subprocess.Popen[bytes]]) -> None:
-        """Takes those that finished out of `running`."""
+        """Takes those that finished out of `running`. One that was hit again and again before it
+        could do anything says that it is to be started again."""
         for i, worker in list(running.items()):
             if worker.poll() is not None:
                 del running[i]
-            if worker.returncode:
+            if worker.returncode == 1 and self.victim == "helper":
+                self.again += 1
+                running[i] = self.start(i)
+            elif worker.returncode:
                 said = self.root / f"{i}.log"
                 raise RuntimeError(
                     f"worker {i} failed with exit code {worker.returncode}: see {said}"
@@ -242,7 +248,8 @@ def told(name: str, storm: Storm, workers: int) -> list[str]:
     store, left = storm.root / "store", storm.left()
     account, broken = Account.of(store, storm.killed), damaged(store)
     checked = f"{len(broken)} damaged, {len(left)} processes left"
-    print(f"{name}: {storm.hits} kills, {took:.0f} s: {account}; {checked}", flush=True)
+    kills = f"{storm.hits} kills ({storm.again} times started by hand)"
+    print(f"{name}: {kills}, {took:.0f} s: {account}; {checked}", flush=True)
     outlived = [f"process {pid} outlived its sweep" for pid in left]
     return [*account.unexplained, *broken, *outlived]
 

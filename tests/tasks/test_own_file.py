@@ -137,7 +137,7 @@ def of_classes(folder: Path, given: str, *labels: str) -> list[int | str]:
         "name": "mine",
         "path": str(folder / "my.csv"),
         "format": "csv",
-        "classes": OmegaConf.to_container(OmegaConf.create(f"classes: {given}"))["classes"],
+        "classes": OmegaConf.create(f"classes: {given}").classes,
     }
     task = build(node, "task")
     return [e.label for e in task.examples() if isinstance(e, Example)]

@@ -131,8 +131,8 @@ def identity(x: Any) -> Any:
     """What `x` is, as JSON: equal for equal values, on any machine, on any day.
 
     A dataclass is its public name, its source where it is no class of this package (see
-    `w2sweep.engine.source_code`), its `version` (if that is not 1), and the fields that `==` compares,
-    without those of `added` that are at their default. One with a method `identity()`
+    `w2sweep.engine.source_code`), its `version` (if that is not 1), and the fields that `==`
+    compares, without those of `added` that are at their default. One with a method `identity()`
     answers for itself: a local file is its content. A stage inside another value is its name,
     which stands for all of it.
 

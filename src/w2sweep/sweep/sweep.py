@@ -37,6 +37,9 @@ from w2sweep.values import ConfigError
 
 PLAN = "sweep.json"
 SHOWN = "tracked.json"
+FRUITLESS = 2
+"""Starts in a row that may bring nothing: a worker may die before it has done anything, but what
+dies each time is not to be started for ever."""
 JOB = "SLURM_JOB_ID"
 """The variable that tells which job of a cluster a process belongs to: jobs outlive a launcher that
 does not run in them."""
@@ -173,18 +176,19 @@ class Sweep:
 
     def _launch(self, left: Sequence[Planned], launch: Launch) -> None:
         """Has the cells run that are left. Where workers died, what is missing is started again, as
-        long as the last start has brought anything."""
+        long as one of the last two starts has brought anything."""
         since = self.store.since if self.store.mode == "force" else 0.0
         with Watch(self.stages, self.store.root, since):
+            fruitless = 0
             while left:
                 before = self._standing(left)
                 died = self._try(left, launch)
                 left = [p for p in left if not self._settled(p)]
-                if not died or self._standing(left) == before:
+                fruitless = fruitless + 1 if self._standing(left) == before else 0
+                if not left or not died or fruitless == FRUITLESS:
                     break
-                if left:
-                    cells = _count(len(left), "cell")
-                    self.say(f"{cells} without a result: started again, from where they were")
+                cells = _count(len(left), "cell")
+                self.say(f"{cells} without a result: started again, from where they were")
 
     def _try(self, left: Sequence[Planned], launch: Launch) -> bool:
         """Launches cells. Returns whether a worker died."""
