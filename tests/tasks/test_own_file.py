@@ -132,12 +132,14 @@ def of_classes(folder: Path, given: str, *labels: str) -> list[int | str]:
     """The labels of a file whose classes a YAML file gives."""
     lines = [f"text {n},{label}\n" for n, label in enumerate(labels)]
     (folder / "my.csv").write_text("text,label\n" + "".join(lines))
+    written = OmegaConf.to_container(OmegaConf.create(f"classes: {given}"))
+    assert isinstance(written, dict)
     node = {
         "_target_": "w2sweep.tasks.own_file.OwnFile",
         "name": "mine",
         "path": str(folder / "my.csv"),
         "format": "csv",
-        "classes": OmegaConf.create(f"classes: {given}").classes,
+        "classes": written["classes"],
     }
     task = build(node, "task")
     return [e.label for e in task.examples() if isinstance(e, Example)]
