@@ -68,9 +68,7 @@ def test_two_tasks_of_one_name_are_told_apart(loader):
     assert len({cell.folder for cell in found}) == 6
 
 
-def test_cells_that_differ_in_no_result_are_one_cell_and_others_never_share_a_folder(loader):
-    threads = cells(loader, "task=sentiment", "runtime.threads=1,2", "seed=0,1")
-    assert [cell.place.seed for cell in threads] == [0, 1]
+def test_cells_of_two_roots_of_data_never_share_a_folder(loader):
     roots = cells(loader, "task=sst2", "data_root=a,b", "weak=nano", "strong=mini")
     assert len({cell.folder for cell in roots}) == len({c.place.group for c in roots}) == 2
 

@@ -119,7 +119,7 @@ def test_ctrl_c_is_told_once(folder):
     grid = ["task=pretend", "task.lasting=ceiling", "seed=0,1", *LAUNCHERS["submitit_local"]]
     with begun(folder, *grid, "sweep=told") as sweep:
         os.killpg(sweep.pid, signal.SIGINT)  # as a terminal does
-        said = sweep.communicate(timeout=30)[1]
+        said = sweep.communicate(timeout=90)[1]
     assert sweep.returncode == 130
     assert "Traceback" not in said
     assert len(said.splitlines()) < 6

@@ -41,6 +41,7 @@ def points(tmp_path: Path) -> list[Any]:
             place=place(seed=seed),
             folder=f"seed={seed}",
             overrides=(f"seed={seed}",),
+            digest="",
             skipped=None,
             request=request,
         )

@@ -158,12 +158,14 @@ def test_a_game_to_pretrain_on_ends_at_its_first_illegal_move(tmp_path: Path):
     (tmp_path / "games.pgn").write_text(
         '[Event "1"]\n\n1. e4 e5 2. Ke3 d5 *\n\n[Event "2"]\n\n1. Ke2 *\n\n[Event "3"]\n\n1. c4 *\n'
         '\n[Event "4"]\n\n1. d4 -- 2. c4 *\n'
+        '\n[Event "5"]\n\n1. d4 d5 2. c4 e6 3. Nc3 Nf6 4. Bg5 Be7 *\n'
     )
+    whole = "1. d4 1... d5 2. c4 2... e6 3. Nc3 3... Nf6 4. Bg5 4... Be7"
     corpus = TextFile(str(tmp_path / "games.pgn"))
     cut = Skipped("the rest of a game, from a move on that is not legal")
-    expected = ["1. e4 1... e5", cut, cut, "1. c4", "1. d4", cut]
+    expected = ["1. e4 1... e5", cut, cut, "1. c4", "1. d4", cut, whole]
     assert list(corpus.documents()) == expected
-    stage = Text(corpus, Tokenizer("word", context=1))
+    stage = Text(corpus, Tokenizer("word", context=8))
     noted = run(stage, tmp_path / "text", store(tmp_path))
     assert noted["left_out"] == {cut.reason: 3}
 
