@@ -20,6 +20,7 @@ from w2sweep.report.drawing import Drawing
 from w2sweep.report.figures.captions import counted
 from w2sweep.report.figures.saving import save, styled
 from w2sweep.report.figures.style import FAINT, INK
+from w2sweep.results.intervals import Estimate
 from w2sweep.results.metrics import mean_share
 
 AXES = {
@@ -169,10 +170,16 @@ def _line(ax: Axes, bins: Sequence[Bin], beside: float, **look: Any) -> None:
     at: dict[float, list[Bin]] = defaultdict(list)
     for b in bins:
         at[beside * middle(b)].append(b)
-    known = [mean_share([b.accuracy for b in its], [b.words for b in its]) for its in at.values()]
+    known = [_share_known(its) for its in at.values()]
     means = [100 * (share.value or 0.0) for share in known]
     errors = [100 * (share.se or 0.0) for share in known]
     ax.errorbar(list(at), means, errors, marker="o", ms=4, elinewidth=1, **look)
+
+
+def _share_known(bins: Sequence[Bin]) -> Estimate:
+    """Of the words of some bins, a bin a seed."""
+    accuracies = [b.accuracy for b in bins]
+    return mean_share(accuracies, [b.words for b in bins])
 
 
 def _ranks(ax: Axes, bins: Sequence[Bin]) -> None:

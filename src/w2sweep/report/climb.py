@@ -70,11 +70,15 @@ def _climb(
     if len(rungs) < 3:
         return None
     shared = sorted(set.intersection(*(set(reached[rung]) for rung in rungs)))
-    of_seed = {seed: [reached[rung][seed] for rung in rungs] for seed in shared}
-    correct = [np.stack(found) for found in of_seed.values() if len(set(map(len, found))) == 1]
+    correct = []
+    for seed in shared:
+        found = [reached[rung][seed] for rung in rungs]
+        if len(set(map(len, found))) == 1:
+            correct.append(np.stack(found))
     if not correct:
         return None
-    over_seeds = [_over_seeds(rung, [c[i] for c in correct]) for i, rung in enumerate(rungs)]
+    by_rung = zip(rungs, zip(*correct, strict=True), strict=True)
+    over_seeds = [_over_seeds(rung, of) for rung, of in by_rung]
     return Climb(task, ladder, variant, len(correct), over_seeds, largest_step(correct))
 
 

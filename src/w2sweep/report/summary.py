@@ -206,7 +206,8 @@ def _others(results: Sequence[Result]) -> dict[str, MeanAccuracy]:
 def _accuracy(results: Sequence[Result], role: str) -> MeanAccuracy:
     """Over the seeds whose cells compare a model of this role."""
     having = [r for r in results if role in r.models]
-    found = metrics.mean_share([r.accuracy(role) for r in having], [r.n_test for r in having])
+    accuracies = [r.accuracy(role) for r in having]
+    found = metrics.mean_share(accuracies, [r.n_test for r in having])
     assert found.value is not None
     assert found.se is not None
     chance = having[0].chance
@@ -218,8 +219,8 @@ def _accuracy(results: Sequence[Result], role: str) -> MeanAccuracy:
 
 def _recovered(results: Sequence[Result]) -> dict[str, Any]:
     pgr = metrics.pgr_over_seeds([r.paired for r in results])
-    ceiling, weak = ([r.correct[role] for r in results] for role in (CEILING, SUPERVISOR))
-    gap = metrics.difference(ceiling, weak)
+    ceiling = [r.correct[CEILING] for r in results]
+    gap = metrics.difference(ceiling, [r.correct[SUPERVISOR] for r in results])
     return {
         "gap": gap.value,
         "gap_low": gap.low,
