@@ -46,7 +46,7 @@ import numpy as np
 import torch
 from training_speed import network, settle, speed
 
-from w2sweep.experiment.ladder import SmallLlama
+from w2sweep.experiment.backbone import SmallLlama
 from w2sweep.experiment.losses import CrossEntropy
 from w2sweep.experiment.recipe import Precision
 from w2sweep.learning.batches import pretraining_batches

@@ -36,7 +36,7 @@ import torch
 from w2sweep.engine.job import Circumstances, StoreJob
 from w2sweep.engine.runtime import Runtime
 from w2sweep.engine.stage import Stage
-from w2sweep.experiment.ladder import SmallLlama, Tokenizer
+from w2sweep.experiment.backbone import SmallLlama, Tokenizer
 from w2sweep.experiment.losses import ConfidenceLoss, CrossEntropy, Loss
 from w2sweep.experiment.recipe import Precision, Recipe
 from w2sweep.learning.batches import Batch, Labelled, finetuning_batches, pretraining_batches

@@ -16,7 +16,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from w2sweep.engine.stage import Job, Stage
-from w2sweep.experiment.ladder import SmallLlama
+from w2sweep.experiment.backbone import SmallLlama
 from w2sweep.experiment.predictions import Predictions
 from w2sweep.experiment.stages import Adapt, Finetune, Text
 from w2sweep.learning.curves import write_curves

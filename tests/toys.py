@@ -16,8 +16,9 @@ from w2sweep.engine.job import Circumstances, StoreJob
 from w2sweep.engine.runtime import Runtime
 from w2sweep.engine.stage import Stage
 from w2sweep.engine.store import Store
+from w2sweep.experiment.backbone import Tokenizer
 from w2sweep.experiment.cell import Cell
-from w2sweep.experiment.ladder import HomegrownRung, Ladder, Rung, Tokenizer
+from w2sweep.experiment.ladder import HomegrownRung, Ladder, Rung
 from w2sweep.experiment.losses import CrossEntropy
 from w2sweep.experiment.methods import Naive
 from w2sweep.experiment.recipe import Recipe

@@ -13,7 +13,8 @@ import pytest
 from toys import Toy, ToyCorpus, rung, setting
 
 from w2sweep.engine.stage import Stage
-from w2sweep.experiment.ladder import HubRung, Ladder, Rung, Tokenizer
+from w2sweep.experiment.backbone import Tokenizer
+from w2sweep.experiment.ladder import HubRung, Ladder, Rung
 from w2sweep.experiment.losses import ConfidenceLoss, CrossEntropy
 from w2sweep.experiment.methods import Naive
 from w2sweep.experiment.setting import Setting

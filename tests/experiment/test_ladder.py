@@ -11,7 +11,8 @@ import pytest
 from toys import ToyCorpus, rung, setting
 
 from w2sweep.engine.stage import identity
-from w2sweep.experiment.ladder import HomegrownRung, HubModel, HubRung, Ladder
+from w2sweep.experiment.backbone import HubModel
+from w2sweep.experiment.ladder import HomegrownRung, HubRung, Ladder
 from w2sweep.lab.text.world import World
 from w2sweep.tasks.text_file import TextFile
 from w2sweep.values import ConfigError

@@ -13,8 +13,9 @@ from toys import ToyCompletions, ToyPairs, cell, rung, setting
 
 from w2sweep.building import made
 from w2sweep.engine.stage import closure
+from w2sweep.experiment.backbone import Tokenizer
 from w2sweep.experiment.cell import Cell
-from w2sweep.experiment.ladder import Ladder, Rung, Tokenizer
+from w2sweep.experiment.ladder import Ladder, Rung
 from w2sweep.experiment.losses import ConfidenceLoss, CrossEntropy
 from w2sweep.experiment.methods import Bootstrap, Naive, Scratch
 from w2sweep.experiment.recipe import Recipe

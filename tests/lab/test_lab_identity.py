@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from w2sweep.experiment.ladder import Tokenizer
+from w2sweep.experiment.backbone import Tokenizer
 from w2sweep.experiment.splits import Sizes, Splits
 from w2sweep.experiment.stages import Text
 from w2sweep.lab.chess.mates import Games, MateInOne

@@ -12,7 +12,7 @@ from torch import Tensor
 from toys import ToyCorpus
 from transformers import PreTrainedTokenizerFast
 
-from w2sweep.experiment.ladder import Tokenizer
+from w2sweep.experiment.backbone import Tokenizer
 from w2sweep.experiment.recipe import Recipe
 from w2sweep.learning.batches import (
     Completions,

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from toys import setting
 
-from w2sweep.experiment.ladder import HubModel, Tokenizer
+from w2sweep.experiment.backbone import HubModel, Tokenizer
 from w2sweep.experiment.stages import OwnTokenizer
 from w2sweep.learning.hub import asked_for
 from w2sweep.learning.loading import load

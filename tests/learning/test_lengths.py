@@ -11,7 +11,7 @@ import pytest
 from toys import ToyCorpus, job
 from transformers import PreTrainedTokenizerFast
 
-from w2sweep.experiment.ladder import Tokenizer
+from w2sweep.experiment.backbone import Tokenizer
 from w2sweep.learning import lengths
 from w2sweep.learning.lengths import completions_within, prompts_within, views_within
 from w2sweep.learning.tokens import token_ids, train_tokenizer

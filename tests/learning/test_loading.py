@@ -40,7 +40,7 @@ from transformers import (
     T5ForConditionalGeneration,
 )
 
-from w2sweep.experiment.ladder import HubModel, Tokenizer
+from w2sweep.experiment.backbone import HubModel, Tokenizer
 from w2sweep.experiment.tuning import Lora
 from w2sweep.learning.batches import Batch, Completions, last_tokens
 from w2sweep.learning.loading import leave_nothing_to_chance, load

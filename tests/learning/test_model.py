@@ -27,7 +27,7 @@ from transformers import (
     Qwen3ForCausalLM,
 )
 
-from w2sweep.experiment.ladder import HubModel, Tokenizer
+from w2sweep.experiment.backbone import HubModel, Tokenizer
 from w2sweep.experiment.tuning import Full, Lora
 from w2sweep.learning.batches import Batch, last_tokens
 from w2sweep.learning.checkpoint import learned

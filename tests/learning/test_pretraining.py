@@ -19,7 +19,8 @@ from transformers import GPT2Config, GPT2LMHeadModel
 from w2sweep.engine.job import Circumstances
 from w2sweep.engine.runtime import Runtime
 from w2sweep.engine.store import Store
-from w2sweep.experiment.ladder import HomegrownRung, HubModel, Pretraining, Tokenizer
+from w2sweep.experiment.backbone import HubModel, Pretraining, Tokenizer
+from w2sweep.experiment.ladder import HomegrownRung
 from w2sweep.experiment.stages import Adapt, OwnTokenizer, Text
 from w2sweep.learning.batches import Batch
 from w2sweep.learning.loading import load

@@ -19,7 +19,8 @@ from transformers import GPT2Config, GPT2LMHeadModel
 
 from w2sweep.engine.stage import Job
 from w2sweep.engine.store import Store
-from w2sweep.experiment.ladder import HubModel, HubRung, Ladder, Pretraining, Tokenizer
+from w2sweep.experiment.backbone import HubModel, Pretraining, Tokenizer
+from w2sweep.experiment.ladder import HubRung, Ladder
 from w2sweep.experiment.recipe import Recipe
 from w2sweep.experiment.setting import Setting
 from w2sweep.experiment.stages import Adapt, Finetune, OwnTokenizer, Text, Weights

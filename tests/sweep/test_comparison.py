@@ -12,8 +12,9 @@ from pretend import Pretend, PretendCompletions
 from safetensors.numpy import load_file, save_file
 from toys import cell, place, rung, store
 
+from w2sweep.experiment.backbone import Tokenizer
 from w2sweep.experiment.cell import Cell
-from w2sweep.experiment.ladder import Ladder, Rung, Tokenizer
+from w2sweep.experiment.ladder import Ladder, Rung
 from w2sweep.experiment.losses import CrossEntropy
 from w2sweep.experiment.methods import Bootstrap, Method
 from w2sweep.experiment.setting import Setting

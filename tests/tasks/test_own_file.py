@@ -11,8 +11,9 @@ import toys
 from omegaconf import OmegaConf
 
 from w2sweep.building import build
+from w2sweep.experiment.backbone import Tokenizer
 from w2sweep.experiment.cell import Cell
-from w2sweep.experiment.ladder import Ladder, Tokenizer
+from w2sweep.experiment.ladder import Ladder
 from w2sweep.experiment.losses import CrossEntropy
 from w2sweep.experiment.methods import Naive
 from w2sweep.experiment.splitting import split

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from toys import run, store
 
 from w2sweep.building import made
-from w2sweep.experiment.ladder import Tokenizer
+from w2sweep.experiment.backbone import Tokenizer
 from w2sweep.experiment.stages import Text
 from w2sweep.interface.data_command import composed
 from w2sweep.tasks.example import Example, Skipped

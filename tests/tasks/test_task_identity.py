@@ -14,7 +14,7 @@ import pytest
 
 from w2sweep.engine.source_code import source
 from w2sweep.engine.stage import identity
-from w2sweep.experiment.ladder import Tokenizer
+from w2sweep.experiment.backbone import Tokenizer
 from w2sweep.experiment.splits import Sizes, Splits
 from w2sweep.experiment.stages import Text
 from w2sweep.tasks import nlp, reward

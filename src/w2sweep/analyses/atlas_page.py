@@ -16,7 +16,8 @@ from w2sweep.analyses.read_ladder import ReadLadder
 from w2sweep.analyses.samples import Samples, plain, samples
 from w2sweep.engine.files import write_text
 from w2sweep.engine.store import Store
-from w2sweep.experiment.ladder import Rung, SmallLlama
+from w2sweep.experiment.backbone import SmallLlama
+from w2sweep.experiment.ladder import Rung
 from w2sweep.report.csv_files import write_csv
 from w2sweep.report.drawing import Drawing
 

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from w2sweep.engine.stage import Job, Stage
-from w2sweep.experiment.ladder import Backbone, HubModel, Pretraining, Tokenizer
+from w2sweep.experiment.backbone import Backbone, HubModel, Pretraining, Tokenizer
 from w2sweep.experiment.losses import Loss
 from w2sweep.experiment.predictions import Predictions, load_evaluations
 from w2sweep.experiment.recipe import Recipe

@@ -26,7 +26,7 @@ from transformers.utils import logging as transformers_logging
 
 from w2sweep.engine.files import read_json
 from w2sweep.engine.stage import public_name
-from w2sweep.experiment.ladder import Backbone, HubModel, SmallLlama
+from w2sweep.experiment.backbone import Backbone, HubModel, SmallLlama
 from w2sweep.learning.hub import explained
 from w2sweep.learning.model import HEAD, HEAD_FACTS, Net
 from w2sweep.learning.soundness import check

@@ -13,7 +13,7 @@ from torch.nn.functional import cross_entropy
 
 from w2sweep.engine.files import write_json
 from w2sweep.engine.stage import Job
-from w2sweep.experiment.ladder import SmallLlama
+from w2sweep.experiment.backbone import SmallLlama
 from w2sweep.experiment.losses import CrossEntropy
 from w2sweep.experiment.stages import Adapt
 from w2sweep.learning import schedules

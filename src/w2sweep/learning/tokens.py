@@ -17,7 +17,7 @@ from torch import Tensor
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 from w2sweep.engine.stage import Job
-from w2sweep.experiment.ladder import HubModel, Tokenizer
+from w2sweep.experiment.backbone import HubModel, Tokenizer
 from w2sweep.experiment.stages import OwnTokenizer, Text
 from w2sweep.learning.hub import asked_for
 from w2sweep.tasks.example import Skipped

@@ -17,14 +17,22 @@ from w2sweep.experiment.cell import Cell
 from w2sweep.experiment.ladder import Ladder
 from w2sweep.experiment.stages import Finetune, Labels
 from w2sweep.results import metrics
-from w2sweep.results.cell import Compared, Failed, Place, Result, RungFacts, clear, read
+from w2sweep.results.cell import (
+    ROLES,
+    STUDENT,
+    SUPERVISOR,
+    Compared,
+    Failed,
+    Place,
+    Result,
+    RungFacts,
+    clear,
+    read,
+)
 from w2sweep.tasks.example import Example
 from w2sweep.tasks.heads import Answers
 from w2sweep.tasks.task import Task
 from w2sweep.version import __version__
-
-ALWAYS = ("supervisor", "student", "ceiling")
-"""The roles that every cell has."""
 
 
 def run(cell: Cell, place: Place, store: Store, folder: Path) -> bool:
@@ -102,10 +110,10 @@ def compare(cell: Cell, place: Place, store: Store) -> Result:
         )
         for role, stage in cell.compared.items()
     }
-    recovered = metrics.pgr(*(models[role].accuracy for role in ALWAYS))
-    agrees = head.agree(answers["student"], answers["supervisor"])
-    agreed = metrics.agreement(agrees, correct["supervisor"])
-    marks = _marks(s.task, examples, answers["student"])
+    recovered = metrics.pgr(*(models[role].accuracy for role in ROLES))
+    agrees = head.agree(answers[STUDENT], answers[SUPERVISOR])
+    agreed = metrics.agreement(agrees, correct[SUPERVISOR])
+    marks = _marks(s.task, examples, answers[STUDENT])
     return Result(
         **asdict(place),
         rungs=_facts(s.ladder),

@@ -1,0 +1,209 @@
+"""Backbones: the language models that stages hold, and how those that are pretrained here learn."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from w2sweep.experiment.recipe import Precision
+from w2sweep.tasks.readers import checksum
+from w2sweep.values import ConfigError, Count, Natural, Rate, named, value
+
+WEIGHTS = ("model.safetensors", "model.safetensors.index.json")
+"""Where Transformers looks for the weights of a local model: in the first, or in the files that the
+second names."""
+UNREAD = [
+    "*.md",
+    "LICENSE*",
+    "generation_config.json",
+    "pytorch_model*",
+    "*.h5",
+    "*.msgpack",
+    "*.onnx",
+    "*.gguf",
+    "*.ot",
+    "optimizer*",
+    "scheduler.pt",
+    "rng_state*",
+    "training_args.bin",
+    "trainer_state.json",
+]
+"""Files of a local model's folder that are not read: notes, advice for chatting (completions here
+are greedy), weights in other formats, and what somebody's training left there."""
+
+
+@value
+class HubModel:
+    """A language model of the Hugging Face hub, or of a local folder."""
+
+    model: str
+    """Its name on the hub, or the path of a folder written by `save_pretrained`."""
+    revision: str | None = None
+    trust_remote_code: bool = False
+    """Runs code that comes with the model. Off unless you trust its authors."""
+    scratch: bool = False
+    """Random weights in the model's architecture."""
+    rung: str = named(default="")
+    """What its ladder calls it."""
+
+    def __post_init__(self) -> None:
+        _check_model(self.model, self.rung)
+
+    def identity(self) -> dict[str, object]:
+        """Of a local folder its content, wherever it lies: all but what is known not to be read.
+
+        Raises ConfigError where such a folder has no weights, or a part of them is missing.
+        """
+        fields = asdict(self)
+        del fields["rung"]
+        if (folder := Path(self.model)).is_dir():
+            if not self.scratch:
+                check_weights(folder)
+            found = {f.relative_to(folder).as_posix(): f for f in read_of(folder)}
+            fields["model"] = {name: checksum(found[name]) for name in sorted(found)}
+            fields["revision"] = None  # of the model on the hub that the folder stands in for
+        return fields
+
+    @property
+    def label(self) -> str:
+        """A short name, for messages."""
+        name = self.rung or self.model.rstrip("/").split("/")[-1]
+        return f"{name} from scratch" if self.scratch else name
+
+
+def read_of(folder: Path) -> list[Path]:
+    """The files of a local model's folder and of its sub-folders that may be read."""
+    found = []
+    for file in folder.rglob("*"):
+        parts = file.relative_to(folder).parts
+        hidden = any(part.startswith(".") or part == "__pycache__" for part in parts)
+        unread = any(file.match(pattern) for pattern in UNREAD)
+        if file.is_file() and not hidden and not unread:
+            found.append(file)
+    return found
+
+
+def check_weights(folder: Path) -> None:
+    """Raises ConfigError where a local model has no weights, or lacks files that its index names.
+
+    Weights are read from safetensors only, for those of other formats can run code.
+    """
+    whole, index = (folder / name for name in WEIGHTS)
+    if whole.exists():
+        return
+    if not index.exists():
+        raise ConfigError(
+            f"the model folder {folder} has no model.safetensors, and weights of other formats are "
+            "not read: load it with Transformers once and write it by save_pretrained, with its "
+            "adapters merged"
+        )
+    try:
+        shards = set(json.loads(index.read_bytes())["weight_map"].values())
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ConfigError(f"{index} is no index of weights: copy the model again") from error
+    missing = sorted(shard for shard in shards if not (folder / shard).exists())
+    if missing:
+        raise ConfigError(f"{index} names {missing[0]}, which is not there: copy the model again")
+
+
+@value
+class SmallLlama:
+    """The architecture of rungs that are pretrained on the spot: Llama's, in small."""
+
+    width: Count
+    depth: Count
+    heads: Count
+    rung: str = named(default="")
+    """What its ladder calls it."""
+
+    def __post_init__(self) -> None:
+        if self.width % (2 * self.heads):
+            raise ConfigError(
+                f"width {self.width} over {self.heads} heads: "
+                "the width of a head must be an even integer"
+            )
+
+    @property
+    def feedforward(self) -> int:
+        """Width of the gated feed-forward layer: 8/3 of the model's, up to a multiple of 8."""
+        return 8 * -(-8 * self.width // 24)
+
+    @property
+    def parameters(self) -> int:
+        """Without embeddings."""
+        attention = 4 * self.width**2
+        feedforward = 3 * self.width * self.feedforward
+        norms = 2 * self.width
+        return self.depth * (attention + feedforward + norms) + self.width
+
+    @property
+    def label(self) -> str:
+        """A short name, for messages."""
+        return self.rung or f"{self.depth}x{self.width}"
+
+
+HUB_NAME = re.compile(r"\w[\w.-]*(/\w[\w.-]*)?", re.ASCII)
+"""`name` or `owner/name`."""
+
+
+def _check_model(model: str, rung: str) -> None:
+    """Raises ConfigError for the path of a folder that is not there, or that holds no model."""
+    key, folder = f"ladder.rungs.{rung}.model" if rung else "model", Path(model)
+    if folder.is_dir():
+        if not (folder / "config.json").is_file():
+            raise ConfigError(
+                f"{key}: the folder {model} has no config.json; expected what save_pretrained "
+                "writes"
+            )
+    elif not HUB_NAME.fullmatch(model):
+        raise ConfigError(
+            f"{key}: there is no folder '{model}' (seen from {Path.cwd()}), and no model of the "
+            "hub has such a name; expected a folder of save_pretrained, or OWNER/NAME"
+        )
+
+
+Backbone = HubModel | SmallLlama
+
+
+@value
+class Pretraining:
+    """How a language model is trained: what `Adapt` does with a backbone and a text."""
+
+    tokens: Natural
+    """Counted with repetition; 0 leaves the weights as they are."""
+    lr: Rate
+    batch: Count = 16
+    """Sequences a step."""
+    warmup: Count = 50
+    """Steps over which the learning rate grows, but never more than a tenth of all steps."""
+    precision: Precision = "32-true"
+    """bf16 pays from a width of 48 on, where the processor gains from it (`runtime.bf16`)."""
+    embedding_lr: Rate = 1.0
+    """Learning rate of the input embeddings, as a multiple of the others'."""
+
+
+FEWEST = 256 + 3
+"""Tokens of a byte-level vocabulary: the bytes, and those for padding, ends and the unknown."""
+
+
+@value
+class Tokenizer:
+    """How the text of a homegrown ladder becomes tokens, the same for all its rungs."""
+
+    kind: Literal["word", "bpe"] = "bpe"
+    """`word`: one token a word between blanks (the lab). `bpe`: byte-level byte-pair encoding."""
+    vocabulary: Count = 4096
+    """Tokens of `bpe`, which begins with the 256 bytes and three of its own."""
+    context: Annotated[int, Field(ge=8)] = 128
+    """Longest sequence in tokens, in pretraining blocks too."""
+
+    def __post_init__(self) -> None:
+        if self.kind == "bpe" and self.vocabulary < FEWEST:
+            raise ConfigError(
+                f"vocabulary: found {self.vocabulary}, expected at least {FEWEST} for kind=bpe"
+            )
