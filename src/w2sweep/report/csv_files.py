@@ -22,6 +22,7 @@ from w2sweep.results.cell import (
     Result,
     SkippedCell,
 )
+from w2sweep.results.intervals import Estimate
 from w2sweep.results.sweep_folder import SweepFolder, Unreadable
 
 MEASURES = ("pgr", "pgr_undefined", "agreement", "agreement_weak_right", "agreement_weak_wrong")
@@ -54,7 +55,7 @@ def summary_records(rows: Iterable[SummaryRow]) -> list[dict[str, Any]]:
     """A record a row for `summary.csv`.
 
     A mark `legality` becomes `mark_legality`; a further compared model `zero_shot` becomes
-    `zero_shot_accuracy` and `zero_shot_accuracy_se`.
+    `zero_shot_accuracy` and `zero_shot_accuracy_se`, and `zero_shot_pgr` with its bounds.
     """
     return [_summary_record(row) for row in rows]
 
@@ -115,7 +116,14 @@ def _summary_record(row: SummaryRow) -> dict[str, Any]:
     record |= _marks(row.marks)
     for role, accuracy in row.others.items():
         record |= {f"{role}_accuracy": accuracy.mean, f"{role}_accuracy_se": accuracy.se}
+        record |= _pgr(role, accuracy.pgr)
     return record
+
+
+def _pgr(role: str, found: Estimate) -> dict[str, float | None]:
+    """PGR with a model that not every cell compares: in the student's place, or the ceiling's."""
+    bounds = {"low": found.low, "high": found.high, "se": found.se}
+    return {f"{role}_pgr": found.value} | {f"{role}_pgr_{end}": x for end, x in bounds.items()}
 
 
 def _marks(marks: Mapping[str, float]) -> dict[str, float]:

@@ -7,8 +7,11 @@ from dataclasses import dataclass, field, fields, replace
 from statistics import fmean, median
 from typing import Any
 
+import numpy as np
+
 from w2sweep.results import metrics
 from w2sweep.results.cell import CEILING, ROLES, STUDENT, SUPERVISOR, Group, Result, Variant
+from w2sweep.results.intervals import Estimate
 from w2sweep.results.sweep_folder import SweepFolder
 
 BASELINE = "naive"
@@ -35,7 +38,8 @@ MEASURES = (
 
 @dataclass(frozen=True)
 class MeanAccuracy:
-    """A model's accuracy, averaged over seeds."""
+    """A model's accuracy, averaged over seeds; of one that is compared beside the three, also what
+    PGR is with it."""
 
     mean: float
     se: float | None
@@ -44,6 +48,9 @@ class MeanAccuracy:
     """Whether it is within two standard errors of guessing, and so cannot be told from it."""
     one_answer: int = 0
     """On how many seeds the model gives one answer to all test examples."""
+    pgr: Estimate = Estimate(None)
+    """With the model in the student's place; with one whose role begins with "ceiling" in the
+    ceiling's place."""
 
 
 @dataclass(frozen=True)
@@ -200,7 +207,17 @@ def _accuracies(results: Sequence[Result]) -> dict[str, Any]:
 
 def _others(results: Sequence[Result]) -> dict[str, MeanAccuracy]:
     roles = dict.fromkeys(role for r in results for role in r.models)
-    return {role: _accuracy(results, role) for role in roles if role not in ROLES}
+    further = [role for role in roles if role not in ROLES]
+    return {role: _with_pgr(results, role) for role in further}
+
+
+def _with_pgr(results: Sequence[Result], role: str) -> MeanAccuracy:
+    """The accuracy of a model that is compared beside the three, and PGR with it."""
+    having = [r for r in results if role in r.models]
+    student, ceiling = (STUDENT, role) if role.startswith(CEILING) else (role, CEILING)
+    measured = (SUPERVISOR, student, ceiling)
+    correct = [np.stack([r.correct[of] for of in measured]) for r in having]
+    return replace(_accuracy(results, role), pgr=metrics.pgr_over_seeds(correct))
 
 
 def _accuracy(results: Sequence[Result], role: str) -> MeanAccuracy:
