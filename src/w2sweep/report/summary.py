@@ -11,7 +11,7 @@ import numpy as np
 
 from w2sweep.results import metrics
 from w2sweep.results.cell import CEILING, ROLES, STUDENT, SUPERVISOR, Group, Result, Variant
-from w2sweep.results.intervals import Estimate
+from w2sweep.results.intervals import UNDEFINED, Estimate
 from w2sweep.results.sweep_folder import SweepFolder
 
 BASELINE = "naive"
@@ -48,7 +48,7 @@ class MeanAccuracy:
     """Whether it is within two standard errors of guessing, and so cannot be told from it."""
     one_answer: int = 0
     """On how many seeds the model gives one answer to all test examples."""
-    pgr: Estimate = Estimate(None)
+    pgr: Estimate = UNDEFINED
     """With the model in the student's place; with one whose role begins with "ceiling" in the
     ceiling's place."""
 

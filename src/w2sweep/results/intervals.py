@@ -32,6 +32,10 @@ class Estimate:
     """Why there is no value."""
 
 
+UNDEFINED = Estimate(None)
+"""What is known of nothing."""
+
+
 @dataclass(frozen=True)
 class Spread:
     """How uncertain the means of K paired measures are."""
