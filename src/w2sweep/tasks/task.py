@@ -36,6 +36,11 @@ class Task(ABC):
     label_classes: ClassVar[int | None] = None
     """How many classes the labels are of, where every task of this class has as many; its head must
     have them too. None: as the head says."""
+    opinion: ClassVar[str] = "I think this is {label}. What do you think?"
+    """A sentence by which somebody names the label of an example. Burns et al. 2023, appendix
+    E.3."""
+    answers: ClassVar[tuple[str, ...]] = ("0", "1")
+    """What that sentence calls the classes."""
     head: Head
     name: str
     """What tables and figures call it."""

@@ -59,6 +59,8 @@ class OpinionTask(WorldTask):
 
     family: ClassVar[Family] = "nlp"
     label_classes: ClassVar[int] = 2
+    opinion: ClassVar[str] = ". we {label} it"  # as reviews of the world react
+    answers: ClassVar[tuple[str, ...]] = ("hate", "love")
     templates: ClassVar[Mapping[str, float]]
     """The sentences, with their odds."""
 

@@ -19,6 +19,7 @@ from w2sweep.report.figures.style import CHANCE, COLORS, INK
 from w2sweep.report.summary import SummaryRow
 
 FAMILIES = {"nlp": "NLP tasks", "chess": "chess", "reward": "reward modeling"}
+AXES = ("family", "task", "method")
 BAR, GAP = 0.75, 1.1
 """Width of a bar and between the bars of two tasks, in inches times two."""
 SUPERVISOR: dict[str, Any] = {"color": "#cccccc"}
@@ -38,10 +39,11 @@ class Overview(Plot):
 
     @classmethod
     def of(cls, rows: Sequence[SummaryRow], ladders: Ladders) -> Self | None:
-        """Of a sweep over families, with one supervisor and one student on each task."""
+        """Of a sweep over methods, with one supervisor and one student on each task, where there
+        are families or several methods to compare."""
         pairs = {(r.task, r.ladder, r.weak, r.strong, r.variant) for r in rows}
-        tasks = {r.task for r in rows}
-        several = len({r.family for r in rows}) > 1 and len({r.method for r in rows}) > 1
+        families, tasks, methods = ({getattr(r, of) for r in rows} for of in AXES)
+        several = len(methods) > 2 or (len(methods) > 1 and len(families) > 1)
         return cls(rows, ladders) if several and len(pairs) == len(tasks) else None
 
     def draw(self, folder: Path) -> Iterator[Drawing]:
