@@ -81,7 +81,7 @@ class Misfit(ByMethod):
     def caption(self) -> str:
         return (
             "Each point is a student, the larger the marker the larger the student: how far its "
-            "probabilities are from its supervisor's, and how much better it is than its supervisor. Dashed: in theory "
+            "probabilities are from its supervisor's, and how much better it is. Dashed: in theory "
             "(Charikar et al. 2024; Mulgund and Pabbaraju 2025) the loss of a student on or above "
             "this line falls by at least its misfit. That holds for a student that is the nearest, "
             "in this very divergence, of a convex class of models which has the truth in it, and "
