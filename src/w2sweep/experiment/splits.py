@@ -46,7 +46,7 @@ class Splits(Stage[dict[str, list[Example]]]):
         """Writes `<split>.jsonl` and `manifest.json`."""
         splits, manifest = split(self.task.examples(), self.sizes, self.seed)
         for name, examples in splits.items():
-            lines = [json.dumps(asdict(e), ensure_ascii=False) + "\n" for e in examples]
+            lines = [json.dumps(_fields(e), ensure_ascii=False) + "\n" for e in examples]
             file = job.out / f"{name}.jsonl"
             file.write_text("".join(lines), encoding="utf-8", newline="\n")
         write_json(job.out / "manifest.json", _origin(self.task) | manifest)
@@ -62,6 +62,11 @@ def _origin(task: Task) -> dict[str, Any]:
     if not isinstance(source, Source):
         return {}
     return {"source": {"read": source.label, "content": identity(source)}}
+
+
+def _fields(e: Example) -> dict[str, Any]:
+    """What is written of an example. A difficulty that is not known is left out."""
+    return {name: held for name, held in asdict(e).items() if held is not None}
 
 
 def _examples(file: Path) -> Iterator[Example]:
