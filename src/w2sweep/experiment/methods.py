@@ -3,13 +3,26 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from dataclasses import dataclass
 from typing import Literal
 
+from w2sweep.experiment.difficulty import Difficulty
 from w2sweep.experiment.losses import Loss
 from w2sweep.experiment.setting import Setting
 from w2sweep.experiment.splitting import student_set
 from w2sweep.experiment.stages import Finetune, Labels, Told
 from w2sweep.values import Impossible, Natural, value
+
+
+@dataclass(frozen=True)
+class Graded:
+    """That a cell tells how right its models are on easy and on hard test examples."""
+
+    difficulty: Difficulty
+    trained_on: str
+    """The examples that the student saw, in a word."""
+    labels: str
+    """Whose labels it saw, in a word."""
 
 
 @value
@@ -29,6 +42,11 @@ class Method(ABC):
         """Further models that a cell compares, by the name of their role: tables and figures have
         supervisor, student and ceiling without being told."""
         return {}
+
+    def graded(self, s: Setting) -> Graded | None:
+        """How hard test examples are, where a cell is to tell accuracies by that. It is to be read
+        by a compared model too, so that it is computed."""
+        return None
 
 
 @value

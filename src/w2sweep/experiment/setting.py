@@ -10,7 +10,7 @@ from w2sweep.experiment.ladder import HomegrownRung, Ladder, Rung
 from w2sweep.experiment.losses import CrossEntropy, Loss
 from w2sweep.experiment.recipe import Recipe
 from w2sweep.experiment.splits import Sizes, Splits
-from w2sweep.experiment.stages import Adapt, Finetune, Labels, Model, Text, Told
+from w2sweep.experiment.stages import Adapt, Finetune, Labels, Model, Rows, Text, Told
 from w2sweep.experiment.tuning import Tuning
 from w2sweep.tasks.task import Task
 from w2sweep.values import value
@@ -81,6 +81,7 @@ class Setting:
         tuning: Tuning | None = None,
         recipe: Recipe | None = None,
         splits: Splits | Told | None = None,
+        rows: Rows | None = None,
     ) -> Finetune:
         """A rung finetuned on a split.
 
@@ -93,6 +94,7 @@ class Setting:
             tuning: None: the setting's.
             recipe: None: the setting's.
             splits: the examples; None: the setting's.
+            rows: the examples of the split to train on; None: all.
         """
         start = init or self.pretrained(rung)
         name, rung = self.rung(rung)
@@ -109,6 +111,7 @@ class Setting:
             recipe=recipe,
             lr=tuning.peak_lr(rung.lr * recipe.lr_scale),
             seed=self.seed,
+            rows=rows,
         )
 
     def pretrained(self, rung: str | Rung) -> Adapt | None:

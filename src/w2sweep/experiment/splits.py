@@ -64,7 +64,7 @@ def _origin(task: Task) -> dict[str, Any]:
 def write_examples(splits: Mapping[str, Sequence[Example]], folder: Path) -> None:
     """Writes `<split>.jsonl` for each split."""
     for name, examples in splits.items():
-        lines = [json.dumps(asdict(e), ensure_ascii=False) + "\n" for e in examples]
+        lines = [json.dumps(_fields(e), ensure_ascii=False) + "\n" for e in examples]
         file = folder / f"{name}.jsonl"
         file.write_text("".join(lines), encoding="utf-8", newline="\n")
 
@@ -72,6 +72,11 @@ def write_examples(splits: Mapping[str, Sequence[Example]], folder: Path) -> Non
 def read_examples(names: Iterable[str], folder: Path) -> dict[str, list[Example]]:
     """The examples that `write_examples` wrote of these splits, in their order."""
     return {name: list(_examples(folder / f"{name}.jsonl")) for name in names}
+
+
+def _fields(e: Example) -> dict[str, Any]:
+    """What is written of an example. A difficulty that is not known is left out."""
+    return {name: held for name, held in asdict(e).items() if held is not None}
 
 
 def _examples(file: Path) -> Iterator[Example]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -128,6 +129,18 @@ class Features(Stage[dict[str, NDArray[np.float32]]]):
         return load_file(path / "features.safetensors")
 
 
+class Rows(Stage[NDArray[np.int64]]):
+    """Which examples of a split a model trains on, where not on all: row numbers, ascending [n]."""
+
+    @property
+    def label(self) -> str:
+        """Which ones, in a word: in the names of models that train on them."""
+        raise NotImplementedError
+
+    def read(self, path: Path) -> NDArray[np.int64]:
+        return np.load(path / "rows.npy")
+
+
 class Labels(Stage[Predictions]):
     """Predictions of all splits that are `answered`: what a student can learn from."""
 
@@ -188,6 +201,8 @@ def _ending_in(sentence: str, e: Example) -> Example:
 class Finetune(Labels):
     """A backbone finetuned on the split `on`, and what it then predicts of the others."""
 
+    added: ClassVar[frozenset[str]] = frozenset({"rows"})
+
     backbone: Backbone
     init: Model | None
     """Where its weights come from. None: the hub. From `Weights` it takes the head too, unless it
@@ -203,6 +218,8 @@ class Finetune(Labels):
     lr: float
     """Peak learning rate."""
     seed: int
+    rows: Rows | None = None
+    """The examples of `on` that it trains on; None: all of them. It answers all of them."""
 
     @property
     def features(self) -> Features | None:
@@ -216,11 +233,12 @@ class Finetune(Labels):
     def inputs(self) -> list[Stage]:
         if self.features is None:
             return super().inputs
-        return [s for s in (self.features, self.splits, self.labels) if s is not None]
+        read = (self.features, self.splits, self.labels, self.rows)
+        return [stage for stage in read if stage is not None]
 
     @property
     def role(self) -> str:
-        if self.labels is not None:
+        if self.labels is not None or self.rows is not None:
             return "student"
         return "supervisor" if self.on == "supervisor" else "ceiling"
 
@@ -231,7 +249,8 @@ class Finetune(Labels):
     @property
     def what(self) -> str:
         source = f" <- {self.labels.label}" if self.labels else ""
-        return f"{self.role} {self.label}{source}, {self.splits.task.name}"
+        some = f", {self.rows.label}" if self.rows else ""
+        return f"{self.role} {self.label}{source}{some}, {self.splits.task.name}"
 
     @property
     def tags(self) -> list[str]:

@@ -158,6 +158,26 @@ class Featured:
         return Batch(features, ones, ones.bool(), self.targets[rows])
 
 
+@dataclass(frozen=True)
+class Chosen:
+    """Some of the examples of other data, with their labels."""
+
+    data: Data
+    rows: Rows
+    """Which ones [n]."""
+
+    @property
+    def views(self) -> int:
+        return self.data.views
+
+    @property
+    def lengths(self) -> NDArray[np.int64]:
+        return self.data.lengths[self.rows]
+
+    def batch(self, rows: Rows) -> Batch:
+        return self.data.batch(self.rows[rows])
+
+
 def last_tokens(mask: Tensor) -> Tensor:
     """Where the last real token of each sequence is, wherever its padding: mask [S, T] -> bool
     [S, T]."""

@@ -12,7 +12,7 @@ from w2sweep.experiment.predictions import Predictions, save_evaluations
 from w2sweep.experiment.splits import answered
 from w2sweep.experiment.stages import Finetune, Weights
 from w2sweep.learning import schedules
-from w2sweep.learning.batches import Data, batches_per_epoch, finetuning_batches
+from w2sweep.learning.batches import Chosen, Data, batches_per_epoch, finetuning_batches
 from w2sweep.learning.curves import write_curves
 from w2sweep.learning.hardware import autocast, prepared
 from w2sweep.learning.learner import Course, Evaluate, Evaluation, Trained, fit
@@ -59,6 +59,8 @@ def _learn(stage: Finetune, job: Job, splits: Splits) -> tuple[Subject, Trained]
     subject = subject_of(stage, splits, job)
     subject.net.to(device)
     data = subject.data(stage.on, labels[stage.on])
+    if stage.rows:
+        data = Chosen(data, job.get(stage.rows))
     evaluate = _evaluation(stage, job, subject, labels["validation"], truth["validation"])
     course = _course(stage, job, subject.net, data, evaluate)
     trained = fit(subject.net, course, job)

@@ -11,6 +11,7 @@ from typing import Any
 from w2sweep.engine.files import half_written, sweep_up, write_text
 from w2sweep.report.climb import climb_records, climbs
 from w2sweep.report.csv_files import cell_records, summary_records, write_csv
+from w2sweep.report.difficulty_csv import difficulty_records
 from w2sweep.report.drawing import Drawing
 from w2sweep.report.medians import medians
 from w2sweep.report.summary import SummaryRow, summarize
@@ -46,7 +47,8 @@ class Report:
 
 def report(sweep: Path) -> Report:
     """Writes `report/` into a sweep's folder: cells.csv, summary.csv, figures (PNG, SVG) and
-    index.html; climb.csv too where there are three rungs to climb.
+    index.html; climb.csv too where there are three rungs to climb, and difficulty.csv where
+    accuracies are told by difficulty.
 
     Each file appears whole, and those of an earlier report go. Raises ConfigError where the folder
     is no sweep, or no cell of it has finished.
@@ -70,6 +72,8 @@ def _write(cells: SweepFolder, rows: Sequence[SummaryRow], folder: Path) -> list
     climbed = climbs(cells)
     write_csv(folder / "cells.csv", cell_records(cells))
     write_csv(folder / "summary.csv", summary_records(rows))
+    if graded := difficulty_records(rows):
+        write_csv(folder / "difficulty.csv", graded)
     if climbed:
         write_csv(folder / "climb.csv", climb_records(climbed))
     drawings = draw(rows, cells.ladders, folder)
@@ -82,7 +86,8 @@ def _replace(folder: Path, new: Path) -> None:
     one, and another process that reports the same sweep does not meet this one."""
     folder.mkdir(exist_ok=True)
     files = {file.name: file for file in new.iterdir()}
-    for old in (*folder.glob("*.png"), *folder.glob("*.svg"), folder / "climb.csv"):
+    further = (folder / "climb.csv", folder / "difficulty.csv")
+    for old in (*folder.glob("*.png"), *folder.glob("*.svg"), *further):
         if old.name not in files:
             old.unlink(missing_ok=True)
     for name, file in files.items():

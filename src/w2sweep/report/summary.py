@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from w2sweep.report.grades import Grades, grades
 from w2sweep.results import diagnostics, metrics
 from w2sweep.results.cell import CEILING, NAMES, ROLES, STUDENT, SUPERVISOR, Group, Result, Variant
 from w2sweep.results.intervals import UNDEFINED, Estimate
@@ -113,6 +114,8 @@ class SummaryRow:
     """The task's further marks of the student's completions."""
     others: Mapping[str, MeanAccuracy] = field(default_factory=dict)
     """Role -> accuracy of a model that the method compares beside the three."""
+    by_difficulty: Grades | None = None
+    """Accuracies by the difficulty of test examples, where the method asks for them."""
 
     @property
     def group(self) -> Group:
@@ -161,6 +164,7 @@ def _row(group: Group, cells: Mapping[int, Result], naive: Mapping[int, Result])
         marks=_marks(results),
         diagnostics=diagnostics.over_seeds([r.diagnostics for r in results]),
         reliability=_reliability(results),
+        by_difficulty=grades(results),
     )
 
 

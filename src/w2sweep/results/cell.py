@@ -14,6 +14,7 @@ import pydantic
 from numpy.typing import NDArray
 
 from w2sweep.engine.files import read_json, replacing, sweep_up, write_json
+from w2sweep.results.by_difficulty import ByDifficulty
 
 CORRECT = "correct.safetensors"
 SEAL = "written"
@@ -136,6 +137,8 @@ class Result(Place):
     reliability: dict[str, list[list[float]]] = pydantic.Field(default_factory=dict)
     """Role -> mean confidence, accuracy and count of each bin; empty where answers are
     completions."""
+    by_difficulty: ByDifficulty | None = None
+    """Where the method asks for it."""
     store: str
     w2sweep: str
     """The version of the program."""
@@ -275,4 +278,4 @@ def _sealed(folder: Path, said: Mapping[str, Any], seal: Mapping[str, Any]) -> s
 def _plain(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _plain(v) for key, v in value.items()}
-    return asdict(value) if isinstance(value, RungFacts | Compared) else value
+    return asdict(value) if isinstance(value, RungFacts | Compared | ByDifficulty) else value

@@ -30,6 +30,7 @@ from w2sweep.results.cell import (
     read,
 )
 from w2sweep.sweep.diagnosing import diagnosed, reliabilities
+from w2sweep.sweep.grading import by_difficulty
 from w2sweep.tasks.example import Example
 from w2sweep.tasks.heads import Answers
 from w2sweep.tasks.task import Task
@@ -71,8 +72,9 @@ def _ensured(cell: Cell, place: Place, store: Store) -> Result:
 def _compared(cell: Cell) -> list[Stage[Any]]:
     """All that `compare` reads: also inputs of stages that are there may be gone, or damaged."""
     read: list[Stage[Any]] = [*cell.compared.values(), cell.setting.splits]
-    labels = _labels(cell)
-    return [*read, labels] if labels else read
+    graded = cell.method.graded(cell.setting)
+    further = (_labels(cell), graded.difficulty if graded else None)
+    return [*read, *(stage for stage in further if stage is not None)]
 
 
 def _labels(cell: Cell) -> Labels | None:
@@ -130,6 +132,7 @@ def compare(cell: Cell, place: Place, store: Store) -> Result:
         marks=marks | _marks_of_labels(cell, splits, store),
         diagnostics=diagnosed(head, answers, correct, examples),
         reliability=reliabilities(answers, correct),
+        by_difficulty=by_difficulty(cell, correct, store),
         store=str(store.root),
         w2sweep=__version__,
         correct={role: right.astype(np.uint8) for role, right in correct.items()},

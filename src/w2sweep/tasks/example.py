@@ -25,10 +25,16 @@ class Example:
     question: str = ""
     """Shared by the answers to one question, of which `Splits` keeps as many right ones as wrong
     ones. Empty for an example that is no such answer."""
+    difficulty: float | None = None
+    """The higher the harder, where that comes with the data, such as a puzzle's rating."""
 
     @staticmethod
     def of(
-        *views: str, label: int | str, group: str | Sequence[str] = (), question: str = ""
+        *views: str,
+        label: int | str,
+        group: str | Sequence[str] = (),
+        question: str = "",
+        difficulty: float | None = None,
     ) -> Example:
         """An example with its id.
 
@@ -38,7 +44,7 @@ class Example:
         id = digest("\0".join(views))
         shared = [group] if isinstance(group, str) else group
         groups = "\n".join(map(_group, shared)) or id
-        return Example(id, groups, views, label, question and digest(question))
+        return Example(id, groups, views, label, question and digest(question), difficulty)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import BeforeValidator
 
+from w2sweep.tasks.difficulty import Scale
 from w2sweep.tasks.example import Example, Skipped, digest
 from w2sweep.tasks.heads import Completion
 from w2sweep.tasks.pgn import Game, GamesFile, legal_games, numbered_moves
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
 
 Prompt = Literal["pieces", "fen", "game"]
 
+RATINGS = (0, *range(800, 2801, 200))
+"""Where the bins of a figure over ratings begin."""
+
 Band = Annotated[tuple[int, int] | None, BeforeValidator(as_tuple)]
 """Lowest and highest rating, or None; a list will do."""
 
@@ -36,7 +40,9 @@ class Puzzles(Task):
     The first move of a puzzle is the opponent's, the second one is the answer.
     """
 
+    version: ClassVar[int] = 2
     family: ClassVar[Family] = "chess"
+    difficulties: ClassVar[Scale] = Scale("puzzle rating", RATINGS)
 
     name: str = named()
     source: SourceOrFile
@@ -156,7 +162,8 @@ class Puzzles(Task):
         if text is None:
             return Skipped("the game that led to the puzzle is not known")
         answer = self.answer(puzzle.board, puzzle.answer)
-        return Example.of(text, label=" " + answer, group=puzzle.group)
+        rated = puzzle.rating
+        return Example.of(text, label=" " + answer, group=puzzle.group, difficulty=rated)
 
 
 @dataclass(frozen=True)
@@ -166,6 +173,7 @@ class Puzzle:
     board: chess.Board
     answer: chess.Move
     group: str
+    rating: int | None = None
 
     @staticmethod
     def of(row: Row, games: dict[str, Game]) -> Puzzle:
@@ -175,14 +183,16 @@ class Puzzle:
         `target`). Raises ConfigError where a position or a move is not legal.
         """
         group = _game_id(row) or _id(row)
+        rating = _number(row, "Rating") if row.get("Rating") not in (None, "") else None
         if "ctx" in row:
             board = _replayed(row)
-            return Puzzle(board, _legal(row, "target", board, row.text("target").strip()), group)
+            answer = _legal(row, "target", board, row.text("target").strip())
+            return Puzzle(board, answer, group, rating)
         before = _position(row)
         opponents, answer, *_ = [*row.text("Moves").split(), "", ""]
         board = _with_history(before, games.get(group))
         board.push(_legal(row, "Moves", board, opponents))
-        return Puzzle(board, _legal(row, "Moves", board, answer), group)
+        return Puzzle(board, _legal(row, "Moves", board, answer), group, rating)
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from typing import ClassVar, Literal
 
+from w2sweep.tasks.difficulty import Scale
 from w2sweep.tasks.example import Example, Skipped
 from w2sweep.tasks.heads import Head
 
@@ -41,6 +42,8 @@ class Task(ABC):
     E.3."""
     answers: ClassVar[tuple[str, ...]] = ("0", "1")
     """What that sentence calls the classes."""
+    difficulties: ClassVar[Scale | None] = None
+    """What its own difficulties are, where it knows any."""
     head: Head
     name: str
     """What tables and figures call it."""
@@ -61,6 +64,11 @@ class Task(ABC):
         `Splits` holds it instead of the task, so that tasks with the same examples share them.
         """
         return self
+
+    def difficulty(self, example: Example) -> float | None:
+        """How hard an example is, on the scale `difficulties`: what the data say, unless a task can
+        tell it from the text. None: it is not known."""
+        return example.difficulty
 
     def judge(self, example: Example, completion: str) -> dict[str, float]:
         """Marks of one completion beside exact match, such as its legality.

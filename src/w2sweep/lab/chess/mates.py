@@ -14,6 +14,7 @@ from pydantic import Field
 from w2sweep.lab.arrays import Bits, Bools, Ints
 from w2sweep.lab.chess.play import Ply, play
 from w2sweep.lab.chess.rules import COLOUR, GONE, MEN, MIRRORED, SQUARES, Boards, K, Turn
+from w2sweep.tasks.difficulty import Scale
 from w2sweep.tasks.example import Example
 from w2sweep.tasks.heads import Completion
 from w2sweep.tasks.task import Corpus, Family, Task
@@ -83,6 +84,7 @@ class MateInOne(Task):
     """The one move that mates. Groups are games."""
 
     family: ClassVar[Family] = "chess"
+    difficulties: ClassVar[Scale] = Scale("checks that do not mate", (0, 1, 2, 3, 4, 5, 7))
 
     name: str = named()
     games: Games
@@ -110,6 +112,11 @@ class MateInOne(Task):
                     seen.add(kind)
                 if len(seen) == self.pool:
                     return
+
+    def difficulty(self, example: Example) -> int:
+        """How many moves compete with the mate: those that give check and do not mate."""
+        turn = Turn.of(parse_position(example.views[0]))
+        return int((turn.check & ~turn.mate).sum())
 
     def judge(self, example: Example, completion: str) -> dict[str, float]:
         """`legality`: whether the move can be made, whatever is said of what it does."""
