@@ -10,6 +10,7 @@ from typing import ClassVar, Literal
 from w2sweep.tasks.difficulty import Scale
 from w2sweep.tasks.example import Example, Skipped
 from w2sweep.tasks.heads import Head
+from w2sweep.tasks.wording import Wording
 
 Family = Literal["nlp", "reward", "chess"]
 """The three settings of Burns et al. 2023; figures have a panel for each."""
@@ -29,8 +30,8 @@ class Corpus(ABC):
 class Task(ABC):
     """Labelled examples and the head that answers them.
 
-    A value. Its fields are what its examples depend on; `name` and `head` are declared as `named`,
-    for they change no example.
+    A value. Its fields are what its examples depend on; `name`, `head` and `wording` are declared
+    as `named`, for they change no example.
     """
 
     family: ClassVar[Family]
@@ -47,6 +48,13 @@ class Task(ABC):
     head: Head
     name: str
     """What tables and figures call it."""
+    wording: Wording | None = None
+    """How a language model that is not finetuned is asked for a class, for methods that prompt."""
+
+    @property
+    def asked(self) -> Wording | None:
+        """The wording that is used; None: there is none."""
+        return self.wording
 
     @abstractmethod
     def examples(self) -> Iterator[Example | Skipped]:
