@@ -6,8 +6,9 @@ field `labels` is the stage whose predictions label its data, most often another
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 from typing import ClassVar
 
@@ -44,14 +45,35 @@ class OwnTokenizer:
 
 
 @dataclass(frozen=True)
+class SplitTexts:
+    """The texts of one split, without their labels: of a pair both responses, each after its
+    dialogue; of a puzzle the position, without the move."""
+
+    splits: Splits
+    of: str
+    """The split that is read; "validation" is what the reader's loss is measured on."""
+
+    def documents(self, splits: Mapping[str, Sequence[Example]]) -> tuple[list[str], list[str]]:
+        """What is read and what is held out, given the result of `splits`. Each text comes once,
+        in the order of the examples."""
+        return _texts(splits[self.of]), _texts(splits["validation"])
+
+
+def _texts(examples: Sequence[Example]) -> list[str]:
+    return list(dict.fromkeys(chain.from_iterable(e.views for e in examples)))
+
+
+@dataclass(frozen=True)
 class Text(Stage[Path]):
     """A corpus as one stream of tokens, with the tokenizer that made it."""
 
-    corpus: Corpus
+    corpus: Corpus | SplitTexts
     tokenizer: Tokenizer | OwnTokenizer
 
     @property
     def what(self) -> str:
+        if isinstance(self.corpus, SplitTexts):
+            return f"tokens of split {self.corpus.of}, {self.corpus.splits.task.name}"
         return f"tokens of {type(self.corpus).__name__.lower()}"
 
     def run(self, job: Job) -> None:
