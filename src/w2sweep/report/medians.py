@@ -60,6 +60,7 @@ def _median(rows: Sequence[SummaryRow]) -> SummaryRow:
         pgr_detectable=None,
         diagnostics=_median_diagnostics(rows),
         reliability={},
+        elsewhere={},
         others=_median_others(rows),
     )
 

@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from w2sweep.results import diagnostics, metrics
+from w2sweep.results import diagnostics, elsewhere, metrics
 from w2sweep.results.cell import CEILING, NAMES, ROLES, STUDENT, SUPERVISOR, Group, Result, Variant
+from w2sweep.results.elsewhere import Carried
 from w2sweep.results.intervals import UNDEFINED, Estimate
 from w2sweep.results.sweep_folder import SweepFolder
 
@@ -114,6 +115,9 @@ class SummaryRow:
     others: Mapping[str, MeanAccuracy] = field(default_factory=dict)
     """Role -> accuracy of a model that the method compares beside the three."""
 
+    elsewhere: Mapping[str, Carried] = field(default_factory=dict)
+    """Name of another task -> how the three models do on it (`evaluate_on`)."""
+
     @property
     def group(self) -> Group:
         axes = (self.task, self.ladder, self.weak, self.strong, self.method)
@@ -161,6 +165,7 @@ def _row(group: Group, cells: Mapping[int, Result], naive: Mapping[int, Result])
         marks=_marks(results),
         diagnostics=diagnostics.over_seeds([r.diagnostics for r in results]),
         reliability=_reliability(results),
+        elsewhere=elsewhere.over_seeds(results),
     )
 
 
