@@ -321,3 +321,30 @@ class Weights(Model):
         from w2sweep.learning.finetuning import train_again
 
         train_again(self, job)
+
+
+@dataclass(frozen=True)
+class Applied(Stage[Predictions]):
+    """What a finetuned model answers to the test split of a task that it was not finetuned on."""
+
+    of: Weights
+    splits: Splits
+    """Of the other task, which is answered by the same head."""
+
+    @property
+    def what(self) -> str:
+        return f"{self.of.of.what}, applied to {self.splits.task.name}"
+
+    @property
+    def tags(self) -> list[str]:
+        return self.of.tags
+
+    def run(self, job: Job) -> None:
+        """Writes the predictions."""
+        from w2sweep.learning.applying import apply
+
+        apply(self, job)
+
+    def read(self, path: Path) -> Predictions:
+        """The answers, of the split `test` alone."""
+        return Predictions.load(path)

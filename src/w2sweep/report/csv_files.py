@@ -14,6 +14,7 @@ from w2sweep.report.summary import SummaryRow
 from w2sweep.report.variants import variant_text
 from w2sweep.results.cell import (
     CEILING,
+    NAMES,
     ROLES,
     STUDENT,
     SUPERVISOR,
@@ -93,6 +94,7 @@ def _numbers(r: Result) -> dict[str, Any]:
         "weak_compute": weak.compute,
         "strong_compute": strong.compute,
         **_further(r),
+        **_elsewhere(r),
     }
 
 
@@ -107,11 +109,24 @@ def _further(r: Result) -> dict[str, float]:
     return {f"{role}_accuracy": r.accuracy(role) for role in further}
 
 
+def _elsewhere(r: Result) -> dict[str, float | None]:
+    """Accuracies and PGR on other tasks, `on_TASK_...`."""
+    found: dict[str, float | None] = {}
+    for target, of in r.elsewhere.items():
+        for role, name in NAMES.items():
+            found[f"on_{target}_{name}_accuracy"] = of.accuracy[role]
+        found[f"on_{target}_pgr"] = of.pgr
+    return found
+
+
 def _summary_record(row: SummaryRow) -> dict[str, Any]:
     record = {f.name: getattr(row, f.name) for f in fields(row)}
     for nested in ("marks", "others", "reliability", "by_difficulty"):
         del record[nested]
     record |= _means(record.pop("diagnostics"))
+    for target, carried in record.pop("elsewhere").items():
+        record |= _means({f"on_{target}_{m}_accuracy": a for m, a in carried.accuracy.items()})
+        record |= _pgr(f"on_{target}", carried.pgr)
     record["at_chance"] = " ".join(row.at_chance)
     told = [f"{model} on {n} of {row.seeds} seeds" for model, n in row.one_answer.items()]
     record["one_answer"] = ", ".join(told)

@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from w2sweep.report.grades import Grades, grades
-from w2sweep.results import diagnostics, metrics
+from w2sweep.results import diagnostics, elsewhere, metrics
 from w2sweep.results.cell import CEILING, NAMES, ROLES, STUDENT, SUPERVISOR, Group, Result, Variant
+from w2sweep.results.elsewhere import Carried
 from w2sweep.results.intervals import UNDEFINED, Estimate
 from w2sweep.results.sweep_folder import SweepFolder
 
@@ -117,6 +118,9 @@ class SummaryRow:
     by_difficulty: Grades | None = None
     """Accuracies by the difficulty of test examples, where the method asks for them."""
 
+    elsewhere: Mapping[str, Carried] = field(default_factory=dict)
+    """Name of another task -> how the three models do on it (`evaluate_on`)."""
+
     @property
     def group(self) -> Group:
         axes = (self.task, self.ladder, self.weak, self.strong, self.method)
@@ -165,6 +169,7 @@ def _row(group: Group, cells: Mapping[int, Result], naive: Mapping[int, Result])
         diagnostics=diagnostics.over_seeds([r.diagnostics for r in results]),
         reliability=_reliability(results),
         by_difficulty=grades(results),
+        elsewhere=elsewhere.over_seeds(results),
     )
 
 

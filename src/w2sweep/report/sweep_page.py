@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from w2sweep.report.climb import Climb
-from w2sweep.report.diagnosis import diagnostics_table
+from w2sweep.report.diagnosis import diagnostics_table, elsewhere_table
 from w2sweep.report.drawing import Drawing
 from w2sweep.report.summary import SummaryRow
 from w2sweep.report.table import climb_tables, columns, legend, over
@@ -28,6 +28,7 @@ def sweep_page(
         columns=columns(rows),
         legend=legend(rows),
         diagnostics=diagnostics_table(rows),
+        elsewhere=elsewhere_table(rows),
         climbs=climb_tables(climbs, rows),
         climb_over=over(climb.seeds for climb in climbs),
     )

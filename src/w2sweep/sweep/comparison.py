@@ -22,6 +22,7 @@ from w2sweep.results.cell import (
     STUDENT,
     SUPERVISOR,
     Compared,
+    Elsewhere,
     Failed,
     Place,
     Result,
@@ -71,7 +72,8 @@ def _ensured(cell: Cell, place: Place, store: Store) -> Result:
 
 def _compared(cell: Cell) -> list[Stage[Any]]:
     """All that `compare` reads: also inputs of stages that are there may be gone, or damaged."""
-    read: list[Stage[Any]] = [*cell.compared.values(), cell.setting.splits]
+    read: list[Stage[Any]] = [*cell.answers, cell.setting.splits]
+    read += [target.splits(cell.setting.seed) for target in cell.evaluate_on]
     graded = cell.method.graded(cell.setting)
     further = (_labels(cell), graded.difficulty if graded else None)
     return [*read, *(stage for stage in further if stage is not None)]
@@ -92,11 +94,18 @@ def current(cell: Cell, place: Place, store: Store, folder: Path) -> bool:
     if not isinstance(found, Result):
         return False
     stages = {role: model.stage for role, model in found.models.items()}
-    expected = {role: stage.name for role, stage in cell.compared.items()}
+    expected = _names(cell.compared)
+    others = {target: its.stages for target, its in found.elsewhere.items()}
+    applied = {target: _names(stages) for target, stages in cell.elsewhere.items()}
     origin = (found.store, found.w2sweep) == (str(store.root), __version__)
     placed = {key: getattr(found, key) for key in asdict(place)}
     told = bool(found.diagnostics)  # cells of before there were any have none
-    return origin and told and stages == expected and placed == asdict(place)
+    same = stages == expected and others == applied
+    return origin and told and same and placed == asdict(place)
+
+
+def _names(stages: Mapping[str, Stage[Any]]) -> dict[str, str]:
+    return {role: stage.name for role, stage in stages.items()}
 
 
 def compare(cell: Cell, place: Place, store: Store) -> Result:
@@ -118,6 +127,8 @@ def compare(cell: Cell, place: Place, store: Store) -> Result:
     agrees = head.agree(answers[STUDENT], answers[SUPERVISOR])
     agreed = metrics.agreement(agrees, correct[SUPERVISOR])
     marks = _marks(s.task, examples, answers[STUDENT])
+    others = {target: elsewhere(cell, target, store) for target in cell.elsewhere}
+    right_elsewhere = _flat({target: right for target, (_, right) in others.items()})
     return Result(
         **asdict(place),
         rungs=_facts(s.ladder),
@@ -135,8 +146,40 @@ def compare(cell: Cell, place: Place, store: Store) -> Result:
         by_difficulty=by_difficulty(cell, correct, store),
         store=str(store.root),
         w2sweep=__version__,
-        correct={role: right.astype(np.uint8) for role, right in correct.items()},
+        elsewhere={target: said for target, (said, _) in others.items()},
+        correct={name: r.astype(np.uint8) for name, r in (correct | right_elsewhere).items()},
     )
+
+
+def elsewhere(
+    cell: Cell, target: str, store: Store
+) -> tuple[Elsewhere, dict[str, NDArray[np.bool_]]]:
+    """How the cell's models do on another task, and role -> whether they are right [N]."""
+    stages, head = cell.elsewhere[target], cell.setting.task.head
+    examples = store.get(next(iter(stages.values())).splits)["test"]
+    answers = {role: store.get(stage).answers["test"] for role, stage in stages.items()}
+    correct = {role: head.correct(said, examples) for role, said in answers.items()}
+    accuracy = {role: metrics.accuracy(right) for role, right in correct.items()}
+    recovered = metrics.pgr(*(accuracy[role] for role in ROLES))
+    said = Elsewhere(
+        stages=_names(stages),
+        accuracy=accuracy,
+        pgr=recovered.value,
+        pgr_undefined=recovered.undefined,
+        n_test=len(examples),
+        chance=1 / head.classes if head.classes else None,
+    )
+    return said, correct
+
+
+def _flat(
+    correct: Mapping[str, Mapping[str, NDArray[np.bool_]]],
+) -> dict[str, NDArray[np.bool_]]:
+    """By TASK/ROLE."""
+    by_name = {}
+    for target, by_role in correct.items():
+        by_name |= {f"{target}/{role}": right for role, right in by_role.items()}
+    return by_name
 
 
 def _facts(ladder: Ladder) -> dict[str, RungFacts]:

@@ -89,6 +89,8 @@ def digest(request: Request) -> str:
     if cell is None:
         return ""
     compared = {role: stage.name for role, stage in cell.compared.items()}
+    for target, answers in cell.elsewhere.items():
+        compared |= {f"{target}/{role}": stage.name for role, stage in answers.items()}
     text = json.dumps([__version__, compared], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
