@@ -1,6 +1,6 @@
 # `make` lists the targets. Each sets up .venv first, once; touching pyproject.toml or constraints.txt sets it up again.
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint clean setup
+.PHONY: help demo paper test lint clean setup
 
 # The first Python that will do. Override: make PYTHON=/path/to/python3.12 demo
 PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3 python; do \
@@ -17,6 +17,10 @@ help: ## what there is
 demo: $(READY) ## a whole sweep in the lab: pretrains, finetunes, draws PGR; minutes the first time, seconds the second
 	@$(BIN)/w2sweep -cn quickstart
 	@echo "Open outputs/sweeps/quickstart/report/index.html"
+
+paper: $(READY) ## every figure of the paper in the lab, and one page of them; three quarters of an hour the first time
+	@$(BIN)/w2sweep-paper
+	@echo "Open outputs/paper/index.html"
 
 test: $(READY) ## all tests, without network
 	@$(BIN)/python -m pytest

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -58,6 +59,38 @@ def test_a_cell_compares_what_its_method_names_too(tmp_path: Path):
     assert list(said.models) == ["supervisor", "student", "ceiling", "smaller"]
     assert said.models["smaller"].stage != said.models["student"].stage
     assert said.accuracy("smaller") == said.correct["smaller"].mean()
+
+
+def test_a_cell_says_what_became_of_its_supervisors_errors(tmp_path: Path):
+    said = compared(pretending(), tmp_path)
+    weak, student, ceiling = (r.astype(bool) for r in said.paired)
+    found = said.diagnostics
+    assert found["errors_inherited"] == (~weak & ~student).mean()
+    assert found["errors_corrected"] == (~weak & student).mean()
+    assert found["errors_new"] == (weak & ~student).mean()
+    assert found["errors_other"] == 0.0
+    gained = said.accuracy("student") - said.accuracy("supervisor")
+    assert found["accuracy_gained"] == pytest.approx(gained)
+    assert found["ceiling_agreement"] == (weak == ceiling).mean()  # of two classes
+    assert {"misfit", "capa", "blind_spots", "weak_ece", "student_brier"} <= found.keys()
+    counts = [sum(count for _, _, count in said.reliability[role]) for role in records.ROLES]
+    assert counts == [said.n_test] * 3
+
+
+def test_completions_have_errors_but_no_probabilities(tmp_path: Path):
+    said = compared(cell(PretendCompletions()), tmp_path)
+    assert said.diagnostics["errors_inherited"] > 0
+    assert "misfit" not in said.diagnostics
+    assert said.reliability == {}
+
+
+def test_a_cell_that_was_written_before_there_were_diagnostics_is_written_again(tmp_path: Path):
+    toy, shelf, folder = pretending(), store(tmp_path / "store"), tmp_path / "cell"
+    assert comparison.run(toy, place(), shelf, folder)
+    said = records.read(folder)
+    assert isinstance(said, records.Result)
+    replace(said, diagnostics={}).write(folder)
+    assert not comparison.current(toy, place(), shelf, folder)
 
 
 def test_a_cell_that_fails_says_why(tmp_path: Path):

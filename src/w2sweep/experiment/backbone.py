@@ -6,7 +6,7 @@ import json
 import re
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
@@ -174,8 +174,10 @@ Backbone = HubModel | SmallLlama
 class Pretraining:
     """How a language model is trained: what `Adapt` does with a backbone and a text."""
 
+    added: ClassVar[frozenset[str]] = frozenset({"epochs"})
+
     tokens: Natural
-    """Counted with repetition; 0 leaves the weights as they are."""
+    """Counted with repetition; 0 leaves the weights as they are, unless there are epochs."""
     lr: Rate
     batch: Count = 16
     """Sequences a step."""
@@ -185,6 +187,16 @@ class Pretraining:
     """bf16 pays from a width of 48 on, where the processor gains from it (`runtime.bf16`)."""
     embedding_lr: Rate = 1.0
     """Learning rate of the input embeddings, as a multiple of the others'."""
+    epochs: Natural = 0
+    """Passes over a text of unknown length, beside `tokens`."""
+
+    def steps(self, length: int, context: int) -> int:
+        """Optimizer steps over a text of `length` tokens in sequences of `context` tokens.
+
+        Epochs make at least one, however short the text is.
+        """
+        step = self.batch * context
+        return self.tokens // step + -(-self.epochs * length // step)
 
 
 FEWEST = 256 + 3

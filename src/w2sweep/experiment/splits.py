@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -45,15 +45,12 @@ class Splits(Stage[dict[str, list[Example]]]):
     def run(self, job: Job) -> None:
         """Writes `<split>.jsonl` and `manifest.json`."""
         splits, manifest = split(self.task.examples(), self.sizes, self.seed)
-        for name, examples in splits.items():
-            lines = [json.dumps(_fields(e), ensure_ascii=False) + "\n" for e in examples]
-            file = job.out / f"{name}.jsonl"
-            file.write_text("".join(lines), encoding="utf-8", newline="\n")
+        write_examples(splits, job.out)
         write_json(job.out / "manifest.json", _origin(self.task) | manifest)
 
     def read(self, path: Path) -> dict[str, list[Example]]:
         """The examples of each split, in the order of their ids."""
-        return {name: list(_examples(path / f"{name}.jsonl")) for name in self.sizes.asked}
+        return read_examples(self.sizes.asked, path)
 
 
 def _origin(task: Task) -> dict[str, Any]:
@@ -62,6 +59,19 @@ def _origin(task: Task) -> dict[str, Any]:
     if not isinstance(source, Source):
         return {}
     return {"source": {"read": source.label, "content": identity(source)}}
+
+
+def write_examples(splits: Mapping[str, Sequence[Example]], folder: Path) -> None:
+    """Writes `<split>.jsonl` for each split."""
+    for name, examples in splits.items():
+        lines = [json.dumps(_fields(e), ensure_ascii=False) + "\n" for e in examples]
+        file = folder / f"{name}.jsonl"
+        file.write_text("".join(lines), encoding="utf-8", newline="\n")
+
+
+def read_examples(names: Iterable[str], folder: Path) -> dict[str, list[Example]]:
+    """The examples that `write_examples` wrote of these splits, in their order."""
+    return {name: list(_examples(folder / f"{name}.jsonl")) for name in names}
 
 
 def _fields(e: Example) -> dict[str, Any]:

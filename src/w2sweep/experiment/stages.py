@@ -6,7 +6,9 @@ field `labels` is the stage whose predictions label its data, most often another
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 from typing import ClassVar
 
@@ -18,10 +20,11 @@ from w2sweep.experiment.backbone import Backbone, HubModel, Pretraining, Tokeniz
 from w2sweep.experiment.losses import Loss
 from w2sweep.experiment.predictions import Predictions, load_evaluations
 from w2sweep.experiment.recipe import Recipe
-from w2sweep.experiment.splits import Splits
+from w2sweep.experiment.splits import Splits, answered, read_examples, write_examples
 from w2sweep.experiment.tuning import LinearProbe, Tuning
-from w2sweep.tasks.heads import Head
-from w2sweep.tasks.task import Corpus
+from w2sweep.tasks.example import Example
+from w2sweep.tasks.heads import Answers, Head
+from w2sweep.tasks.task import Corpus, Task
 
 
 class Model(Stage[Path]):
@@ -42,14 +45,35 @@ class OwnTokenizer:
 
 
 @dataclass(frozen=True)
+class SplitTexts:
+    """The texts of one split, without their labels: of a pair both responses, each after its
+    dialogue; of a puzzle the position, without the move."""
+
+    splits: Splits
+    of: str
+    """The split that is read; "validation" is what the reader's loss is measured on."""
+
+    def documents(self, splits: Mapping[str, Sequence[Example]]) -> tuple[list[str], list[str]]:
+        """What is read and what is held out, given the result of `splits`. Each text comes once,
+        in the order of the examples."""
+        return _texts(splits[self.of]), _texts(splits["validation"])
+
+
+def _texts(examples: Sequence[Example]) -> list[str]:
+    return list(dict.fromkeys(chain.from_iterable(e.views for e in examples)))
+
+
+@dataclass(frozen=True)
 class Text(Stage[Path]):
     """A corpus as one stream of tokens, with the tokenizer that made it."""
 
-    corpus: Corpus
+    corpus: Corpus | SplitTexts
     tokenizer: Tokenizer | OwnTokenizer
 
     @property
     def what(self) -> str:
+        if isinstance(self.corpus, SplitTexts):
+            return f"tokens of split {self.corpus.of}, {self.corpus.splits.task.name}"
         return f"tokens of {type(self.corpus).__name__.lower()}"
 
     def run(self, job: Job) -> None:
@@ -103,7 +127,7 @@ class Features(Stage[dict[str, NDArray[np.float32]]]):
 
     backbone: Backbone
     init: Model | None
-    splits: Splits
+    splits: Splits | Told
     head: Head
     """Decides where a probe starts."""
     max_tokens: int
@@ -152,6 +176,50 @@ class Labels(Stage[Predictions]):
 
 
 @dataclass(frozen=True)
+class Told(Stage[dict[str, list[Example]]]):
+    """Examples that end in a sentence which gives away how they are labelled, rightly or wrongly.
+
+    A student can then imitate its supervisor without understanding anything. Burns et al. 2023,
+    appendix E.3.
+    """
+
+    splits: Splits
+    labels: Labels
+    head: Head
+    opinion: str
+    """The sentence, with `{label}` where the name of the class stands."""
+    names: tuple[str, ...]
+    """Of the classes."""
+
+    @property
+    def task(self) -> Task:
+        """Of the examples."""
+        return self.splits.task
+
+    @property
+    def what(self) -> str:
+        return f"{self.splits.what}, told by {self.labels.label}"
+
+    def run(self, job: Job) -> None:
+        """Writes `<split>.jsonl`, in the order of the examples, of the splits that are labelled."""
+        examples, labels = job.get(self.splits), job.get(self.labels).answers
+        told = {name: self._told(examples[name], labels[name]) for name in answered(examples)}
+        write_examples(told, job.out)
+
+    def read(self, path: Path) -> dict[str, list[Example]]:
+        """The examples of each labelled split, in the order that they have in `splits`."""
+        return read_examples(answered(self.splits.sizes.asked), path)
+
+    def _told(self, examples: Sequence[Example], labels: Answers) -> list[Example]:
+        said = [self.opinion.format(label=self.names[k]) for k in self.head.hard(labels)]
+        return [_ending_in(text, e) for text, e in zip(said, examples, strict=True)]
+
+
+def _ending_in(sentence: str, e: Example) -> Example:
+    return replace(e, views=tuple(f"{view} {sentence}" for view in e.views))
+
+
+@dataclass(frozen=True)
 class Finetune(Labels):
     """A backbone finetuned on the split `on`, and what it then predicts of the others."""
 
@@ -161,7 +229,7 @@ class Finetune(Labels):
     init: Model | None
     """Where its weights come from. None: the hub. From `Weights` it takes the head too, unless it
     is a linear probe, which always starts with a new one."""
-    splits: Splits
+    splits: Splits | Told
     on: str
     labels: Labels | None
     """The stage whose predictions are the labels; None: the ground truth."""

@@ -26,6 +26,7 @@ from hydra.types import RunMode
 from hydra.version import setbase
 from omegaconf import DictConfig, OmegaConf, open_dict
 
+from w2sweep.interface.asking import parts
 from w2sweep.interface.completing import completed
 from w2sweep.interface.explaining import mendable, one_line
 from w2sweep.interface.origins import Origins
@@ -71,6 +72,16 @@ def requested(overrides: Sequence[str]) -> list[Request]:
     loader = opened()
     config = loader.load_configuration("config", [], RunMode.MULTIRUN)
     return [p.request for p in plan(loader, config, overrides)]
+
+
+def planned_by(name: str, overrides: Sequence[str]) -> list[Planned]:
+    """The cells of the sweep file of this name, with overrides. Raises ConfigError, or an error of
+    Hydra's (see `explaining`)."""
+    loader = opened()
+    for_hydra, ours = parts(overrides)
+    config = loader.load_configuration(name, for_hydra, RunMode.MULTIRUN)
+    params = [f"{key}={value}" for key, value in (config.hydra.sweeper.params or {}).items()]
+    return plan(loader, config, [*params, *ours])
 
 
 def opened(folder: str = CONF, more: str | None = None) -> ConfigLoaderImpl:

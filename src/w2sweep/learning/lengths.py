@@ -146,7 +146,7 @@ def _check_sayable(tokenizer: PreTrainedTokenizerFast, splits: Splits, new: int,
             f"task.max_new_tokens={longest})"
         )
     if unsayable:
-        _warn(
+        warn(
             f"{unsayable:,} of {len(truth):,} true completions have more than "
             f"max_new_tokens={new} tokens: no model can say them"
         )
@@ -163,9 +163,10 @@ def _tell(cut: dict[str, dict[str, int]], texts: int, longest: int) -> None:
         ends = [f"{lost:,} of {texts:,} texts keep only their last {longest} tokens"]
         ends += [f"{equal:,} pairs are of two equal texts then"] if equal else []
         ends += [f"{contradicting:,} then have equal ones with other labels"] * bool(contradicting)
-        _warn(f"{'; '.join(ends)} (recipe.max_tokens, or the model's context)")
+        warn(f"{'; '.join(ends)} (recipe.max_tokens, or the model's context)")
 
 
 @lru_cache(maxsize=256)  # the models of a sweep read the same texts: once is enough
-def _warn(message: str) -> None:
+def warn(message: str) -> None:
+    """Tells the user something, once a process."""
     log.warning("%s", message)

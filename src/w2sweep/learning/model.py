@@ -111,14 +111,15 @@ class Net(nn.Module):
             outputs = self.own_head(hidden.float())
             return class_logits(self.head, outputs, len(batch.targets))
 
-    def language_logits(self, batch: Batch) -> Tensor:
+    def language_logits(self, batch: Batch, inputs: dict[str, Any] | None = None) -> Tensor:
         """The language model's own logits at the positions asked for [asked, vocabulary].
 
-        They are what it makes of its final hidden states itself: some scale or cap them.
+        They are what it makes of its final hidden states itself: some scale or cap them. `inputs`:
+        what it is given of the batch; None: all of it.
         """
         picked: list[bool] = []
         with only(self.lm.get_decoder(), batch.asked, picked):
-            logits = self.lm(**self.inputs(batch)).logits
+            logits = self.lm(**(inputs or self.inputs(batch))).logits
         return logits[0] if picked else logits[batch.asked]
 
     @torch.no_grad()

@@ -33,13 +33,13 @@ def adapt(stage: Adapt, job: Job) -> None:
     """Writes the model and its tokenizer as `save_pretrained` does, `curves.jsonl` and
     `pretrain.json`."""
     device = prepared(job)
-    recipe, context = stage.recipe, stage.text.tokenizer.context
-    text = job.get(stage.text)
+    recipe, text = stage.recipe, job.get(stage.text)
     net = _begun(stage, job)
+    context = _context(stage, net)
     heldout = np.load(text / "heldout.npy", mmap_mode="r")
-    steps = recipe.tokens // (recipe.batch * context)
+    tokens = np.load(text / "train.npy", mmap_mode="r")
+    steps = recipe.steps(len(tokens), context)
     if steps:
-        tokens = np.load(text / "train.npy", mmap_mode="r")
         trained = fit(net, _course(stage, job, net, tokens, heldout, steps), job)
         write_curves(job.out, trained.curves)
     net.lm.save_pretrained(job.out)
@@ -61,10 +61,15 @@ def _begun(stage: Adapt, job: Job) -> Net:
     return load(stage.backbone, folder, None, stage.seed)
 
 
+def _context(stage: Adapt, net: Net) -> int:
+    """Tokens of a window: what is asked for, or what the model was made for."""
+    return min(stage.text.tokenizer.context, net.context)
+
+
 def _course(
     stage: Adapt, job: Job, net: Net, tokens: NDArray, heldout: NDArray, steps: int
 ) -> Course:
-    recipe, context = stage.recipe, stage.text.tokenizer.context
+    recipe, context = stage.recipe, _context(stage, net)
     precision = precision_of(recipe.precision, job)
     job.note(precision=precision)
 

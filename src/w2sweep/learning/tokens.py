@@ -18,9 +18,10 @@ from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 from w2sweep.engine.stage import Job
 from w2sweep.experiment.backbone import HubModel, Tokenizer
-from w2sweep.experiment.stages import OwnTokenizer, Text
+from w2sweep.experiment.stages import OwnTokenizer, SplitTexts, Text
 from w2sweep.learning.hub import asked_for
 from w2sweep.tasks.example import Skipped
+from w2sweep.tasks.task import Corpus
 from w2sweep.values import ConfigError
 
 PAD, END, UNKNOWN = "<pad>", "<|endoftext|>", "<unk>"
@@ -33,11 +34,30 @@ PROBED = "a"
 
 def tokenize(stage: Text, job: Job, heldout: float = 0.02) -> None:
     """Writes the tokenizer and the corpus as token ids: `train.npy` and `heldout.npy` ([N] each),
-    of which the latter is the share `heldout` at its end.
+    of which the latter is the share `heldout` at its end, or of a split's texts those of the
+    validation split.
 
     Raises ConfigError where the corpus is empty, or shorter than the context.
     """
-    documents, left_out = parted(stage.corpus.documents())
+    if isinstance(stage.corpus, SplitTexts):
+        _tokenize_split(stage, stage.corpus, job)
+    else:
+        _tokenize_corpus(stage, stage.corpus, job, heldout)
+
+
+def _tokenize_split(stage: Text, corpus: SplitTexts, job: Job) -> None:
+    """All that is read is learned, however little it is."""
+    documents, heldout = corpus.documents(job.get(corpus.splits))
+    tokenizer = tokenizer_for(stage.tokenizer, documents, job)
+    tokenizer.save_pretrained(job.out)
+    shortest = stage.tokenizer.context + 2  # what a window and the token behind it need
+    for name, texts in {"train": documents, "heldout": heldout}.items():
+        ids = _stream(tokenizer, texts)
+        np.save(job.out / f"{name}.npy", np.resize(ids, max(len(ids), shortest)))
+
+
+def _tokenize_corpus(stage: Text, corpus: Corpus, job: Job, heldout: float) -> None:
+    documents, left_out = parted(corpus.documents())
     if left_out:
         job.note(left_out=dict(left_out))
     if not documents:

@@ -87,6 +87,7 @@ def _numbers(r: Result) -> dict[str, Any]:
         **{name: getattr(r, name) for name in (*MEASURES, "n_test", "chance")},
         **_single_answers(r),
         **_marks(r.marks),
+        **r.diagnostics,
         "weak_size": weak.size,
         "strong_size": strong.size,
         "weak_compute": weak.compute,
@@ -108,7 +109,9 @@ def _further(r: Result) -> dict[str, float]:
 
 def _summary_record(row: SummaryRow) -> dict[str, Any]:
     record = {f.name: getattr(row, f.name) for f in fields(row)}
-    del record["marks"], record["others"], record["by_difficulty"]
+    for nested in ("marks", "others", "reliability", "by_difficulty"):
+        del record[nested]
+    record |= _means(record.pop("diagnostics"))
     record["at_chance"] = " ".join(row.at_chance)
     told = [f"{model} on {n} of {row.seeds} seeds" for model, n in row.one_answer.items()]
     record["one_answer"] = ", ".join(told)
@@ -124,6 +127,11 @@ def _pgr(role: str, found: Estimate) -> dict[str, float | None]:
     """PGR with a model that not every cell compares: in the student's place, or the ceiling's."""
     bounds = {"low": found.low, "high": found.high, "se": found.se}
     return {f"{role}_pgr": found.value} | {f"{role}_pgr_{end}": x for end, x in bounds.items()}
+
+
+def _means(numbers: Mapping[str, Estimate]) -> dict[str, float | None]:
+    values = {name: found.value for name, found in numbers.items()}
+    return values | {f"{name}_se": found.se for name, found in numbers.items()}
 
 
 def _marks(marks: Mapping[str, float]) -> dict[str, float]:

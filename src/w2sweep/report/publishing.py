@@ -13,7 +13,8 @@ from w2sweep.report.climb import climb_records, climbs
 from w2sweep.report.csv_files import cell_records, summary_records, write_csv
 from w2sweep.report.difficulty_csv import difficulty_records
 from w2sweep.report.drawing import Drawing
-from w2sweep.report.summary import SummaryRow, medians, summarize
+from w2sweep.report.medians import medians
+from w2sweep.report.summary import SummaryRow, summarize
 from w2sweep.results.cell import Failed, SkippedCell
 from w2sweep.results.sweep_folder import SweepFolder, Unreadable, read_sweep
 

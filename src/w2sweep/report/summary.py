@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
-from statistics import fmean, median
+from dataclasses import dataclass, field, replace
+from statistics import fmean
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from w2sweep.report.grades import Grades, grades
-from w2sweep.results import metrics
-from w2sweep.results.cell import CEILING, ROLES, STUDENT, SUPERVISOR, Group, Result, Variant
+from w2sweep.results import diagnostics, metrics
+from w2sweep.results.cell import CEILING, NAMES, ROLES, STUDENT, SUPERVISOR, Group, Result, Variant
 from w2sweep.results.intervals import UNDEFINED, Estimate
 from w2sweep.results.sweep_folder import SweepFolder
 
@@ -19,22 +20,7 @@ BASELINE = "naive"
 """The method that others are compared with, where the sweep has it."""
 MANY = 6
 """With more tasks than this, figures show the median across them first."""
-MEDIAN = "median across NLP tasks"
-
-
-NAMES = {SUPERVISOR: "weak", STUDENT: "student", CEILING: "ceiling"}
-"""What columns call the models that every cell compares."""
 AGREEMENTS = ("agreement", "agreement_weak_right", "agreement_weak_wrong")
-MEASURES = (
-    "weak_accuracy",
-    "student_accuracy",
-    "ceiling_accuracy",
-    "gap",
-    "pgr",
-    *AGREEMENTS,
-    "over_naive",
-)
-"""The columns whose median across tasks means something."""
 
 
 @dataclass(frozen=True)
@@ -115,6 +101,15 @@ class SummaryRow:
     over_naive_high: float | None = None
     over_naive_seeds: int = 0
     """The seeds that it is over."""
+    over_naive_detectable: float | None = None
+    """The smallest true difference to naive that these seeds and test examples would tell from none
+    four times in five (`diagnostics.detectable`)."""
+    pgr_detectable: float | None = None
+    """The smallest true PGR that they would tell from none."""
+    diagnostics: Mapping[str, Estimate] = field(default_factory=dict)
+    """Name -> mean over seeds and standard error between them (`w2sweep.results.diagnostics`)."""
+    reliability: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
+    """Role -> mean confidence, accuracy and count of each bin [bins, 3], of all seeds together."""
     marks: Mapping[str, float] = field(default_factory=dict)
     """The task's further marks of the student's completions."""
     others: Mapping[str, MeanAccuracy] = field(default_factory=dict)
@@ -143,17 +138,6 @@ def summarize(sweep: SweepFolder) -> list[SummaryRow]:
     return [_row(g, groups[g], _baseline(g, groups[g], naive)) for g in ordered]
 
 
-def medians(rows: Sequence[SummaryRow]) -> list[SummaryRow]:
-    """The median across NLP tasks, as in the paper's figures; nothing unless there are many."""
-    nlp = [r for r in rows if r.family == "nlp"]
-    if len({r.task for r in nlp}) <= MANY:
-        return []
-    groups: dict[Group, list[SummaryRow]] = {}
-    for row in nlp:
-        groups.setdefault(row.group.label._replace(task=MEDIAN), []).append(row)
-    return [_median(group) for group in groups.values()]
-
-
 def _baseline(
     group: Group, cells: Mapping[int, Result], naive: Mapping[Group, Mapping[int, Result]]
 ) -> dict[int, Result]:
@@ -178,6 +162,8 @@ def _row(group: Group, cells: Mapping[int, Result], naive: Mapping[int, Result])
         **_agreements(results),
         **({} if group.method == BASELINE else _over_naive(cells, naive)),
         marks=_marks(results),
+        diagnostics=diagnostics.over_seeds([r.diagnostics for r in results]),
+        reliability=_reliability(results),
         by_difficulty=grades(results),
     )
 
@@ -251,6 +237,7 @@ def _recovered(results: Sequence[Result]) -> dict[str, Any]:
         "pgr_high": pgr.high,
         "pgr_se": pgr.se,
         "pgr_undefined": pgr.undefined,
+        "pgr_detectable": diagnostics.detectable(pgr),
     }
 
 
@@ -283,6 +270,12 @@ def _marks(results: Sequence[Result]) -> dict[str, float]:
     return {name: fmean(found) for name, found in marks.items()}
 
 
+def _reliability(results: Sequence[Result]) -> dict[str, NDArray[np.float64]]:
+    """Of the models that all cells have it of."""
+    roles = [role for role in ROLES if all(role in r.reliability for r in results)]
+    return {role: diagnostics.pooled([r.reliability[role] for r in results]) for role in roles}
+
+
 def _over_naive(cells: Mapping[int, Result], naive: Mapping[int, Result]) -> dict[str, Any]:
     """On the seeds that both have."""
     seeds = [seed for seed in cells if seed in naive]
@@ -291,57 +284,15 @@ def _over_naive(cells: Mapping[int, Result], naive: Mapping[int, Result]) -> dic
     own = [cells[seed].correct[STUDENT] for seed in seeds]
     gain = metrics.difference(own, [naive[seed].correct[STUDENT] for seed in seeds])
     if all(cells[seed].models[STUDENT] == naive[seed].models[STUDENT] for seed in seeds):
-        gain = replace(gain, low=0.0, high=0.0)  # the very same students, so that it is certain
+        # The very same students, so that it is certain.
+        gain = replace(gain, low=0.0, high=0.0, se=None)
     return {
         "over_naive": gain.value,
         "over_naive_low": gain.low,
         "over_naive_high": gain.high,
         "over_naive_seeds": len(seeds),
+        "over_naive_detectable": diagnostics.detectable(gain),
     }
-
-
-def _median(rows: Sequence[SummaryRow]) -> SummaryRow:
-    """Without errors or intervals: those of single tasks say nothing of the median across them."""
-    names = [f.name for f in fields(SummaryRow)]
-    chances = {r.chance for r in rows}
-    blanks: dict[str, Any] = dict.fromkeys(n for n in names if n.endswith(("_se", "_low", "_high")))
-    without = sum(r.pgr is None for r in rows)
-    medians = {name: _middle(_known(rows, name)) for name in MEASURES}
-    return replace(
-        rows[0],
-        **blanks,
-        **medians,
-        task=MEDIAN,
-        digest="",
-        interval_over="",
-        chance=chances.pop() if len(chances) == 1 else None,
-        at_chance=(),
-        one_answer={},
-        seeds=min(r.seeds for r in rows),
-        pgr_undefined=f"undefined on {without} of {len(rows)} tasks" if without else None,
-        over_naive_seeds=0,
-        marks={},
-        others=_median_others(rows),
-        by_difficulty=None,
-    )
-
-
-def _median_others(rows: Sequence[SummaryRow]) -> dict[str, MeanAccuracy]:
-    reached: dict[str, list[float]] = {}
-    for row in rows:
-        for role, accuracy in row.others.items():
-            reached.setdefault(role, []).append(accuracy.mean)
-    return {role: MeanAccuracy(median(found), None) for role, found in reached.items()}
-
-
-def _middle(values: Sequence[float]) -> float | None:
-    return median(values) if values else None
-
-
-def _known(rows: Sequence[SummaryRow], name: str) -> list[float]:
-    """What the rows say under this name, but for None."""
-    values = [getattr(row, name) for row in rows]
-    return [value for value in values if value is not None]
 
 
 def _order(sweep: SweepFolder) -> Callable[[Group], tuple[int, ...]]:

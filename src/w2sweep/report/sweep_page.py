@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from w2sweep.report.climb import Climb
+from w2sweep.report.diagnosis import diagnostics_table
 from w2sweep.report.drawing import Drawing
 from w2sweep.report.summary import SummaryRow
 from w2sweep.report.table import climb_tables, columns, legend, over
@@ -26,6 +27,7 @@ def sweep_page(
         rows=rows,
         columns=columns(rows),
         legend=legend(rows),
+        diagnostics=diagnostics_table(rows),
         climbs=climb_tables(climbs, rows),
         climb_over=over(climb.seeds for climb in climbs),
     )

@@ -20,13 +20,17 @@ def render(template: str, drawings: Sequence[Drawing], **fields: object) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    figures = [(drawing, _inline(drawing)) for drawing in drawings]
-    return pages.get_template(template).render(figures=figures, **fields)
+    return pages.get_template(template).render(figures=inlined(drawings), **fields)
 
 
-def _inline(drawing: Drawing) -> Markup:
-    """The SVG element alone. Its ids begin with the figure's name, for the page shares all ids."""
+def inlined(drawings: Sequence[Drawing], group: str = "") -> list[tuple[Drawing, Markup]]:
+    """Each figure with its SVG element. `group` tells figures of one name on a page apart."""
+    return [(drawing, _inline(drawing, f"{group}{drawing.svg.stem}")) for drawing in drawings]
+
+
+def _inline(drawing: Drawing, own: str) -> Markup:
+    """The SVG element alone. Its ids begin with `own`, for the page shares all ids."""
     svg = drawing.svg.read_text(encoding="utf-8")
     element = svg[svg.index("<svg") :]
-    named = re.sub(r'\b(id="|href="#|url\(#)', rf"\1{drawing.svg.stem}-", element)
+    named = re.sub(r'\b(id="|href="#|url\(#)', rf"\1{own}-", element)
     return Markup(re.sub("<metadata>.*?</metadata>", "", named, flags=re.DOTALL))

@@ -21,6 +21,8 @@ SEAL = "written"
 """The key under which a record says with which checksum it was written."""
 SUPERVISOR, STUDENT, CEILING = ROLES = ("supervisor", "student", "ceiling")
 """The models that every cell compares."""
+NAMES = {SUPERVISOR: "weak", STUDENT: "student", CEILING: "ceiling"}
+"""What columns call them."""
 Variant = tuple[tuple[str, str], ...]
 """Overrides as (key, value), in an order of their own."""
 
@@ -130,6 +132,11 @@ class Result(Place):
     where answers are completions."""
     marks: dict[str, float] = pydantic.Field(default_factory=dict)
     """The task's further marks of the student's completions."""
+    diagnostics: dict[str, float] = pydantic.Field(default_factory=dict)
+    """Name -> number (see `w2sweep.results.diagnostics`); what is not defined is left out."""
+    reliability: dict[str, list[list[float]]] = pydantic.Field(default_factory=dict)
+    """Role -> mean confidence, accuracy and count of each bin; empty where answers are
+    completions."""
     by_difficulty: ByDifficulty | None = None
     """Where the method asks for it."""
     store: str

@@ -29,6 +29,7 @@ from w2sweep.results.cell import (
     clear,
     read,
 )
+from w2sweep.sweep.diagnosing import diagnosed, reliabilities
 from w2sweep.sweep.grading import by_difficulty
 from w2sweep.tasks.example import Example
 from w2sweep.tasks.heads import Answers
@@ -94,7 +95,8 @@ def current(cell: Cell, place: Place, store: Store, folder: Path) -> bool:
     expected = {role: stage.name for role, stage in cell.compared.items()}
     origin = (found.store, found.w2sweep) == (str(store.root), __version__)
     placed = {key: getattr(found, key) for key in asdict(place)}
-    return origin and stages == expected and placed == asdict(place)
+    told = bool(found.diagnostics)  # cells of before there were any have none
+    return origin and told and stages == expected and placed == asdict(place)
 
 
 def compare(cell: Cell, place: Place, store: Store) -> Result:
@@ -128,6 +130,8 @@ def compare(cell: Cell, place: Place, store: Store) -> Result:
         n_test=len(examples),
         chance=1 / head.classes if head.classes else None,
         marks=marks | _marks_of_labels(cell, splits, store),
+        diagnostics=diagnosed(head, answers, correct, examples),
+        reliability=reliabilities(answers, correct),
         by_difficulty=by_difficulty(cell, correct, store),
         store=str(store.root),
         w2sweep=__version__,

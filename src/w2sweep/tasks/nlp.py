@@ -16,6 +16,7 @@ from w2sweep.tasks.heads import Choice
 from w2sweep.tasks.rows import FormatterPath, Row, of_two_classes, some
 from w2sweep.tasks.source import Source
 from w2sweep.tasks.task import Corpus, Family, Task, TaskTexts
+from w2sweep.tasks.wording import Wording
 from w2sweep.values import named, value
 
 Points = Iterator[Example | Skipped]
@@ -33,6 +34,7 @@ class Classification(Task):
     format: FormatterPath
     """Makes the points of a row."""
     head: Choice = named(default=Choice())
+    wording: Wording | None = named(default=None)
 
     def examples(self) -> Points:
         """All points, right and wrong answers alike."""

@@ -15,9 +15,12 @@ from w2sweep.tasks.reward import Pair
 from w2sweep.tasks.rows import Row, of_all_classes, of_two_classes
 from w2sweep.tasks.source import File, FileFormat
 from w2sweep.tasks.task import Corpus, Family, Task, TaskTexts
+from w2sweep.tasks.wording import Wording
 from w2sweep.values import ConfigError, Count, Seed, named, value
 
 Kind = Literal["labels", "pairs", "completions"]
+BETTER = "A: {first}\n\nB: {second}\n\nWhich of the two responses is better, A or B?\nAnswer:"
+"""How a language model is asked about a pair."""
 
 
 _BOOLEANS = {
@@ -65,6 +68,8 @@ class OwnFile(Task):
     """Decides which response of each pair is the first view."""
     max_new_tokens: Count = 32
     """Longest completion, in tokens."""
+    wording: Wording | None = named(default=None)
+    """None: texts are asked for the name of their class, pairs for the better response."""
 
     def __post_init__(self) -> None:
         if len(self.classes) < 2 or len(set(self.classes)) < len(self.classes):
@@ -97,6 +102,15 @@ class OwnFile(Task):
         if self.kind == "completions":
             return Completion(self.max_new_tokens)
         return Choice(len(self.classes))
+
+    @property
+    def asked(self) -> Wording | None:
+        """The wording, or the one for what the file holds."""
+        if self.wording or self.kind == "completions":
+            return self.wording
+        if self.kind == "pairs":
+            return Wording(BETTER, (" A", " B"))
+        return Wording("{text}\nAnswer:", tuple(f" {name}" for name in self.classes))
 
     @property
     def corpus(self) -> Corpus:

@@ -11,6 +11,7 @@ from w2sweep.tasks.heads import Reward
 from w2sweep.tasks.rows import FormatterPath, Row, some
 from w2sweep.tasks.source import Source
 from w2sweep.tasks.task import Corpus, Family, Task, TaskTexts
+from w2sweep.tasks.wording import Wording
 from w2sweep.values import Seed, named, value
 
 
@@ -53,6 +54,7 @@ class Preferences(Task):
     order_seed: Seed = 0
     """Decides which response of each pair is the first view."""
     head: Reward = named(default=Reward())
+    wording: Wording | None = named(default=None)
 
     def examples(self) -> Iterator[Example | Skipped]:
         """All pairs with different responses."""

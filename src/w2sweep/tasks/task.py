@@ -10,6 +10,7 @@ from typing import ClassVar, Literal
 from w2sweep.tasks.difficulty import Scale
 from w2sweep.tasks.example import Example, Skipped
 from w2sweep.tasks.heads import Head
+from w2sweep.tasks.wording import Wording
 
 Family = Literal["nlp", "reward", "chess"]
 """The three settings of Burns et al. 2023; figures have a panel for each."""
@@ -29,19 +30,31 @@ class Corpus(ABC):
 class Task(ABC):
     """Labelled examples and the head that answers them.
 
-    A value. Its fields are what its examples depend on; `name` and `head` are declared as `named`,
-    for they change no example.
+    A value. Its fields are what its examples depend on; `name`, `head` and `wording` are declared
+    as `named`, for they change no example.
     """
 
     family: ClassVar[Family]
     label_classes: ClassVar[int | None] = None
     """How many classes the labels are of, where every task of this class has as many; its head must
     have them too. None: as the head says."""
+    opinion: ClassVar[str] = "I think this is {label}. What do you think?"
+    """A sentence by which somebody names the label of an example. Burns et al. 2023, appendix
+    E.3."""
+    answers: ClassVar[tuple[str, ...]] = ("0", "1")
+    """What that sentence calls the classes."""
     difficulties: ClassVar[Scale | None] = None
     """What its own difficulties are, where it knows any."""
     head: Head
     name: str
     """What tables and figures call it."""
+    wording: Wording | None = None
+    """How a language model that is not finetuned is asked for a class, for methods that prompt."""
+
+    @property
+    def asked(self) -> Wording | None:
+        """The wording that is used; None: there is none."""
+        return self.wording
 
     @abstractmethod
     def examples(self) -> Iterator[Example | Skipped]:

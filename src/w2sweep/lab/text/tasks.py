@@ -20,6 +20,7 @@ from w2sweep.lab.text.world import World
 from w2sweep.tasks.example import Example
 from w2sweep.tasks.heads import Choice, LinearHead, Reward
 from w2sweep.tasks.task import Corpus, Family, Task
+from w2sweep.tasks.wording import Wording
 from w2sweep.values import Count, Rate, named, value
 
 
@@ -36,6 +37,7 @@ class WorldTask(Task):
     head: LinearHead = named()
     pool: Count = 6000
     """Number of examples, before duplicates are dropped and splits are cut."""
+    wording: Wording | None = named(default=None)
 
     @property
     def corpus(self) -> Corpus:
@@ -59,6 +61,8 @@ class OpinionTask(WorldTask):
 
     family: ClassVar[Family] = "nlp"
     label_classes: ClassVar[int] = 2
+    opinion: ClassVar[str] = ". we {label} it"  # as reviews of the world react
+    answers: ClassVar[tuple[str, ...]] = ("hate", "love")
     templates: ClassVar[Mapping[str, float]]
     """The sentences, with their odds."""
 

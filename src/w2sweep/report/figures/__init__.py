@@ -18,9 +18,16 @@ from w2sweep.report.figures.saving import styled
 from w2sweep.report.summary import SummaryRow
 
 
-def draw(rows: Sequence[SummaryRow], ladders: Ladders, folder: Path) -> list[Drawing]:
-    """Draws into `folder` all figures that have something to show about the rows."""
-    plots = filter(None, (kind.of(rows, ladders) for kind in kinds()))
+def draw(
+    rows: Sequence[SummaryRow],
+    ladders: Ladders,
+    folder: Path,
+    only: Sequence[str] | None = None,
+) -> list[Drawing]:
+    """Draws into `folder` all figures that have something to show about the rows; `only` those of
+    these names, where names are given."""
+    asked = [kind for kind in kinds() if only is None or kind.name in only]
+    plots = filter(None, (kind.of(rows, ladders) for kind in asked))
     with styled():
         return [drawing for plot in plots for drawing in plot.draw(folder)]
 

@@ -1,0 +1,126 @@
+"""Prompting: a student that is never trained, but asked. Burns et al. 2023, section 5.2.1."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from w2sweep.engine.stage import Job
+from w2sweep.experiment.backbone import Backbone
+from w2sweep.experiment.losses import Loss
+from w2sweep.experiment.methods import Method
+from w2sweep.experiment.setting import Setting
+from w2sweep.experiment.splits import Splits
+from w2sweep.experiment.stages import Labels, Model
+from w2sweep.tasks.heads import Completion, Head, Reward
+from w2sweep.tasks.wording import Wording
+from w2sweep.values import ConfigError, Impossible, Natural, value
+
+
+@dataclass(frozen=True)
+class Prompted(Labels):
+    """What a language model says when it is asked, zero-shot or after a few demonstrations."""
+
+    backbone: Backbone
+    init: Model | None
+    """Where its weights come from; None: the hub."""
+    splits: Splits
+    on: str
+    """The split that demonstrations are taken from."""
+    wording: Wording | None
+    """None: the example's text is the prompt, and the greedy completion the answer."""
+    shots: int
+    """How many demonstrations come before each example, the same ones before all."""
+    shown: Labels | None
+    """The stage whose hard answers the demonstrations bear; None: the ground truth."""
+    calibrated: bool
+    """Whether what it answers to no content is divided out. Zhao et al. 2021."""
+    head: Head
+    max_tokens: int
+    """Longest prompt of an example by itself, in tokens."""
+    seed: int
+    """Decides the demonstrations and their order."""
+
+    @property
+    def label(self) -> str:
+        """`small, 5-shot`."""
+        return f"{self.backbone.label}, {f'{self.shots}-shot' if self.shots else 'zero-shot'}"
+
+    @property
+    def what(self) -> str:
+        source = f" <- {self.shown.label}" if self.shown else ""
+        return f"prompted {self.label}{source}, {self.splits.task.name}"
+
+    @property
+    def tags(self) -> list[str]:
+        return [self.backbone.label]
+
+    def run(self, job: Job) -> None:
+        """Writes the predictions, and notes how many demonstrations had room (`shots`)."""
+        from w2sweep.learning.prompting import prompted
+
+        prompted(self, job)
+
+
+@value
+class Prompting(Method):
+    """The strong model as it was pretrained, asked with the task's wording. It trains nothing, so
+    the loss is of no account."""
+
+    name: str
+    loss: Loss
+    shots: Natural
+    shows: Literal["truth", "weak"]
+    """Whose labels demonstrations bear: the supervisor's, or the ground truth, which a student has
+    no access to: an oracle."""
+    calibrated: bool = False
+
+    def student(self, s: Setting) -> Prompted:
+        wording, head = s.task.asked, s.task.head
+        generates = isinstance(head, Completion)
+        if generates:
+            self._check_completes(s)
+        elif wording is None:
+            raise Impossible(
+                f"task {s.task.name} does not say how a language model is asked: set task.wording"
+            )
+        else:
+            _check_fits(wording, head)
+        name, rung = s.rung(s.strong)
+        weak = self.shots > 0 and self.shows == "weak"
+        return Prompted(
+            backbone=rung.backbone(name),
+            init=s.pretrained(s.strong),
+            splits=s.splits,
+            on="student",
+            wording=None if generates else wording,
+            shots=self.shots,
+            shown=s.supervisor if weak else None,
+            calibrated=self.calibrated,
+            head=head,
+            max_tokens=s.recipe.max_tokens,
+            seed=s.seed,
+        )
+
+    def _check_completes(self, s: Setting) -> None:
+        if self.shots or self.calibrated:
+            what = "demonstrations are shown" if self.shots else "answers are calibrated"
+            raise Impossible(
+                f"{what} where classes are asked for, but task {s.task.name} generates "
+                "completions: use method=zero_shot method.calibrated=false"
+            )
+
+
+def _check_fits(wording: Wording, head: Head) -> None:
+    """Raises ConfigError where the wording asks for something else than the head answers."""
+    pairs = isinstance(head, Reward)
+    if wording.compares and not pairs:
+        raise ConfigError(
+            "task.wording.template: found {first} and {second}, but examples have one text: use "
+            "{text}"
+        )
+    if len(wording.words) != head.classes:
+        raise ConfigError(
+            f"task.wording.words: found {len(wording.words)}, expected one for each of the "
+            f"{head.classes} classes"
+        )

@@ -1,0 +1,70 @@
+"""The table of diagnostics on a sweep's page."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from w2sweep.report.summary import SummaryRow
+from w2sweep.report.variants import short_variants
+from w2sweep.results.intervals import Estimate
+
+Form = Callable[[Estimate], str]
+
+
+def _percent(found: Estimate) -> str:
+    assert found.value is not None
+    return f"{100 * found.value:.1f}" + (f" ± {100 * found.se:.1f}" if found.se else "")
+
+
+def _number(found: Estimate) -> str:
+    assert found.value is not None
+    return f"{found.value:.3f}" + (f" ± {found.se:.3f}" if found.se else "")
+
+
+COLUMNS: dict[str, tuple[str, Form]] = {
+    "misfit": ("misfit (nats)", _number),
+    "capa": ("CAPA", _number),
+    "errors_inherited": ("inherited %", _percent),
+    "errors_other": ("other %", _percent),
+    "errors_corrected": ("corrected %", _percent),
+    "errors_new": ("new %", _percent),
+    "blind_spots": ("blind spots %", _percent),
+    "weak_ece": ("ECE weak %", _percent),
+    "student_ece": ("student %", _percent),
+    "ceiling_ece": ("ceiling %", _percent),
+    "student_brier": ("Brier student", _number),
+}
+"""Diagnostic -> its heading, and how it is written. All others are in summary.csv."""
+
+
+def diagnostics_table(rows: Sequence[SummaryRow]) -> tuple[list[str], list[list[str]]]:
+    """Headings and a line for each row that has diagnostics; no line, no table."""
+    told = [row for row in rows if row.diagnostics]
+    shown = [name for name in COLUMNS if any(_worth(row, name) for row in told)]
+    headings = ["", *(COLUMNS[name][0] for name in shown), "detectable over naive", "of PGR"]
+    variants = short_variants(rows)
+    lines = []
+    for row in told:
+        title = [row.task, f"{row.strong} <- {row.weak}", row.method]
+        title += filter(None, [variants[row.task, row.variant]])
+        numbers = [_text(row, name) for name in shown]
+        lines.append([", ".join(title), *numbers, *_detectable(row)])
+    return headings, lines
+
+
+def _worth(row: SummaryRow, name: str) -> bool:
+    """Whether a row has the number. Errors of another kind cannot be where there are two
+    classes."""
+    found = row.diagnostics.get(name)
+    return found is not None and (name != "errors_other" or found.value != 0)
+
+
+def _text(row: SummaryRow, name: str) -> str:
+    found = row.diagnostics.get(name)
+    return "–" if found is None or found.value is None else COLUMNS[name][1](found)
+
+
+def _detectable(row: SummaryRow) -> list[str]:
+    points, pgr = row.over_naive_detectable, row.pgr_detectable
+    over_naive = "–" if points is None else f"{100 * points:.1f} points"
+    return [over_naive, "–" if pgr is None else f"{pgr:.2f}"]

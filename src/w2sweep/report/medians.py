@@ -1,0 +1,92 @@
+"""The median across many tasks, as the paper's figures have it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import fields, replace
+from statistics import median
+from typing import Any
+
+from w2sweep.report.summary import AGREEMENTS, MANY, MeanAccuracy, SummaryRow
+from w2sweep.results.cell import Group
+from w2sweep.results.intervals import Estimate
+
+MEDIAN = "median across NLP tasks"
+MEASURES = (
+    "weak_accuracy",
+    "student_accuracy",
+    "ceiling_accuracy",
+    "gap",
+    "pgr",
+    *AGREEMENTS,
+    "over_naive",
+)
+"""The columns whose median across tasks means something."""
+
+
+def medians(rows: Sequence[SummaryRow]) -> list[SummaryRow]:
+    """The median across NLP tasks, as in the paper's figures; nothing unless there are many."""
+    nlp = [r for r in rows if r.family == "nlp"]
+    if len({r.task for r in nlp}) <= MANY:
+        return []
+    groups: dict[Group, list[SummaryRow]] = {}
+    for row in nlp:
+        groups.setdefault(row.group.label._replace(task=MEDIAN), []).append(row)
+    return [_median(group) for group in groups.values()]
+
+
+def _median(rows: Sequence[SummaryRow]) -> SummaryRow:
+    """Without errors or intervals: those of single tasks say nothing of the median across them."""
+    names = [f.name for f in fields(SummaryRow)]
+    chances = {r.chance for r in rows}
+    blanks: dict[str, Any] = dict.fromkeys(n for n in names if n.endswith(("_se", "_low", "_high")))
+    without = sum(r.pgr is None for r in rows)
+    medians = {name: _middle(_known(rows, name)) for name in MEASURES}
+    return replace(
+        rows[0],
+        **blanks,
+        **medians,
+        task=MEDIAN,
+        digest="",
+        interval_over="",
+        chance=chances.pop() if len(chances) == 1 else None,
+        at_chance=(),
+        one_answer={},
+        seeds=min(r.seeds for r in rows),
+        pgr_undefined=f"undefined on {without} of {len(rows)} tasks" if without else None,
+        over_naive_seeds=0,
+        marks={},
+        over_naive_detectable=None,
+        pgr_detectable=None,
+        diagnostics=_median_diagnostics(rows),
+        reliability={},
+        by_difficulty=None,
+        others=_median_others(rows),
+    )
+
+
+def _median_others(rows: Sequence[SummaryRow]) -> dict[str, MeanAccuracy]:
+    reached: dict[str, list[float]] = {}
+    for row in rows:
+        for role, accuracy in row.others.items():
+            reached.setdefault(role, []).append(accuracy.mean)
+    return {role: MeanAccuracy(median(found), None) for role, found in reached.items()}
+
+
+def _middle(values: Sequence[float]) -> float | None:
+    return median(values) if values else None
+
+
+def _known(rows: Sequence[SummaryRow], name: str) -> list[float]:
+    """What the rows say under this name, but for None."""
+    values = [getattr(row, name) for row in rows]
+    return [value for value in values if value is not None]
+
+
+def _median_diagnostics(rows: Sequence[SummaryRow]) -> dict[str, Estimate]:
+    names = dict.fromkeys(name for row in rows for name in row.diagnostics)
+    found = {}
+    for name in names:
+        values = [row.diagnostics[name].value for row in rows if name in row.diagnostics]
+        found[name] = Estimate(_middle([value for value in values if value is not None]))
+    return found

@@ -1,0 +1,84 @@
+"""Findings of the paper, and what the cells of a sweep say of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from w2sweep.report.paper.measures import Measure
+from w2sweep.results.cell import Result
+from w2sweep.results.intervals import Estimate
+
+Verdict = Literal["agrees", "agrees in part", "mixed", "disagrees", "cannot be told", "not run"]
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A number that by the paper has a sign."""
+
+    says: str
+    """What is measured and in which unit, such as "confidence over naive, points"."""
+    sign: Literal[1, -1]
+    measure: Measure
+
+    def judged(self, results: Sequence[Result]) -> Judged:
+        """What the results of a sweep say of it, task by task."""
+        tasks = dict.fromkeys(r.task for r in results)
+        found = {task: self.measure([r for r in results if r.task == task]) for task in tasks}
+        known = {task: of for task, of in found.items() if of.value is not None}
+        return Judged(self, known, verdict(list(known.values()), self.sign))
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A claim, what was measured of it on each task, and whether that agrees."""
+
+    claim: Claim
+    found: Mapping[str, Estimate]
+    verdict: Verdict
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A figure of the paper, the sweep that makes it, and what the paper concludes from it."""
+
+    title: str
+    sweep: str
+    """The name of its file in sweeps/."""
+    figures: Sequence[str]
+    """The kinds of figures that show it, by their names."""
+    where: str
+    """Of the paper."""
+    paper: str
+    """What the paper found, in a sentence."""
+    claims: Sequence[Claim]
+    limits: str = ""
+    """What the lab cannot show of it, or shows otherwise than the paper measures it."""
+
+
+def verdict(found: Sequence[Estimate], sign: int) -> Verdict:
+    """Whether estimates have the sign that the paper found, by their 95 % intervals.
+
+    An estimate is clear where its interval leaves out zero. All clear and of that sign: they agree.
+    Some clear, and all of those of that sign: they agree in part. Clear ones of both signs: mixed.
+    None clear: it cannot be told.
+    """
+    if not found:
+        return "not run"
+    clear = [side for side in map(_side, found) if side]
+    if not clear:
+        return "cannot be told"
+    for_it = clear.count(sign)
+    if for_it == len(found):
+        return "agrees"
+    if for_it == len(clear):
+        return "agrees in part"
+    return "mixed" if for_it else "disagrees"
+
+
+def _side(e: Estimate) -> int:
+    """The sign of an estimate whose interval leaves out zero; else 0."""
+    if e.low is None or e.high is None:
+        return 0
+    return 1 if e.low > 0 else -1 if e.high < 0 else 0

@@ -1,0 +1,100 @@
+"""What is measured of the cells of one task, to hold it against a finding of the paper.
+
+Seeds are paired wherever two groups of cells are compared. Accuracies are in points of percent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from w2sweep.results import intervals, metrics
+from w2sweep.results.cell import CEILING, STUDENT, SUPERVISOR, Result
+from w2sweep.results.intervals import UNDEFINED, Estimate
+
+Measure = Callable[[Sequence[Result]], Estimate]
+"""Of the results of one task."""
+Scalar = Callable[[Result], float | None]
+"""Of one cell."""
+
+
+@dataclass(frozen=True)
+class Who:
+    """One of the models of a sweep, over seeds."""
+
+    method: str = "naive"
+    role: str = STUDENT
+    where: Mapping[str, str] = field(default_factory=dict)
+    """Overrides that its cells must have, key -> value."""
+    smallest: bool = False
+    """Whether it is of the smallest student's cells, instead of the largest one's."""
+
+    def cells(self, results: Sequence[Result]) -> dict[int, Result]:
+        """Its cells by seed: those of the weakest supervisor."""
+        mine = [r for r in results if r.method == self.method and self._fits(r)]
+        having = [r for r in mine if self.role in r.models]
+        if not having:
+            return {}
+        pick = min if self.smallest else max
+        size = pick(r.rungs[r.strong].compute for r in having)
+        sized = [r for r in having if r.rungs[r.strong].compute == size]
+        weakest = min(r.rungs[r.weak].compute for r in sized)
+        return {r.seed: r for r in sized if r.rungs[r.weak].compute == weakest}
+
+    def _fits(self, r: Result) -> bool:
+        return all(r.variant.get(key) == value for key, value in self.where.items())
+
+
+def gain(who: Who, over: Who) -> Measure:
+    """How much more accurate one model is than another on the same test examples, in points."""
+
+    def measured(results: Sequence[Result]) -> Estimate:
+        first, second = who.cells(results), over.cells(results)
+        seeds = [seed for seed in first if seed in second]
+        if not seeds:
+            return UNDEFINED
+        better = [first[seed].correct[who.role] for seed in seeds]
+        worse = [second[seed].correct[over.role] for seed in seeds]
+        return scaled(metrics.difference(better, worse), 100)
+
+    return measured
+
+
+def recovered(who: Who) -> Measure:
+    """PGR with a model in the student's place."""
+
+    def measured(results: Sequence[Result]) -> Estimate:
+        roles = (SUPERVISOR, who.role, CEILING)
+        found = who.cells(results).values()
+        answers = [np.stack([r.correct[role] for role in roles]) for r in found]
+        return metrics.pgr_over_seeds(answers) if answers else UNDEFINED
+
+    return measured
+
+
+def change(scalar: Scalar, who: Who, since: Who, scale: float = 100) -> Measure:
+    """How much larger a number is in one group of cells than in another, `scale` times."""
+
+    def measured(results: Sequence[Result]) -> Estimate:
+        first, second = who.cells(results), since.cells(results)
+        pairs = [(scalar(first[s]), scalar(second[s])) for s in first if s in second]
+        return scaled(
+            over_seeds([a - b for a, b in pairs if a is not None and b is not None]), scale
+        )
+
+    return measured
+
+
+def over_seeds(values: Sequence[float]) -> Estimate:
+    """The mean of one value a seed, with Student's interval; of a single seed there is none."""
+    if len(values) < 2:
+        return Estimate(values[0]) if values else UNDEFINED
+    return intervals.mean(values, np.zeros(len(values)))
+
+
+def scaled(found: Estimate, by: float) -> Estimate:
+    """The same in another unit; `by` is positive."""
+    numbers = (found.value, found.se, found.low, found.high)
+    return Estimate(*(None if x is None else by * x for x in numbers), undefined=found.undefined)
