@@ -62,6 +62,17 @@ def test_the_first_move_is_the_opponents_and_the_second_the_answer(tmp_path: Pat
     assert example.label == " f3h4"
 
 
+def test_a_rating_is_the_difficulty_of_its_puzzle(tmp_path: Path):
+    [example] = puzzles(tmp_path, ROW)
+    assert isinstance(example, Example)
+    assert example.difficulty == 1500
+    (tmp_path / "unrated.csv").write_text(f"PuzzleId,FEN,Moves\nabc12,{FEN},{MOVES}\n")
+    unrated = Puzzles(name="unrated", source=File(str(tmp_path / "unrated.csv")))
+    [example] = unrated.examples()
+    assert isinstance(example, Example)
+    assert example.difficulty is None
+
+
 def test_a_position_is_written_as_its_pieces():
     assert (
         prompt_of(chess.Board("4k3/8/8/8/8/8/P6r/K6R b - - 0 1"), "pieces")

@@ -9,8 +9,9 @@ from pydantic import BeforeValidator, Field
 from w2sweep.experiment.difficulty import Difficulty, Kind, Known, Levels, Subset
 from w2sweep.experiment.losses import Loss
 from w2sweep.experiment.methods import Graded, Method
+from w2sweep.experiment.prompting import Prompting
 from w2sweep.experiment.setting import Setting
-from w2sweep.experiment.stages import Finetune
+from w2sweep.experiment.stages import Finetune, Labels
 from w2sweep.values import ConfigError, as_tuple, value
 
 Share = Annotated[float, Field(gt=0, le=1)]
@@ -47,6 +48,14 @@ class EasyToHard(Method):
     def student(self, s: Setting) -> Finetune:
         labels = s.supervisor if self.labels == "weak" else None
         return s.finetune(s.strong, labels=labels, loss=self.loss, rows=self._rows(s))
+
+    def compared(self, s: Setting) -> dict[str, Labels]:
+        """The student as it was pretrained, where the task says how it is asked: a floor."""
+        asks = Prompting("zero_shot", self.loss, shots=0, shows="truth")
+        try:
+            return {"zero_shot": asks.student(s)}
+        except ConfigError:  # nothing is lost: the cell compares one model less
+            return {}
 
     def graded(self, s: Setting) -> Graded:
         return Graded(self._difficulty(s), self.train_on, self.labels)

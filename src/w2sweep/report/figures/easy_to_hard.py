@@ -65,6 +65,8 @@ class EasyToHard(Panels):
             aside = 0.07 * (number - (len(students) - 1) / 2)
             self._curve(ax, _of(row), STUDENT, aside, STUDENTS[_of(row).first.trained_on])
         _difficulty_axis(ax, grades)
+        if line == self.lines[-1]:
+            ax.set_xlabel(grades.first.measure)
 
     def _curve(
         self, ax: Axes, grades: Grades, role: str, aside: float, look: dict[str, Any]
@@ -126,7 +128,6 @@ def _difficulty_axis(ax: Axes, grades: Grades) -> None:
     labels = [f"{name}\n{share:.0%}" for name, share in zip(names, grades.shares, strict=True)]
     ax.set_xticks(np.arange(len(names)), labels)
     ax.set_xlim(-0.4, len(names) - 0.6)
-    ax.set_xlabel(grades.first.measure)
 
 
 def _handle(label: str, look: dict[str, Any]) -> Line2D:
