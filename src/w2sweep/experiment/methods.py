@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from dataclasses import replace
+from functools import partial
 from typing import Literal
 
 from w2sweep.experiment.losses import Loss
+from w2sweep.experiment.recipe import Recipe
 from w2sweep.experiment.setting import Setting
 from w2sweep.experiment.splitting import student_set
-from w2sweep.experiment.stages import Finetune, Labels
-from w2sweep.values import Impossible, Natural, value
+from w2sweep.experiment.stages import Finetune, Labels, Weights
+from w2sweep.experiment.stopping import STOPPED, Stopped
+from w2sweep.experiment.tuning import LinearProbe
+from w2sweep.values import Count, Impossible, Natural, value
 
 
 @value
@@ -92,3 +97,59 @@ class Scratch(Method):
     def student(self, s: Setting) -> Finetune:
         untrained = s.ladder.rungs[s.strong].untrained()
         return s.finetune(untrained, labels=s.supervisor, loss=self.loss)
+
+
+@value
+class Stopping(Method):
+    """The weak labels learned for longer, and looked at more often, than by the naive student: at
+    the last step, where it is best by the weak labels, and where it is best by the truth, which is
+    an oracle. Burns et al. 2023, section 5.1.1.
+
+    All three are readings of one run. Supervisor and ceiling are those of other methods.
+    """
+
+    name: str
+    loss: Loss
+    epochs: Count | None = None
+    """None: those of the recipe."""
+    evaluations: Count = 12
+
+    def student(self, s: Setting) -> Finetune:
+        epochs = self.epochs or s.recipe.epochs
+        recipe = replace(s.recipe, epochs=epochs, evaluations=self.evaluations)
+        return s.finetune(s.strong, labels=s.supervisor, loss=self.loss, recipe=recipe)
+
+    def compared(self, s: Setting) -> dict[str, Labels]:
+        student = self.student(s)
+        return {role: Stopped(student, by) for role, by in STOPPED.items()}
+
+
+@value
+class Saliency(Method):
+    """The naive student, and linear probes: of the model as it was pretrained, for weak and for
+    true labels, and of the naive student, for true labels. The last says whether finetuning on weak
+    labels makes the truth easier to read off the features. Burns et al. 2023, section 5.2.3 and
+    appendix D.2."""
+
+    name: str
+    loss: Loss
+    """Of the finetuned student, and of the probe for weak labels."""
+    tuning: LinearProbe
+    probe: Recipe
+    """How probes are trained."""
+
+    def student(self, s: Setting) -> Finetune:
+        if s.task.head.classes is None:
+            raise Impossible(
+                f"a linear probe chooses between classes, but task {s.task.name} generates "
+                "completions: use another method"
+            )
+        return s.finetune(s.strong, labels=s.supervisor, loss=self.loss)
+
+    def compared(self, s: Setting) -> dict[str, Labels]:
+        probe = partial(s.finetune, s.strong, tuning=self.tuning, recipe=self.probe)
+        return {
+            "lp_weak": probe(labels=s.supervisor, loss=self.loss),
+            "lp_truth": probe(),
+            "ft_weak_lp_truth": probe(init=Weights(self.student(s))),
+        }

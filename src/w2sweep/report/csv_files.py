@@ -108,7 +108,7 @@ def _further(r: Result) -> dict[str, float]:
 
 def _summary_record(row: SummaryRow) -> dict[str, Any]:
     record = {f.name: getattr(row, f.name) for f in fields(row)}
-    del record["marks"], record["others"]
+    del record["marks"], record["others"], record["curve"]
     record["at_chance"] = " ".join(row.at_chance)
     told = [f"{model} on {n} of {row.seeds} seeds" for model, n in row.one_answer.items()]
     record["one_answer"] = ", ".join(told)

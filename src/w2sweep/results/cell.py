@@ -14,6 +14,7 @@ import pydantic
 from numpy.typing import NDArray
 
 from w2sweep.engine.files import read_json, replacing, sweep_up, write_json
+from w2sweep.results.curve import Curve
 
 CORRECT = "correct.safetensors"
 SEAL = "written"
@@ -129,6 +130,8 @@ class Result(Place):
     where answers are completions."""
     marks: dict[str, float] = pydantic.Field(default_factory=dict)
     """The task's further marks of the student's completions."""
+    curve: Curve | None = None
+    """How the student did along its training, where the method looks at that."""
     store: str
     w2sweep: str
     """The version of the program."""
@@ -268,4 +271,4 @@ def _sealed(folder: Path, said: Mapping[str, Any], seal: Mapping[str, Any]) -> s
 def _plain(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _plain(v) for key, v in value.items()}
-    return asdict(value) if isinstance(value, RungFacts | Compared) else value
+    return asdict(value) if isinstance(value, RungFacts | Compared | Curve) else value

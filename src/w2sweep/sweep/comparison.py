@@ -29,6 +29,7 @@ from w2sweep.results.cell import (
     clear,
     read,
 )
+from w2sweep.sweep import along
 from w2sweep.tasks.example import Example
 from w2sweep.tasks.heads import Answers
 from w2sweep.tasks.task import Task
@@ -126,6 +127,7 @@ def compare(cell: Cell, place: Place, store: Store) -> Result:
         n_test=len(examples),
         chance=1 / head.classes if head.classes else None,
         marks=marks | _marks_of_labels(cell, splits, store),
+        curve=along.curve(cell, splits, store),
         store=str(store.root),
         w2sweep=__version__,
         correct={role: right.astype(np.uint8) for role, right in correct.items()},
