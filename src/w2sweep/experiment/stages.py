@@ -272,7 +272,8 @@ class Finetune(Labels):
     def what(self) -> str:
         source = f" <- {self.labels.label}" if self.labels else ""
         some = f", {self.rows.label}" if self.rows else ""
-        return f"{self.role} {self.label}{source}{some}, {self.splits.task.name}"
+        oracle = ", stopped on the truth (oracle)" if self.recipe.early_stop == "truth" else ""
+        return f"{self.role} {self.label}{source}{some}, {self.splits.task.name}{oracle}"
 
     @property
     def tags(self) -> list[str]:
@@ -283,6 +284,9 @@ class Finetune(Labels):
         from w2sweep.learning.finetuning import finetune
 
         finetune(self, job)
+
+    def read(self, path: Path) -> Predictions:
+        return Predictions(Predictions.load(path).answers, self.evaluations(path))
 
     def evaluations(self, path: Path) -> dict[int, Predictions]:
         """What was predicted of `validation` and `test` at each evaluation, by optimizer step;

@@ -121,7 +121,7 @@ def _elsewhere(r: Result) -> dict[str, float | None]:
 
 def _summary_record(row: SummaryRow) -> dict[str, Any]:
     record = {f.name: getattr(row, f.name) for f in fields(row)}
-    for nested in ("marks", "others", "reliability", "by_difficulty"):
+    for nested in ("marks", "others", "reliability", "by_difficulty", "curve"):
         del record[nested]
     record |= _means(record.pop("diagnostics"))
     for target, carried in record.pop("elsewhere").items():

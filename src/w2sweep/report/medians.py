@@ -61,6 +61,7 @@ def _median(rows: Sequence[SummaryRow]) -> SummaryRow:
         diagnostics=_median_diagnostics(rows),
         reliability={},
         by_difficulty=None,
+        curve=(),
         elsewhere={},
         others=_median_others(rows),
     )

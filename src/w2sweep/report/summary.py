@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from w2sweep.report.curves import Moment, mean_curve
 from w2sweep.report.grades import Grades, grades
 from w2sweep.results import diagnostics, elsewhere, metrics
 from w2sweep.results.cell import CEILING, NAMES, ROLES, STUDENT, SUPERVISOR, Group, Result, Variant
@@ -120,6 +121,8 @@ class SummaryRow:
 
     elsewhere: Mapping[str, Carried] = field(default_factory=dict)
     """Name of another task -> how the three models do on it (`evaluate_on`)."""
+    curve: Sequence[Moment] = ()
+    """The student along its training, where the method looks at that."""
 
     @property
     def group(self) -> Group:
@@ -170,6 +173,7 @@ def _row(group: Group, cells: Mapping[int, Result], naive: Mapping[int, Result])
         reliability=_reliability(results),
         by_difficulty=grades(results),
         elsewhere=elsewhere.over_seeds(results),
+        curve=mean_curve(results),
     )
 
 

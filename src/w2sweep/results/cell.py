@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from w2sweep.engine.files import read_json, replacing, sweep_up, write_json
 from w2sweep.results.by_difficulty import ByDifficulty
+from w2sweep.results.curve import Curve
 
 CORRECT = "correct.safetensors"
 SEAL = "written"
@@ -155,6 +156,8 @@ class Result(Place):
     """Where the method asks for it."""
     elsewhere: dict[str, Elsewhere] = pydantic.Field(default_factory=dict)
     """Name of another task -> how the models do on it (`evaluate_on`)."""
+    curve: Curve | None = None
+    """How the student did along its training, where the method looks at that."""
     store: str
     w2sweep: str
     """The version of the program."""

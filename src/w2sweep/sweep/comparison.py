@@ -30,6 +30,7 @@ from w2sweep.results.cell import (
     clear,
     read,
 )
+from w2sweep.sweep import along
 from w2sweep.sweep.diagnosing import diagnosed, reliabilities
 from w2sweep.sweep.grading import by_difficulty
 from w2sweep.tasks.example import Example
@@ -144,6 +145,7 @@ def compare(cell: Cell, place: Place, store: Store) -> Result:
         diagnostics=diagnosed(head, answers, correct, examples),
         reliability=reliabilities(answers, correct),
         by_difficulty=by_difficulty(cell, correct, store),
+        curve=along.curve(cell, splits, store),
         store=str(store.root),
         w2sweep=__version__,
         elsewhere={target: said for target, (said, _) in others.items()},
