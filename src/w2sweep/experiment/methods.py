@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from dataclasses import replace
 from typing import Literal
 
 from w2sweep.experiment.backbone import Pretraining
@@ -10,6 +11,8 @@ from w2sweep.experiment.losses import Loss
 from w2sweep.experiment.setting import Setting
 from w2sweep.experiment.splitting import student_set
 from w2sweep.experiment.stages import Adapt, Finetune, Labels, OwnTokenizer, SplitTexts, Text
+from w2sweep.experiment.told import Told
+from w2sweep.tasks.heads import Choice
 from w2sweep.values import Count, Impossible, Natural, Rate, value
 
 
@@ -161,3 +164,37 @@ class Generative(Method):
             precision=s.recipe.precision,
         )
         return Adapt(backbone, before, Text(SplitTexts(s.splits, split), tokenizer), recipe, s.seed)
+
+
+@value
+class NaiveTold(Method):
+    """Naive finetuning on texts that end with what the supervisor says of them: all a student
+    needs to imitate it is to read. Burns et al. 2023, appendix E.3.
+
+    The student is told in the test split, too; one of the ceilings as well.
+    """
+
+    name: str
+    loss: Loss
+
+    def student(self, s: Setting) -> Finetune:
+        return self._told(s, s.finetune(s.strong, labels=s.supervisor, loss=self.loss))
+
+    def compared(self, s: Setting) -> dict[str, Labels]:
+        """The ceiling that is told the supervisor's labels, and is taught the truth."""
+        return {"ceiling_told": self._told(s, s.finetune(s.strong))}
+
+    def _told(self, s: Setting, model: Finetune) -> Finetune:
+        """The model, reading told texts. Raises Impossible where the task has none."""
+        task, head = s.task, s.task.head
+        if not isinstance(head, Choice) or task.remark is None:
+            raise Impossible(
+                f"a told student reads its supervisor's class behind a text, but task {task.name} "
+                "has no task.remark, or no text with a class: use method=naive"
+            )
+        if (found := len(task.remark.names)) != head.classes:
+            raise Impossible(
+                f"task.remark.names: found {found} names, but task {task.name} has {head.classes} "
+                "classes: name each of them"
+            )
+        return replace(model, splits=Told(s.splits, s.supervisor, head, task.remark))

@@ -21,8 +21,16 @@ def answered(splits: Iterable[str]) -> list[str]:
     return [name for name in splits if name != "supervisor"]
 
 
+class Answered(Stage[dict[str, list[Example]]]):
+    """A stage whose result are examples by split, which models read: at least all that are
+    answered."""
+
+    task: Task
+    """What they are examples of."""
+
+
 @dataclass(frozen=True)
-class Splits(Stage[dict[str, list[Example]]]):
+class Splits(Answered):
     """The task's examples in splits that are disjoint by group and balanced.
 
     Burns et al. 2023, appendix A.1. Make it by `Splits.of`, so that tasks with the same examples
@@ -46,14 +54,12 @@ class Splits(Stage[dict[str, list[Example]]]):
         """Writes `<split>.jsonl` and `manifest.json`."""
         splits, manifest = split(self.task.examples(), self.sizes, self.seed)
         for name, examples in splits.items():
-            lines = [json.dumps(asdict(e), ensure_ascii=False) + "\n" for e in examples]
-            file = job.out / f"{name}.jsonl"
-            file.write_text("".join(lines), encoding="utf-8", newline="\n")
+            write_examples(job.out / f"{name}.jsonl", examples)
         write_json(job.out / "manifest.json", _origin(self.task) | manifest)
 
     def read(self, path: Path) -> dict[str, list[Example]]:
         """The examples of each split, in the order of their ids."""
-        return {name: list(_examples(path / f"{name}.jsonl")) for name in self.sizes.asked}
+        return {name: read_examples(path / f"{name}.jsonl") for name in self.sizes.asked}
 
 
 def _origin(task: Task) -> dict[str, Any]:
@@ -62,6 +68,17 @@ def _origin(task: Task) -> dict[str, Any]:
     if not isinstance(source, Source):
         return {}
     return {"source": {"read": source.label, "content": identity(source)}}
+
+
+def write_examples(file: Path, examples: Iterable[Example]) -> None:
+    """Writes examples as JSON, one a line."""
+    lines = [json.dumps(asdict(e), ensure_ascii=False) + "\n" for e in examples]
+    file.write_text("".join(lines), encoding="utf-8", newline="\n")
+
+
+def read_examples(file: Path) -> list[Example]:
+    """What `write_examples` wrote."""
+    return list(_examples(file))
 
 
 def _examples(file: Path) -> Iterator[Example]:

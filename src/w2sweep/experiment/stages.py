@@ -19,7 +19,7 @@ from w2sweep.experiment.backbone import Backbone, HubModel, Pretraining, Tokeniz
 from w2sweep.experiment.losses import Loss
 from w2sweep.experiment.predictions import Predictions, load_evaluations
 from w2sweep.experiment.recipe import Recipe
-from w2sweep.experiment.splits import Splits
+from w2sweep.experiment.splits import Answered, Splits
 from w2sweep.experiment.tuning import LinearProbe, Tuning
 from w2sweep.tasks.example import Example
 from w2sweep.tasks.heads import Head
@@ -126,7 +126,7 @@ class Features(Stage[dict[str, NDArray[np.float32]]]):
 
     backbone: Backbone
     init: Model | None
-    splits: Splits
+    splits: Answered
     head: Head
     """Decides where a probe starts."""
     max_tokens: int
@@ -170,7 +170,7 @@ class Finetune(Labels):
     init: Model | None
     """Where its weights come from. None: the hub. From `Weights` it takes the head too, unless it
     is a linear probe, which always starts with a new one."""
-    splits: Splits
+    splits: Answered
     on: str
     labels: Labels | None
     """The stage whose predictions are the labels; None: the ground truth."""

@@ -9,6 +9,7 @@ from typing import ClassVar, Literal
 
 from w2sweep.tasks.example import Example, Skipped
 from w2sweep.tasks.heads import Head
+from w2sweep.tasks.remark import Remark
 
 Family = Literal["nlp", "reward", "chess"]
 """The three settings of Burns et al. 2023; figures have a panel for each."""
@@ -36,6 +37,8 @@ class Task(ABC):
     label_classes: ClassVar[int | None] = None
     """How many classes the labels are of, where every task of this class has as many; its head must
     have them too. None: as the head says."""
+    remark: Remark | None = None
+    """What tells a reader the label of a text, for methods in which students are told."""
     head: Head
     name: str
     """What tables and figures call it."""
