@@ -148,8 +148,8 @@ class Generative(Panels):
         return (
             "Above: supervisors, students and ceilings; hatched: supervisors and ceilings with a "
             "first phase, in which they read the texts as language models. Axes begin near the "
-            "lowest value. Below: PGR against the plain ceiling (full) and against the one that has "
-            f"read (hollow), with 95 % intervals {seeds}; pale: ceiling and supervisor cannot be told "
-            f"apart; cross: off the scale, or undefined. {sample(self.rows)}. "
+            "lowest value. Below: PGR against the plain ceiling (full) and against the one that "
+            f"has read (hollow), with 95 % intervals {seeds}; pale: ceiling and supervisor cannot "
+            f"be told apart; cross: off the scale, or undefined. {sample(self.rows)}. "
             f"{errors(self.rows)}."
         )
