@@ -12,9 +12,9 @@ from toys import Toy, ToyCompletions, ToyPairs, job, setting
 
 from w2sweep.engine.stage import Stage
 from w2sweep.experiment.losses import CrossEntropy
-from w2sweep.experiment.methods import Saliency
 from w2sweep.experiment.predictions import Predictions
 from w2sweep.experiment.recipe import Recipe
+from w2sweep.experiment.saliency import Saliency
 from w2sweep.experiment.stages import Finetune, Weights
 from w2sweep.experiment.tuning import LinearProbe
 from w2sweep.tasks.example import Example

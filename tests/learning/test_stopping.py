@@ -14,12 +14,11 @@ from w2sweep.engine.stage import identity
 from w2sweep.engine.store import Store
 from w2sweep.experiment.cell import Cell
 from w2sweep.experiment.losses import CrossEntropy
-from w2sweep.experiment.methods import Stopping
 from w2sweep.experiment.predictions import Predictions
 from w2sweep.experiment.recipe import Criterion, Recipe
 from w2sweep.experiment.setting import Setting
 from w2sweep.experiment.stages import Finetune
-from w2sweep.experiment.stopping import Stopped
+from w2sweep.experiment.stopping import Stopped, Stopping
 from w2sweep.results.cell import Result, read
 from w2sweep.sweep import comparison
 from w2sweep.tasks.example import Example

@@ -10,7 +10,7 @@ from w2sweep.experiment.difficulty import Difficulty
 from w2sweep.experiment.losses import Loss
 from w2sweep.experiment.setting import Setting
 from w2sweep.experiment.splitting import student_set
-from w2sweep.experiment.stages import Finetune, Labels, Told
+from w2sweep.experiment.stages import Finetune, Labels
 from w2sweep.values import Impossible, Natural, value
 
 
@@ -97,35 +97,6 @@ class Bootstrap(Method):
                 f"but there are {s.sizes.student_sets}: set sizes.student_sets={steps}"
             )
         return enough if self.fresh_per_step == "auto" else self.fresh_per_step
-
-
-@value
-class TrivialImitation(Method):
-    """Naive finetuning on examples that name their weak label in a sentence at their end.
-
-    Burns et al. 2023, appendix E.3. A ceiling that reads the same examples is compared as well.
-    """
-
-    name: str
-    loss: Loss
-
-    def student(self, s: Setting) -> Finetune:
-        told = self._told(s)
-        return s.finetune(s.strong, labels=s.supervisor, loss=self.loss, splits=told)
-
-    def compared(self, s: Setting) -> dict[str, Labels]:
-        """`ceiling_told`: the ceiling, on the same examples."""
-        return {"ceiling_told": s.finetune(s.strong, splits=self._told(s))}
-
-    def _told(self, s: Setting) -> Told:
-        """Raises Impossible where the weak labels have no names to call them by."""
-        task = s.task
-        if task.head.classes != len(task.answers) or task.family == "reward":
-            raise Impossible(
-                f"the labels of task {task.name} have no names to tell a student: use a task with "
-                f"{len(task.answers)} classes, such as sentiment"
-            )
-        return Told(s.splits, s.supervisor, task.head, task.opinion, task.answers)
 
 
 @value
