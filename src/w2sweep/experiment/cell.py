@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+from w2sweep.engine.stage import Stage
 from w2sweep.experiment.methods import Method
 from w2sweep.experiment.setting import Setting
-from w2sweep.experiment.stages import Labels
+from w2sweep.experiment.stages import Adapt, Labels
 from w2sweep.experiment.tuning import LinearProbe
 from w2sweep.tasks.heads import Completion
 from w2sweep.values import ConfigError, Impossible, value
@@ -38,6 +41,16 @@ class Cell:
         s = self.setting
         always = {"supervisor": s.supervisor, "student": self.student, "ceiling": s.ceiling}
         return always | self.method.compared(s)
+
+    @property
+    def language_models(self) -> dict[str, Adapt]:
+        """The language models whose losses the cell records, by name."""
+        return self.method.language_models(self.setting)
+
+    @property
+    def stages(self) -> list[Stage[Any]]:
+        """All stages whose results make up the cell's."""
+        return [*self.compared.values(), *self.language_models.values()]
 
     def _check_classes(self) -> None:
         task, expected = self.setting.task, self.setting.task.label_classes

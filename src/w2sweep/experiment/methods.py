@@ -8,7 +8,7 @@ from typing import Literal
 from w2sweep.experiment.losses import Loss
 from w2sweep.experiment.setting import Setting
 from w2sweep.experiment.splitting import student_set
-from w2sweep.experiment.stages import Finetune, Labels
+from w2sweep.experiment.stages import Adapt, Finetune, Labels
 from w2sweep.values import Impossible, Natural, value
 
 
@@ -28,6 +28,11 @@ class Method(ABC):
     def compared(self, s: Setting) -> dict[str, Labels]:
         """Further models that a cell compares, by the name of their role: tables and figures have
         supervisor, student and ceiling without being told."""
+        return {}
+
+    def language_models(self, s: Setting) -> dict[str, Adapt]:
+        """Language models whose loss on their text's held-out end a cell records, by name. One that
+        a compared model begins with is called as that one is."""
         return {}
 
 

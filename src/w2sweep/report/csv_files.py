@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields
 from itertools import chain
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 from w2sweep.engine.files import replacing
@@ -92,6 +93,7 @@ def _numbers(r: Result) -> dict[str, Any]:
         "weak_compute": weak.compute,
         "strong_compute": strong.compute,
         **_further(r),
+        **{f"{name}_loss": model.loss for name, model in r.language_models.items()},
     }
 
 
@@ -108,7 +110,7 @@ def _further(r: Result) -> dict[str, float]:
 
 def _summary_record(row: SummaryRow) -> dict[str, Any]:
     record = {f.name: getattr(row, f.name) for f in fields(row)}
-    del record["marks"], record["others"]
+    del record["marks"], record["others"], record["language_models"]
     record["at_chance"] = " ".join(row.at_chance)
     told = [f"{model} on {n} of {row.seeds} seeds" for model, n in row.one_answer.items()]
     record["one_answer"] = ", ".join(told)
@@ -117,7 +119,8 @@ def _summary_record(row: SummaryRow) -> dict[str, Any]:
     for role, accuracy in row.others.items():
         record |= {f"{role}_accuracy": accuracy.mean, f"{role}_accuracy_se": accuracy.se}
         record |= _pgr(role, accuracy.pgr)
-    return record
+    losses = {name: fmean(of.losses.values()) for name, of in row.language_models.items()}
+    return record | {f"{name}_loss": loss for name, loss in losses.items()}
 
 
 def _pgr(role: str, found: Estimate) -> dict[str, float | None]:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from w2sweep.report.heldout import HeldOut, heldout
 from w2sweep.results import metrics
 from w2sweep.results.cell import CEILING, ROLES, STUDENT, SUPERVISOR, Group, Result, Variant
 from w2sweep.results.intervals import UNDEFINED, Estimate
@@ -118,6 +119,8 @@ class SummaryRow:
     """The task's further marks of the student's completions."""
     others: Mapping[str, MeanAccuracy] = field(default_factory=dict)
     """Role -> accuracy of a model that the method compares beside the three."""
+    language_models: Mapping[str, HeldOut] = field(default_factory=dict)
+    """Name -> language model whose loss the method asks for."""
 
     @property
     def group(self) -> Group:
@@ -175,6 +178,7 @@ def _row(group: Group, cells: Mapping[int, Result], naive: Mapping[int, Result])
         **_agreements(results),
         **({} if group.method == BASELINE else _over_naive(cells, naive)),
         marks=_marks(results),
+        language_models=heldout(results),
     )
 
 
@@ -317,6 +321,7 @@ def _median(rows: Sequence[SummaryRow]) -> SummaryRow:
         pgr_undefined=f"undefined on {without} of {len(rows)} tasks" if without else None,
         over_naive_seeds=0,
         marks={},
+        language_models={},
         others=_median_others(rows),
     )
 

@@ -106,6 +106,21 @@ class Compared:
 
 
 @_record
+class LanguageModel:
+    """A language model of a cell: what it has read, and how well it knows text of the kind."""
+
+    stage: str
+    """Which stage of the store it is."""
+    rung: str
+    tokens: int
+    """Read of the text that the loss is on."""
+    before: int
+    """Tokens of other text that were read before, as far as they are known."""
+    loss: float
+    """On text that was held out, in nats a token."""
+
+
+@_record
 class Result(Place):
     """A finished cell: `cell.json`, and `correct.safetensors` beside it."""
 
@@ -129,6 +144,8 @@ class Result(Place):
     where answers are completions."""
     marks: dict[str, float] = pydantic.Field(default_factory=dict)
     """The task's further marks of the student's completions."""
+    language_models: dict[str, LanguageModel] = pydantic.Field(default_factory=dict)
+    """Name -> language model, of methods that ask for it."""
     store: str
     w2sweep: str
     """The version of the program."""
@@ -268,4 +285,4 @@ def _sealed(folder: Path, said: Mapping[str, Any], seal: Mapping[str, Any]) -> s
 def _plain(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _plain(v) for key, v in value.items()}
-    return asdict(value) if isinstance(value, RungFacts | Compared) else value
+    return asdict(value) if isinstance(value, RungFacts | Compared | LanguageModel) else value

@@ -11,11 +11,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from w2sweep.engine.files import read_json
 from w2sweep.engine.stage import Stage
 from w2sweep.engine.store import Damaged, StageFailed, Store
+from w2sweep.experiment.backbone import HubModel
 from w2sweep.experiment.cell import Cell
 from w2sweep.experiment.ladder import Ladder
-from w2sweep.experiment.stages import Finetune, Labels
+from w2sweep.experiment.stages import Adapt, Finetune, Labels
 from w2sweep.results import metrics
 from w2sweep.results.cell import (
     ROLES,
@@ -23,6 +25,7 @@ from w2sweep.results.cell import (
     SUPERVISOR,
     Compared,
     Failed,
+    LanguageModel,
     Place,
     Result,
     RungFacts,
@@ -69,7 +72,8 @@ def _ensured(cell: Cell, place: Place, store: Store) -> Result:
 
 def _compared(cell: Cell) -> list[Stage[Any]]:
     """All that `compare` reads: also inputs of stages that are there may be gone, or damaged."""
-    read: list[Stage[Any]] = [*cell.compared.values(), cell.setting.splits]
+    begun = [earlier for of in cell.language_models.values() for earlier in _earlier(of)]
+    read: list[Stage[Any]] = [*cell.stages, *begun, cell.setting.splits]
     labels = _labels(cell)
     return [*read, labels] if labels else read
 
@@ -92,7 +96,10 @@ def current(cell: Cell, place: Place, store: Store, folder: Path) -> bool:
     expected = {role: stage.name for role, stage in cell.compared.items()}
     origin = (found.store, found.w2sweep) == (str(store.root), __version__)
     placed = {key: getattr(found, key) for key in asdict(place)}
-    return origin and stages == expected and placed == asdict(place)
+    read_text = {name: model.stage for name, model in found.language_models.items()}
+    language = {name: stage.name for name, stage in cell.language_models.items()}
+    same = (stages, read_text, placed) == (expected, language, asdict(place))
+    return origin and same
 
 
 def compare(cell: Cell, place: Place, store: Store) -> Result:
@@ -126,10 +133,44 @@ def compare(cell: Cell, place: Place, store: Store) -> Result:
         n_test=len(examples),
         chance=1 / head.classes if head.classes else None,
         marks=marks | _marks_of_labels(cell, splits, store),
+        language_models=_language_models(cell, store),
         store=str(store.root),
         w2sweep=__version__,
         correct={role: right.astype(np.uint8) for role, right in correct.items()},
     )
+
+
+def _language_models(cell: Cell, store: Store) -> dict[str, LanguageModel]:
+    return {name: _language_model(cell, of, store) for name, of in cell.language_models.items()}
+
+
+def _language_model(cell: Cell, stage: Adapt, store: Store) -> LanguageModel:
+    said = read_json(store.get(stage) / "pretrain.json")
+    return LanguageModel(
+        stage=stage.name,
+        rung=stage.backbone.rung,
+        tokens=said["tokens"],
+        before=_read_before(cell, stage, store),
+        loss=said["heldout_loss"],
+    )
+
+
+def _read_before(cell: Cell, stage: Adapt, store: Store) -> int:
+    """How many tokens a language model had read before its text. Earlier stages say so; of a model
+    of the hub the ladder does."""
+    earlier = [read_json(store.get(of) / "pretrain.json")["tokens"] for of in _earlier(stage)]
+    from_hub = isinstance(stage.backbone, HubModel) and not stage.backbone.scratch
+    rung = cell.setting.ladder.rungs[stage.backbone.rung]
+    return sum(earlier) + (rung.tokens_read if from_hub else 0)
+
+
+def _earlier(stage: Adapt) -> list[Adapt]:
+    """The language models that this one was made of, the last one first."""
+    found = []
+    while isinstance(stage.init, Adapt):
+        stage = stage.init
+        found.append(stage)
+    return found
 
 
 def _facts(ladder: Ladder) -> dict[str, RungFacts]:
