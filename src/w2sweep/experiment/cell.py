@@ -7,7 +7,7 @@ from typing import Any
 from w2sweep.engine.stage import Stage
 from w2sweep.experiment.methods import Method
 from w2sweep.experiment.setting import Setting
-from w2sweep.experiment.stages import Applied, Finetune, Labels, Weights
+from w2sweep.experiment.stages import Adapt, Applied, Finetune, Labels, Weights
 from w2sweep.experiment.target import Target
 from w2sweep.experiment.tuning import LinearProbe
 from w2sweep.tasks.heads import Completion, Head
@@ -61,12 +61,6 @@ class Cell:
             found[target.task.name] = {role: Applied(of, splits) for role, of in weights.items()}
         return found
 
-    @property
-    def answers(self) -> list[Stage[Any]]:
-        """All stages whose answers its numbers are computed from."""
-        applied = [stage for stages in self.elsewhere.values() for stage in stages.values()]
-        return [*self.compared.values(), *applied]
-
     def _check_targets(self) -> None:
         """Raises Impossible where another task cannot be answered by the cell's models."""
         own, names = self.setting.task, [target.task.name for target in self.evaluate_on]
@@ -80,6 +74,17 @@ class Cell:
                     f"of {own.name} have {_kind(own.head)}: name tasks of the same head"
                 )
         _ = self.elsewhere
+
+    @property
+    def language_models(self) -> dict[str, Adapt]:
+        """The language models whose losses the cell records, by name."""
+        return self.method.language_models(self.setting)
+
+    @property
+    def stages(self) -> list[Stage[Any]]:
+        """All stages whose results make up the cell's."""
+        applied = [stage for stages in self.elsewhere.values() for stage in stages.values()]
+        return [*self.compared.values(), *applied, *self.language_models.values()]
 
     def _check_classes(self) -> None:
         task, expected = self.setting.task, self.setting.task.label_classes

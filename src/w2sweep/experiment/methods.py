@@ -10,7 +10,7 @@ from w2sweep.experiment.difficulty import Difficulty
 from w2sweep.experiment.losses import Loss
 from w2sweep.experiment.setting import Setting
 from w2sweep.experiment.splitting import student_set
-from w2sweep.experiment.stages import Finetune, Labels
+from w2sweep.experiment.stages import Adapt, Finetune, Labels
 from w2sweep.values import Impossible, Natural, value
 
 
@@ -47,6 +47,11 @@ class Method(ABC):
         """How hard test examples are, where a cell is to tell accuracies by that. It is to be read
         by a compared model too, so that it is computed."""
         return None
+
+    def language_models(self, s: Setting) -> dict[str, Adapt]:
+        """Language models whose loss on their text's held-out end a cell records, by name. One that
+        a compared model begins with is called as that one is."""
+        return {}
 
 
 @value

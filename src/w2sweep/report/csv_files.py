@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields
 from itertools import chain
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 from w2sweep.engine.files import replacing
@@ -95,6 +96,7 @@ def _numbers(r: Result) -> dict[str, Any]:
         "strong_compute": strong.compute,
         **_further(r),
         **_elsewhere(r),
+        **{f"{name}_loss": model.loss for name, model in r.language_models.items()},
     }
 
 
@@ -121,8 +123,9 @@ def _elsewhere(r: Result) -> dict[str, float | None]:
 
 def _summary_record(row: SummaryRow) -> dict[str, Any]:
     record = {f.name: getattr(row, f.name) for f in fields(row)}
-    for nested in ("marks", "others", "reliability", "by_difficulty", "curve"):
-        del record[nested]
+    nested = ("marks", "others", "reliability", "by_difficulty", "curve", "language_models")
+    for name in nested:
+        del record[name]
     record |= _means(record.pop("diagnostics"))
     for target, carried in record.pop("elsewhere").items():
         record |= _means({f"on_{target}_{m}_accuracy": a for m, a in carried.accuracy.items()})
@@ -135,7 +138,8 @@ def _summary_record(row: SummaryRow) -> dict[str, Any]:
     for role, accuracy in row.others.items():
         record |= {f"{role}_accuracy": accuracy.mean, f"{role}_accuracy_se": accuracy.se}
         record |= _pgr(role, accuracy.pgr)
-    return record
+    losses = {name: fmean(of.losses.values()) for name, of in row.language_models.items()}
+    return record | {f"{name}_loss": loss for name, loss in losses.items()}
 
 
 def _pgr(role: str, found: Estimate) -> dict[str, float | None]:

@@ -62,6 +62,7 @@ def _median(rows: Sequence[SummaryRow]) -> SummaryRow:
         reliability={},
         by_difficulty=None,
         curve=(),
+        language_models={},
         elsewhere={},
         others=_median_others(rows),
     )

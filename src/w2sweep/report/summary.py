@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from w2sweep.report.curves import Moment, mean_curve
 from w2sweep.report.grades import Grades, grades
+from w2sweep.report.heldout import HeldOut, heldout
 from w2sweep.results import diagnostics, elsewhere, metrics
 from w2sweep.results.cell import CEILING, NAMES, ROLES, STUDENT, SUPERVISOR, Group, Result, Variant
 from w2sweep.results.elsewhere import Carried
@@ -123,6 +124,8 @@ class SummaryRow:
     """Name of another task -> how the three models do on it (`evaluate_on`)."""
     curve: Sequence[Moment] = ()
     """The student along its training, where the method looks at that."""
+    language_models: Mapping[str, HeldOut] = field(default_factory=dict)
+    """Name -> language model whose loss the method asks for."""
 
     @property
     def group(self) -> Group:
@@ -174,6 +177,7 @@ def _row(group: Group, cells: Mapping[int, Result], naive: Mapping[int, Result])
         by_difficulty=grades(results),
         elsewhere=elsewhere.over_seeds(results),
         curve=mean_curve(results),
+        language_models=heldout(results),
     )
 
 

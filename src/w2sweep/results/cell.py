@@ -124,6 +124,21 @@ class Elsewhere:
 
 
 @_record
+class LanguageModel:
+    """A language model of a cell: what it has read, and how well it knows text of the kind."""
+
+    stage: str
+    """Which stage of the store it is."""
+    rung: str
+    tokens: int
+    """Read of the text that the loss is on."""
+    before: int
+    """Tokens of other text that were read before, as far as they are known."""
+    loss: float
+    """On text that was held out, in nats a token."""
+
+
+@_record
 class Result(Place):
     """A finished cell: `cell.json`, and `correct.safetensors` beside it."""
 
@@ -158,6 +173,8 @@ class Result(Place):
     """Name of another task -> how the models do on it (`evaluate_on`)."""
     curve: Curve | None = None
     """How the student did along its training, where the method looks at that."""
+    language_models: dict[str, LanguageModel] = pydantic.Field(default_factory=dict)
+    """Name -> language model, of methods that ask for it."""
     store: str
     w2sweep: str
     """The version of the program."""

@@ -22,7 +22,6 @@ from w2sweep.results.cell import (
     STUDENT,
     SUPERVISOR,
     Compared,
-    Elsewhere,
     Failed,
     Place,
     Result,
@@ -31,8 +30,10 @@ from w2sweep.results.cell import (
     read,
 )
 from w2sweep.sweep import along
+from w2sweep.sweep.carrying import elsewhere
 from w2sweep.sweep.diagnosing import diagnosed, reliabilities
 from w2sweep.sweep.grading import by_difficulty
+from w2sweep.sweep.text_losses import earlier_of, language_models
 from w2sweep.tasks.example import Example
 from w2sweep.tasks.heads import Answers
 from w2sweep.tasks.task import Task
@@ -73,7 +74,8 @@ def _ensured(cell: Cell, place: Place, store: Store) -> Result:
 
 def _compared(cell: Cell) -> list[Stage[Any]]:
     """All that `compare` reads: also inputs of stages that are there may be gone, or damaged."""
-    read: list[Stage[Any]] = [*cell.answers, cell.setting.splits]
+    begun = [earlier for of in cell.language_models.values() for earlier in earlier_of(of)]
+    read: list[Stage[Any]] = [*cell.stages, *begun, cell.setting.splits]
     read += [target.splits(cell.setting.seed) for target in cell.evaluate_on]
     graded = cell.method.graded(cell.setting)
     further = (_labels(cell), graded.difficulty if graded else None)
@@ -100,9 +102,15 @@ def current(cell: Cell, place: Place, store: Store, folder: Path) -> bool:
     applied = {target: _names(stages) for target, stages in cell.elsewhere.items()}
     origin = (found.store, found.w2sweep) == (str(store.root), __version__)
     placed = {key: getattr(found, key) for key in asdict(place)}
+    read_text = {name: model.stage for name, model in found.language_models.items()}
     told = bool(found.diagnostics)  # cells of before there were any have none
-    same = stages == expected and others == applied
-    return origin and told and same and placed == asdict(place)
+    same = (stages, others, read_text, placed) == (
+        expected,
+        applied,
+        _names(cell.language_models),
+        asdict(place),
+    )
+    return origin and told and same
 
 
 def _names(stages: Mapping[str, Stage[Any]]) -> dict[str, str]:
@@ -128,8 +136,7 @@ def compare(cell: Cell, place: Place, store: Store) -> Result:
     agrees = head.agree(answers[STUDENT], answers[SUPERVISOR])
     agreed = metrics.agreement(agrees, correct[SUPERVISOR])
     marks = _marks(s.task, examples, answers[STUDENT])
-    others = {target: elsewhere(cell, target, store) for target in cell.elsewhere}
-    right_elsewhere = _flat({target: right for target, (_, right) in others.items()})
+    carried, right_elsewhere = elsewhere(cell, store)
     return Result(
         **asdict(place),
         rungs=_facts(s.ladder),
@@ -146,42 +153,12 @@ def compare(cell: Cell, place: Place, store: Store) -> Result:
         reliability=reliabilities(answers, correct),
         by_difficulty=by_difficulty(cell, correct, store),
         curve=along.curve(cell, splits, store),
+        language_models=language_models(cell, store),
         store=str(store.root),
         w2sweep=__version__,
-        elsewhere={target: said for target, (said, _) in others.items()},
+        elsewhere=carried,
         correct={name: r.astype(np.uint8) for name, r in (correct | right_elsewhere).items()},
     )
-
-
-def elsewhere(
-    cell: Cell, target: str, store: Store
-) -> tuple[Elsewhere, dict[str, NDArray[np.bool_]]]:
-    """How the cell's models do on another task, and role -> whether they are right [N]."""
-    stages, head = cell.elsewhere[target], cell.setting.task.head
-    examples = store.get(next(iter(stages.values())).splits)["test"]
-    answers = {role: store.get(stage).answers["test"] for role, stage in stages.items()}
-    correct = {role: head.correct(said, examples) for role, said in answers.items()}
-    accuracy = {role: metrics.accuracy(right) for role, right in correct.items()}
-    recovered = metrics.pgr(*(accuracy[role] for role in ROLES))
-    said = Elsewhere(
-        stages=_names(stages),
-        accuracy=accuracy,
-        pgr=recovered.value,
-        pgr_undefined=recovered.undefined,
-        n_test=len(examples),
-        chance=1 / head.classes if head.classes else None,
-    )
-    return said, correct
-
-
-def _flat(
-    correct: Mapping[str, Mapping[str, NDArray[np.bool_]]],
-) -> dict[str, NDArray[np.bool_]]:
-    """By TASK/ROLE."""
-    by_name = {}
-    for target, by_role in correct.items():
-        by_name |= {f"{target}/{role}": right for role, right in by_role.items()}
-    return by_name
 
 
 def _facts(ladder: Ladder) -> dict[str, RungFacts]:

@@ -93,7 +93,9 @@ def digest(request: Request) -> str:
     compared = {role: stage.name for role, stage in cell.compared.items()}
     for target, answers in cell.elsewhere.items():
         compared |= {f"{target}/{role}": stage.name for role, stage in answers.items()}
-    text = json.dumps([__version__, compared], sort_keys=True)
+    language = {name: stage.name for name, stage in cell.language_models.items()}
+    known = [__version__, compared, *([language] if language else [])]
+    text = json.dumps(known, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 

@@ -320,7 +320,7 @@ def _entry(p: Planned) -> dict[str, object]:
 
 
 def _compared(p: Planned) -> list[Stage[Any]]:
-    return p.cell.answers if p.cell else []
+    return p.cell.stages if p.cell else []
 
 
 @contextmanager
