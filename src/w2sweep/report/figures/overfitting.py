@@ -110,6 +110,10 @@ class Overfitting(ByMethod):
         ax.plot(x, y, color=color)
         ax.fill_between(x, y - se, y + se, color=color, alpha=0.2, lw=0)
 
+    def beside(self, ax: Axes, x: float, method: str) -> float:
+        middle = (len(self.methods) - 1) / 2
+        return x + 0.12 * (self.methods.index(method) - middle)
+
     def _label_ticks(self, ax: Axes, *of_panel) -> None:
         super()._label_ticks(ax, *of_panel)
         ax.tick_params(labelbottom=True)  # the lines of panels have axes of their own

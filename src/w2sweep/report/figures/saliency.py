@@ -10,8 +10,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
-from w2sweep.report.figures.captions import chance, errors, sample
-from w2sweep.report.figures.panels import Panels, Sharing, chance_handle, chance_line
+from w2sweep.report.figures.captions import errors, sample
+from w2sweep.report.figures.panels import Panels, Sharing
 from w2sweep.report.figures.plot import Ladders
 from w2sweep.report.figures.style import COLORS, FAINT, INK
 from w2sweep.report.summary import MeanAccuracy, SummaryRow
@@ -59,14 +59,12 @@ class Saliency(Panels):
             ax.errorbar(x, mean, se, color=INK, elinewidth=1.0, zorder=3)
             _number(ax, x, mean)
         ax.axhline(100 * row.weak_accuracy, color=FAINT, ls="--", lw=1.2, zorder=4)
-        chance_line(ax, rows)
         ax.set_xticks(range(len(BARS)), [name for name, _, _ in BARS.values()], fontsize=7)
         ax.grid(visible=False, axis="x")
         ax.set_ylim(*_limits(row, reached))
 
     def legend(self) -> list[Line2D]:
-        supervisor = Line2D([], [], color=FAINT, ls="--", label="supervisor")
-        return [supervisor, *chance_handle(self.rows)]
+        return [Line2D([], [], color=FAINT, ls="--", label="supervisor")]
 
     @property
     def caption(self) -> str:
@@ -74,8 +72,8 @@ class Saliency(Panels):
             "The student's model, used in five ways. lp: a linear probe on its frozen features; "
             "ft: finetuned; on weak labels or on the truth. ft weak + lp truth: a probe, trained "
             "on the truth, of the features of the model that was finetuned on weak labels. ft weak "
-            "is the naive student, ft truth the ceiling. Axes begin near the lowest value."
-            f"{chance(self.rows)} {sample(self.rows)}. {errors(self.rows)}."
+            "is the naive student, ft truth the ceiling. What learns from the truth is an oracle. "
+            f"Axes begin near the lowest value. {sample(self.rows)}. {errors(self.rows)}."
         )
 
 
@@ -92,7 +90,7 @@ def _number(ax: Axes, x: float, percent: float) -> None:
 
 
 def _limits(row: SummaryRow, reached: Sequence[MeanAccuracy]) -> tuple[float, float]:
-    """From a little below the lowest value, or from chance where that is near, to above all."""
+    """From a little below the lowest value to a little above the highest."""
     means = 100 * np.array([row.weak_accuracy, *(found.mean for found in reached)])
     room = max(2.0, 0.2 * (means.max() - means.min()))
     return max(0.0, means.min() - room), min(102.0, means.max() + room)
