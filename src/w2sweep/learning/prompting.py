@@ -169,7 +169,10 @@ def _before(
     stage: Prompted, job: Job, net: Net, writer: Writer, splits: Splits, longest: int
 ) -> list[int]:
     """What comes before all examples: the tokens that mark where a text begins, and as many whole
-    demonstrations as leave room for the longest example in the model's context."""
+    demonstrations as leave room for the longest example in the model's context.
+
+    Raises ConfigError where not one has room: that would be zero-shot under another name.
+    """
     marks, _ = marks_of(net.tokenizer)
     if not stage.shots:
         return marks
@@ -181,6 +184,12 @@ def _before(
     room = net.context - len(marks) - longest - max(map(len, writer.words))
     kept = int((np.cumsum([len(ids) for ids in shown]) <= room).sum())
     job.note(shots=kept)
+    if not kept:
+        raise ConfigError(
+            f"no demonstration has room before the longest prompt of {longest} tokens in the "
+            f"{net.context} of the model's context: lower recipe.max_tokens, raise "
+            "ladder.tokenizer.context of a homegrown ladder, or use method=zero_shot"
+        )
     if kept < len(shown):
         warn(
             f"task {stage.splits.task.name}: {kept} of {len(shown)} demonstrations have room "
