@@ -210,6 +210,17 @@ def test_a_model_of_the_hub_is_trained_on_in_its_own_tokens(hub_model: HubModel,
     assert again.lm.config.n_positions == 32
 
 
+def test_windows_are_no_longer_than_what_the_model_was_made_for(
+    hub_model: HubModel, tmp_path: Path
+):
+    text = Text(ToyCorpus(), OwnTokenizer(hub_model, context=48))  # it has 32 positions
+    shelf = Store(tmp_path / "store")
+    stage = Adapt(hub_model, None, text, BRIEF, seed=0)
+    shelf.ensure(stage)
+    facts = json.loads((shelf.get(stage) / "pretrain.json").read_text())
+    assert facts["tokens"] == 2_000 // (8 * 32) * 8 * 32
+
+
 def test_documents_are_kept_apart_whether_or_not_the_tokenizer_marks_their_beginning(
     hub_model: HubModel, tmp_path: Path
 ):
