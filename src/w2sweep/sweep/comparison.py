@@ -133,14 +133,15 @@ def compare(cell: Cell, place: Place, store: Store) -> Result:
         n_test=len(examples),
         chance=1 / head.classes if head.classes else None,
         marks=marks | _marks_of_labels(cell, splits, store),
-        language_models=_language_models(cell, store),
+        language_models=language_models(cell, store),
         store=str(store.root),
         w2sweep=__version__,
         correct={role: right.astype(np.uint8) for role, right in correct.items()},
     )
 
 
-def _language_models(cell: Cell, store: Store) -> dict[str, LanguageModel]:
+def language_models(cell: Cell, store: Store) -> dict[str, LanguageModel]:
+    """What the cell's language models have read and how well they know held-out text, by name."""
     return {name: _language_model(cell, of, store) for name, of in cell.language_models.items()}
 
 
