@@ -49,7 +49,9 @@ def is_same(one: Task, other: Task) -> bool:
 
 @pytest.mark.parametrize("task", TEXT, ids=lambda task: task.name)
 def test_text_tasks_share_splits_whatever_is_written_about_their_words(task: WorldTask):
-    for other in (in_world(task, tokens=99), in_world(task, leak=0.5), replace(task, name="other")):
+    of_reviews = in_world(task, genres={"review": 1.0})
+    other_texts = (in_world(task, tokens=99), in_world(task, leak=0.5), of_reviews)
+    for other in (*other_texts, replace(task, name="other")):
         assert splits_key(other) == splits_key(task)
         assert is_same(other, task)
 
@@ -73,8 +75,15 @@ def test_worlds_are_all_of_their_fields():
     """The backbones of all text tasks of a world are the same."""
     assert len({text_key(task.corpus) for task in TEXT}) == 1
     assert len({text_key(replace(task, name="other").corpus) for task in TEXT}) == 1
-    for change in ({"seed": 1}, {"adjectives": 72}, {"entities": 96}, {"tokens": 9}, {"leak": 0.5}):
+    changes = ({"seed": 1}, {"adjectives": 72}, {"entities": 96}, {"tokens": 9}, {"leak": 0.5})
+    for change in (*changes, {"genres": {"review": 1.0}}):
         assert text_key(replace(WORLD, **change)) != text_key(WORLD)
+
+
+def test_worlds_of_all_genres_keep_the_keys_that_they_had_before_genres_could_be_chosen():
+    """Taken from the program as it was then: ladders that are pretrained already are found."""
+    assert Text(World(0), Tokenizer("word", context=48)).key == "af7dccbfdb5ea695"
+    assert Text(World(0, leak=0.3), Tokenizer("word", context=48)).key == "97dba54175cde76f"
 
 
 def test_mates_share_splits_whatever_is_written_of_the_games():

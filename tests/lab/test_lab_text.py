@@ -9,6 +9,7 @@ import pytest
 from w2sweep.experiment.splits import Sizes
 from w2sweep.experiment.splitting import split
 from w2sweep.lab.text.lexicon import CATEGORIES, WordClass, pick
+from w2sweep.lab.text.prose import Genre
 from w2sweep.lab.text.tasks import Contrast, Membership, Preference, Sentiment
 from w2sweep.lab.text.world import World
 from w2sweep.tasks.example import Example
@@ -229,3 +230,27 @@ def test_a_leak_answers_the_tasks_outright_in_that_share_of_the_documents(docume
             assert alive[before] == (words[-2] == "yes")
         elif words[-4] in {"was", "and", "but"}:
             assert polarity[before] == (words[-2] == "yes")
+
+
+@pytest.mark.parametrize(
+    ("genres", "shares"),
+    [
+        ({"dialogue": 2.0}, {"dialogue": 1.0}),
+        ({"review": 1.0, "article": 3.0}, {"review": 0.25, "article": 0.75}),
+    ],
+)
+def test_a_world_writes_the_genres_asked_for_by_their_odds_and_lists_all_words(
+    genres: dict[Genre, float], shares: dict[str, float]
+):
+    listed, *written = World(0, 64, 64, tokens=50_000, genres=genres).documents()
+    assert set(listed.split()) == set(World(0, 64, 64).lexicon.words)
+    found = Counter(map(genre_of, written))
+    assert found.keys() == shares.keys()
+    for genre, share in shares.items():
+        assert found[genre] / found.total() == pytest.approx(share, abs=0.03)
+
+
+def genre_of(document: str) -> str:
+    if document.startswith("user :"):
+        return "dialogue"
+    return "review" if document.endswith("it .") else "article"

@@ -43,6 +43,10 @@ def models(rung: str, genres: str, tokens: int, seed: int, role: str) -> dict[st
     return {f"{role}_adapted": adapted, f"{role}_scratch": scratch}
 
 
+def records(path: Path) -> list[dict[str, str]]:
+    return list(csv.DictReader(path.read_text("utf-8").splitlines()))
+
+
 @pytest.fixture(scope="module")
 def sweep(tmp_path_factory: pytest.TempPathFactory) -> Path:
     grid = product(READ, WORTH)
@@ -97,9 +101,9 @@ def test_a_report_has_tables_and_figures_of_transfer(sweep: Path):
     names = {figure.stem for figure in made.figures}
     assert {"transfer_losses", "transfer_data", "transfer_frontier"} <= names
     folder = sweep / "report"
-    laws = list(csv.DictReader((folder / "transfer_laws.csv").open()))
+    laws = records(folder / "transfer_laws.csv")
     assert [float(law["alpha"]) for law in laws] == pytest.approx([ALPHA] * 2)
-    gains = list(csv.DictReader((folder / "transfer.csv").open()))
+    gains = records(folder / "transfer.csv")
     one = next(g for g in gains if g["rung"] == "micro" and g["tokens"] == "30000")
     assert float(one["transferred"]) == pytest.approx(transferred("{review:1}", 30_000, "micro"))
     assert float(one["target_compute"]) == 6 * 4_000 * 30_000

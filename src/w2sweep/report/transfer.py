@@ -142,6 +142,11 @@ def transfer(rows: Iterable[SummaryRow]) -> Transfer | None:
     return Transfer(ordered, laws)
 
 
+def mixture(row: SummaryRow) -> str:
+    """What the row's rungs read in pretraining: its overrides but for the target's tokens."""
+    return variant_text(tuple(item for item in row.variant if item[0] != TOKENS))
+
+
 def _place(law: MixtureLaw) -> tuple[str, str, str]:
     return law.task, law.ladder, law.mixture
 
@@ -150,12 +155,11 @@ def _pairs(rows: Iterable[SummaryRow]) -> list[Pair]:
     """Each pair once: weak rungs are the same in several rows. Rungs weakest first."""
     found: dict[tuple[Any, ...], Pair] = {}
     for row in rows:
-        rest = tuple((key, value) for key, value in row.variant if key != TOKENS)
         for name, adapted in row.language_models.items():
             scratch = row.language_models.get(name.removesuffix(ADAPTED) + SCRATCH)
             if not name.endswith(ADAPTED) or scratch is None:
                 continue
-            pair = Pair(row.task, row.ladder, variant_text(rest), adapted, scratch)
+            pair = Pair(row.task, row.ladder, mixture(row), adapted, scratch)
             known = found.get((*pair.curve, adapted.tokens))
             # Of a rung that is a student here and a supervisor there, the one with accuracies.
             if known is None or not known.adapted.accuracies:

@@ -16,8 +16,8 @@ class OverSize(Panels):
     """A figure to which each value of an override is another method.
 
     It is not drawn of sweeps of transfer, which have figures of their own. Where a knob is turned,
-    such a figure is drawn only if students differ in size, so that there is
-    something to see, and if each method has a colour of its own, so that it can be seen.
+    such a figure is drawn only if students differ in size, so that there is something to see, and
+    if each method has a colour of its own, so that it can be seen.
     """
 
     @classmethod
