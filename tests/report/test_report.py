@@ -544,7 +544,9 @@ def test_a_figure_is_a_class_that_says_which_rows_it_draws(tmp_path: Path):
 
 def test_each_file_of_figures_is_found_without_a_list():
     places = [(kind.order, kind.name) for kind in figures.kinds() if kind is not Share]
-    assert places == [(0, "knob"), (10, "accuracy"), (20, "pgr"), (30, "pgr_grid")]
+    of_accuracy = [(0, "knob"), (10, "accuracy"), (20, "pgr"), (30, "pgr_grid")]
+    of_answers = [(40, "agreement"), (50, "misfit"), (60, "reliability")]
+    assert places == of_accuracy + of_answers
 
 
 def row_of(made: Report, **at: str) -> SummaryRow:
