@@ -23,7 +23,7 @@ from w2sweep.experiment.stages import Adapt, OwnTokenizer
 from w2sweep.experiment.transfer import Transfer
 from w2sweep.lab.text.tasks import Sentiment
 from w2sweep.lab.text.world import World
-from w2sweep.sweep.comparison import language_models
+from w2sweep.sweep.text_losses import language_models
 from w2sweep.tasks.heads import Choice
 from w2sweep.tasks.task import TaskTexts
 from w2sweep.values import Impossible

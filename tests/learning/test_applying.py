@@ -1,0 +1,101 @@
+"""Models applied to another task: what they answer is what they would answer anywhere."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from toys import Toy, ToyCompletions, ToyPairs, place, pretrained_store, run, setting, store
+
+from w2sweep.engine.store import Store
+from w2sweep.experiment.cell import Cell
+from w2sweep.experiment.losses import CrossEntropy
+from w2sweep.experiment.methods import Naive
+from w2sweep.experiment.splits import Sizes
+from w2sweep.experiment.stages import Applied, Weights
+from w2sweep.experiment.target import Target
+from w2sweep.experiment.tuning import LinearProbe
+from w2sweep.learning import finetuning
+from w2sweep.results.cell import Result, read
+from w2sweep.sweep import comparison
+from w2sweep.tasks.task import Task
+from w2sweep.values import Impossible, named, value
+
+SIZES = Sizes(supervisor=64, student=64, validation=20, test=48)
+NAIVE = Naive("naive", CrossEntropy())
+
+
+@value
+class Opposite(Toy):
+    """Whether the noun is a bad thing."""
+
+    name: str = named(default="opposite")
+
+    def example(self, rng, i, label):
+        made = super().example(rng, i, label)
+        return replace(made, label=1 - label)
+
+
+@pytest.fixture(scope="module")
+def shelf(tmp_path_factory: pytest.TempPathFactory) -> Store:
+    return pretrained_store(tmp_path_factory.getbasetemp() / "toys")
+
+
+@pytest.mark.parametrize("task", [Toy(), ToyPairs(), ToyCompletions()], ids=lambda t: t.name)
+def test_on_the_task_it_was_finetuned_on_a_model_answers_as_before(
+    task: Task, tmp_path: Path, shelf: Store
+):
+    s = setting(task)
+    weights = Weights(s.finetune("s", on="supervisor"))
+    shelf.ensure(weights)
+    applied = Applied(weights, s.splits)
+    run(applied, tmp_path / "applied", shelf)
+    found, before = applied.read(tmp_path / "applied"), shelf.get(weights.of)
+    assert list(found.answers) == ["test"]
+    if isinstance(before.answers["test"], list):
+        assert found.answers["test"] == before.answers["test"]
+    else:
+        np.testing.assert_allclose(found.answers["test"], before.answers["test"], atol=1e-5)
+
+
+def test_a_probe_is_applied_with_its_backbone(tmp_path: Path, shelf: Store):
+    s = setting(tuning=LinearProbe())
+    weights = Weights(s.finetune("s", on="supervisor"))
+    shelf.ensure(weights)
+    applied = Applied(weights, s.splits)
+    run(applied, tmp_path / "applied", shelf)
+    found, before = applied.read(tmp_path / "applied"), shelf.get(weights.of)
+    np.testing.assert_allclose(found.answers["test"], before.answers["test"], atol=1e-5)
+
+
+def test_a_cell_says_how_its_models_do_on_another_task(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    trained, fit = [], finetuning.fit
+    monkeypatch.setattr(finetuning, "fit", lambda *a: trained.append(1) or fit(*a))
+    toy = Cell(setting(), NAIVE, (Target(Opposite(), SIZES),))
+    shelf, folder = store(tmp_path / "store"), tmp_path / "cell"
+    assert comparison.run(toy, place(), shelf, folder)
+    assert len(trained) == 3  # supervisor, student and ceiling, each once
+    said = read(folder)
+    assert isinstance(said, Result)
+    other = said.elsewhere["opposite"]
+    assert other.n_test == said.paired_on("opposite").shape[1] == 48
+    assert other.accuracy["ceiling"] == said.correct["opposite/ceiling"].mean()
+    # Who knows good things well takes bad ones for the opposite of what the other task asks.
+    assert said.accuracy("ceiling") > 0.9
+    assert other.accuracy["ceiling"] < 0.1
+    assert comparison.current(toy, place(), shelf, folder)
+    assert not comparison.current(Cell(toy.setting, NAIVE), place(), shelf, folder)
+
+
+def test_tasks_of_another_head_are_refused():
+    with pytest.raises(Impossible, match="toy_pairs is answered by a Reward of 2 classes"):
+        Cell(setting(), NAIVE, (Target(ToyPairs(), SIZES),))
+
+
+def test_the_students_own_stages_do_not_depend_on_other_tasks():
+    alone, with_other = Cell(setting(), NAIVE), Cell(setting(), NAIVE, (Target(Opposite(), SIZES),))
+    assert alone.student.key == with_other.student.key
