@@ -138,7 +138,8 @@ def test_a_student_learns_the_labels_of_its_rows(
     said = {name: _weak(stage, splits[name], rng) for name in answered(splits)}
     few = splits | {"student": [splits["student"][row] for row in rows]}
     few_said = said | {"student": [said["student"][row] for row in rows]}
-    given = {stage.init: init, stage.splits: splits, stage.labels: Predictions(said)}
+    given: dict[Stage, Any] = {stage.init: init}
+    given |= {stage.splits: splits, stage.labels: Predictions(said)}
     whole = _trained(stage, given | {stage.rows: rows}, tmp_path / "rows")
     plain = replace(stage, rows=None)
     given |= {stage.splits: few, stage.labels: Predictions(few_said)}
@@ -190,7 +191,7 @@ def test_levels_and_rows_are_computed_by_stages(tmp_path: Path):
     truth = {name: s.task.head.labels(splits[name]) for name in answered(splits)}
     wrong = {name: np.asarray(labels)[:, ::-1] for name, labels in truth.items()}
     said = zip(by.rungs, (wrong, truth, truth), strict=True)
-    given = {rung: Predictions(answers) for rung, answers in said}
+    given: dict[Stage, Any] = {rung: Predictions(answers) for rung, answers in said}
     with job(tmp_path / "levels", by, given | {s.splits: splits}) as made:
         by.run(made)
     found = by.read(tmp_path / "levels")

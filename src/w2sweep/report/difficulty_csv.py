@@ -18,8 +18,8 @@ def difficulty_records(rows: Sequence[SummaryRow]) -> list[dict[str, Any]]:
     """A record for each bin of each row that tells accuracies by difficulty, and one for its
     hardest bins together.
 
-    `over_all` is the student's accuracy minus that of the student that saw examples of any
-    difficulty, with the same labels.
+    `over_all` is the student's accuracy minus that of the student that saw as many examples of any
+    difficulty, with the same labels; that one itself has none.
     """
     return [record for row in rows if row.by_difficulty for record in _records(row, rows)]
 
@@ -65,4 +65,5 @@ def _reference(row: SummaryRow, rows: Sequence[SummaryRow]) -> Grades | None:
         return r.task, r.ladder, r.weak, r.strong, r.variant, labels
 
     found = [r.by_difficulty for r in rows if r.by_difficulty and known_by(r) == known_by(row)]
-    return next((g for g in found if g.first.trained_on == "all"), None)
+    of_any = [grades for grades in found if grades.first.trained_on == "all"]
+    return next((grades for grades in of_any if grades is not row.by_difficulty), None)

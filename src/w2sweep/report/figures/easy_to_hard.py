@@ -17,7 +17,7 @@ from w2sweep.report.grades import Grades
 from w2sweep.report.summary import SummaryRow
 from w2sweep.results.cell import CEILING, STUDENT, SUPERVISOR
 
-BLUE, VERMILION, GREEN = COLORS[:3]
+BLUE, VERMILION, GREEN, PINK = COLORS[:4]
 STUDENTS: dict[str, dict[str, Any]] = {
     "easy": {"color": GREEN, "marker": "o"},
     "all": {"color": BLUE, "marker": "s"},
@@ -27,10 +27,10 @@ STUDENTS: dict[str, dict[str, Any]] = {
 OTHERS: dict[str, dict[str, Any]] = {
     CEILING: {"color": INK, "ls": "--", "marker": ""},
     SUPERVISOR: {"color": FAINT, "ls": "-", "marker": ""},
-    "zero_shot": {"color": FAINT, "ls": "-.", "marker": ""},
+    "zero_shot": {"color": PINK, "ls": "-.", "marker": ""},
 }
 """By their role."""
-CALLED = {CEILING: "ceiling (all examples, truth)", "zero_shot": "zero-shot"}
+CALLED = {"zero_shot": "zero-shot"}
 OF = {"truth": "the truth", "weak": "weak labels"}
 
 
@@ -88,9 +88,7 @@ class EasyToHard(Panels):
     def legend(self) -> list[Line2D]:
         sets = distinct(_of(row).first.trained_on for row in self.rows)
         trained = [
-            _handle(f"trained on {kind} examples", STUDENTS[kind])
-            for kind in STUDENTS
-            if kind in sets
+            _handle(f"trained on {kind}", STUDENTS[kind]) for kind in STUDENTS if kind in sets
         ]
         others = [_handle(CALLED.get(role, role), OTHERS[role]) for role in self._others(self.rows)]
         return [*trained, *others, *chance_handle(self.rows)]
