@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
@@ -223,7 +223,10 @@ def planned(overrides: Sequence[str], config: DictConfig) -> Planned:
     """The cell of a configuration that Hydra has composed in the process that runs it. Raises
     ConfigError where it is wrong."""
     if config.evaluate_on:
-        loader, root = GlobalHydra.instance().config_loader(), HydraConfig.instance().cfg
+        loader, root = (
+            GlobalHydra.instance().config_loader(),
+            cast("Any", HydraConfig.instance()).cfg,
+        )
         compose = functools.partial(loader.load_sweep_config, root)
         tasks = loader.get_group_options("task")
         config = with_targets(config, overrides, tasks, lambda its: compose(list(its)))

@@ -30,8 +30,8 @@ COLUMNS: dict[str, tuple[str, Form]] = {
     "errors_new": ("new %", _percent),
     "blind_spots": ("blind spots %", _percent),
     "weak_ece": ("ECE weak %", _percent),
-    "student_ece": ("student %", _percent),
-    "ceiling_ece": ("ceiling %", _percent),
+    "student_ece": ("ECE student %", _percent),
+    "ceiling_ece": ("ECE ceiling %", _percent),
     "student_brier": ("Brier student", _number),
 }
 """Diagnostic -> its heading, and how it is written. All others are in summary.csv."""

@@ -119,7 +119,7 @@ def reliability(probabilities: ArrayLike, correct: ArrayLike) -> NDArray[np.floa
     filled = np.maximum(count, 1)
     mean = np.bincount(bins, confidence, BINS) / filled
     accuracy = np.bincount(bins, np.asarray(correct, float), BINS) / filled
-    return np.stack([mean, accuracy, count], 1)
+    return np.stack([mean, accuracy, count.astype(float)], 1)
 
 
 def calibration_error(curve: ArrayLike) -> float:
