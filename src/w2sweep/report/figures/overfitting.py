@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Self, cast
+from typing import Any, Self, cast
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -145,7 +145,8 @@ def _readings(row: SummaryRow) -> list[Reading]:
 
 def _reading(row: SummaryRow, pgr: Estimate, x: int) -> Reading:
     bounds = {"pgr": pgr.value, "pgr_low": pgr.low, "pgr_high": pgr.high, "pgr_se": pgr.se}
-    return Reading(**vars(row) | bounds | {"x": float(x)})
+    fields: dict[str, Any] = vars(row) | bounds
+    return Reading(**fields, x=float(x))
 
 
 def _measure(moment: Moment, line: str) -> Estimate:

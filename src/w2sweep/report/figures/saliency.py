@@ -4,7 +4,7 @@ finetuned on weak labels?"""
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -85,7 +85,7 @@ def _reached(row: SummaryRow, role: str) -> MeanAccuracy:
 
 def _number(ax: Axes, x: float, percent: float) -> None:
     """Writes an accuracy beside the error bar at the top of its bar."""
-    beside = {"xytext": (2, 2), "textcoords": "offset points", "fontsize": 7}
+    beside: dict[str, Any] = {"xytext": (2, 2), "textcoords": "offset points", "fontsize": 7}
     ax.annotate(f"{percent:.0f}", (x + 0.06, percent), **beside)
 
 
