@@ -128,7 +128,8 @@ def erring(tmp_path: Path, errors: Errors, rate: float | None) -> dict[str, tupl
     found = {}
     for name, examples in ((name, splits[name]) for name in answered(splits)):
         judged = np.asarray(shelf.get(judge).answers[name])
-        truth = judged[np.arange(len(judged)), [e.label for e in examples]]
+        labels = [int(e.label) for e in examples]
+        truth = judged[np.arange(len(judged)), labels]
         own = int((~s.task.head.correct(shelf.get(s.weak_model).answers[name], examples)).sum())
         wrong = ~s.task.head.correct(said[name], examples)
         found[name] = (examples, wrong, truth, judged.max(1), own)

@@ -134,13 +134,8 @@ class Erring(Labels):
         answers: dict[str, Answers] = {}
         for name, given in said.answers.items():
             asked = self._asked(splits[name], None if own is None else own.answers[name])
-            if self.errors in RANKED:
-                scores = self._scores(
-                    splits[name], None if judged is None else judged.answers[name]
-                )
-                turned = lowest(scores, [e.id for e in splits[name]], asked, self.seed)
-            else:
-                turned = self._turned(name, splits[name], asked)
+            said_by_judge = None if judged is None else judged.answers[name]
+            turned = self._turned(name, splits[name], asked, said_by_judge)
             answers[name] = np.where(turned[:, None], np.asarray(given)[:, ::-1], given)
         Predictions(answers).save(job.out)
 
@@ -155,12 +150,17 @@ class Erring(Labels):
         assert isinstance(self.rate, float)
         return round(self.rate * len(examples))
 
-    def _turned(self, split: str, examples: Sequence[Example], asked: int) -> NDArray[np.bool_]:
+    def _turned(
+        self, split: str, examples: Sequence[Example], asked: int, judged: Answers | None
+    ) -> NDArray[np.bool_]:
         """Which answers of a split are turned [N].
 
         Raises ConfigError where there are fewer than asked for; up to a percent of the examples may
         be missing where words come whole.
         """
+        if self.errors in RANKED:
+            ids = [e.id for e in examples]
+            return lowest(self._scores(examples, judged), ids, asked, self.seed)
         turned = mistaken([self._key(e) for e in examples], asked, self.seed)
         missing, n = asked - int(turned.sum()), len(examples)
         if missing > (n // 100 if self.errors == "words" else 0):
