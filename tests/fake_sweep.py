@@ -45,9 +45,10 @@ def fake_sweep(
     gap: float = 0.3,
     digest: str = "",
     further: Iterable[str] = (),
+    diagnosed: bool = False,
 ) -> Path:
     """A sweep's folder. Students recover less of a larger gap; `further` models that confidence
-    compares are as good as its students."""
+    compares are as good as its students; cells are `diagnosed` since 0.2."""
     folders = []
     for task, weak, strong, method, variant, seed in product(
         tasks, ladder, ladder, methods, variants, range(seeds)
@@ -61,7 +62,10 @@ def fake_sweep(
         roles = (*ROLES, *(further if method == "confidence" else ()))
         folder = path / folder_of(at)
         clear(folder)
-        invented(at, ladder, gap, n_test, roles, list(tasks).index(task)).write(folder)
+        found = invented(at, ladder, gap, n_test, roles, list(tasks).index(task))
+        if diagnosed and isinstance(found, Result):
+            found = with_diagnostics(found)
+        found.write(folder)
         folders.append(folder.name)
     plan: dict[str, Any] = {"name": path.name, "command": "w2sweep -cn quickstart seed=0,1"}
     plan["cells"] = [{"dir": name, "overrides": [], "digest": digest} for name in folders]
@@ -118,19 +122,20 @@ def finished(at: Place, ladder: Mapping[str, float], correct: Mapping[str, np.nd
         n_test=len(right),
         chance=None if at.family == "chess" else 0.5,
         marks={"legality": 0.97} if at.family == "chess" else {},
-        diagnostics={} if at.family == "chess" else invented_diagnostics(len(right)),
-        reliability={} if at.family == "chess" else {role: [[0.8, 0.7, 40]] * 15 for role in ROLES},
         store="outputs/store",
         w2sweep="0.1.0",
         correct=dict(correct),
     )
 
 
-def invented_diagnostics(n: int) -> dict[str, float]:
-    """Some of those that cells of classes have."""
+def with_diagnostics(r: Result) -> Result:
+    """The record with some of the diagnostics that cells of classes have."""
     agreements = ("", "_weak_right", "_weak_wrong")
     found = {f"ceiling_agreement{where}": 0.7 for where in agreements}
-    return found | {"misfit": 1 / n, "capa": 0.1, "loss_gained": 0.02, "accuracy_gained": 0.1}
+    found |= {"misfit": 0.01 * r.seed + 0.02, "capa": 0.1, "loss_gained": 0.02}
+    found["accuracy_gained"] = r.accuracy("student") - r.accuracy("supervisor")
+    curve = [[(i + 0.5) / 15, 0.7, 40.0 * (i > 7)] for i in range(15)]
+    return replace(r, diagnostics=found, reliability=dict.fromkeys(ROLES, curve))
 
 
 def cell(sweep: Path, **at: object) -> Path:

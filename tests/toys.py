@@ -30,6 +30,7 @@ from w2sweep.results.cell import Place
 from w2sweep.tasks.example import Example
 from w2sweep.tasks.heads import Choice, Completion, Head, Reward
 from w2sweep.tasks.task import Corpus, Task
+from w2sweep.tasks.wording import Wording
 from w2sweep.values import named, value
 
 GOOD, BAD = ("sun", "rose", "honey", "song"), ("mud", "rust", "thorn", "noise")
@@ -58,6 +59,7 @@ class Toy(Task):
     family: ClassVar = "nlp"
     name: str = named(default="toy")
     head: Head = named(default=Choice(init="zero"))
+    wording: Wording | None = named(default=None)
 
     def examples(self) -> Iterator[Example]:
         rng = np.random.default_rng(1)

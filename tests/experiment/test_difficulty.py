@@ -227,7 +227,7 @@ def test_the_task_judges_where_it_can():
     assert isinstance(known(rated, difficulty="ladder"), Levels)
     by = cast("Levels", known(s, rungs=["l", "s"]))
     assert [rung.label for rung in by.rungs] == ["s", "l"]
-    with pytest.raises(ConfigError, match=r"task toy does not know .* method.difficulty=ladder"):
+    with pytest.raises(ConfigError, match=r"task toy does not know .* method\.difficulty=ladder"):
         known(s, difficulty="task")
     with pytest.raises(ConfigError, match=r"method\.rungs: found l, expected two rungs or more"):
         known(s, rungs=["l"])

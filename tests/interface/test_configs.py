@@ -239,7 +239,7 @@ def test_nlp_sweeps_train_as_the_paper_does(sweep: str, loader):
     narrow = ["task=sst2", "weak=gpt2", "strong=gpt2-large", "seed=0", "method=naive"]
     (cell,) = planned(loader, narrow, sweep)
     recipe = cell.request.recipe
-    assert (recipe.epochs, recipe.batch_size, recipe.early_stop) == (2, 32, True)
+    assert (recipe.epochs, recipe.batch_size, recipe.early_stop) == (2, 32, "own_labels")
 
 
 @pytest.mark.parametrize(

@@ -28,7 +28,7 @@ from w2sweep.engine.store import Store
 from w2sweep.experiment.losses import ConfidenceLoss, CrossEntropy
 from w2sweep.experiment.methods import Bootstrap
 from w2sweep.experiment.predictions import Predictions
-from w2sweep.experiment.recipe import Recipe
+from w2sweep.experiment.recipe import EarlyStop, Recipe
 from w2sweep.experiment.splits import Sizes
 from w2sweep.experiment.stages import Finetune
 from w2sweep.experiment.tuning import Full, LinearProbe, Lora, Tuning
@@ -156,8 +156,8 @@ def agreement(stage: Finetune, said: Predictions, shelf: Store) -> float:
 
 
 @pytest.mark.parametrize("task", [Toy(), ToyCompletions()])
-@pytest.mark.parametrize("early_stop", [False, True])
-def test_every_evaluation_keeps_its_answers(shelf: Store, task: Task, early_stop: bool):
+@pytest.mark.parametrize("early_stop", ["none", "own_labels"])
+def test_every_evaluation_keeps_its_answers(shelf: Store, task: Task, early_stop: EarlyStop):
     stage = setting(task, recipe=replace(RECIPE, early_stop=early_stop)).ceiling
     shelf.ensure(stage)
     evaluations = stage.evaluations(shelf.path(stage))
@@ -167,7 +167,7 @@ def test_every_evaluation_keeps_its_answers(shelf: Store, task: Task, early_stop
         sizes = {name: len(answers) for name, answers in said.answers.items()}
         assert sizes == {name: len(splits[name]) for name in ("validation", "test")}
     scores = {step: agreement(stage, said, shelf) for step, said in evaluations.items()}
-    kept = max(scores, key=lambda step: scores[step]) if early_stop else 18
+    kept = max(scores, key=lambda step: scores[step]) if early_stop != "none" else 18
     for name, said in evaluations[kept].answers.items():
         np.testing.assert_array_equal(said, final[name])
     rows = [json.loads(x) for x in (shelf.path(stage) / "curves.jsonl").read_text().splitlines()]
@@ -178,7 +178,7 @@ def test_every_evaluation_keeps_its_answers(shelf: Store, task: Task, early_stop
 # --- nothing is lost -----------------------------------------------------------------------------
 
 
-def ceiling(task: Task, tuning: Tuning, **recipe: bool) -> Finetune:
+def ceiling(task: Task, tuning: Tuning, **recipe: str) -> Finetune:
     return setting(task, tuning=tuning, recipe=replace(RECIPE, **recipe)).ceiling
 
 
@@ -190,7 +190,7 @@ def confident() -> Finetune:
 
 STAGES = {
     "full": ceiling(Toy(), Full()),
-    "best evaluation": ceiling(Toy(), Full(), early_stop=True),
+    "best evaluation": ceiling(Toy(), Full(), early_stop="own_labels"),
     "completions": ceiling(ToyCompletions(), Full()),
     "lora": ceiling(Toy(), Lora(rank=2)),
     "probe": ceiling(Toy(), LinearProbe(lr=0.01)),

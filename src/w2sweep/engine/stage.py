@@ -82,6 +82,9 @@ class Stage(Generic[T]):
     added: ClassVar[frozenset[str]] = frozenset()
     """Fields that came later. At their default they are left out of the identity, so that earlier
     results keep their keys."""
+    formerly: ClassVar[Mapping[str, Mapping[Any, Any]]] = {}
+    """Field -> value -> what that value was before it had its present name, and still is in the
+    identity, so that earlier results keep their keys."""
 
     def run(self, job: Job) -> None:
         """Writes the result into `job.out`. The results of the inputs are there already."""
@@ -132,9 +135,9 @@ def identity(x: Any) -> Any:
 
     A dataclass is its public name, its source where it is no class of this package (see
     `w2sweep.engine.source_code`), its `version` (if that is not 1), and the fields that `==`
-    compares, without those of `added` that are at their default. One with a method `identity()`
-    answers for itself: a local file is its content. A stage inside another value is its name,
-    which stands for all of it.
+    compares, without those of `added` that are at their default, with values as they were
+    `formerly`. One with a method `identity()` answers for itself: a local file is its content. A
+    stage inside another value is its name, which stands for all of it.
 
     Raises:
         TypeError: for what is not the same tomorrow or elsewhere: a path, a function, a set, nan.
@@ -205,10 +208,12 @@ def _described(x: Any) -> dict[str, Any]:
     if callable(own := getattr(x, "identity", None)):
         return kind | {"identity": identity(own())}
     added = getattr(type(x), "added", frozenset())
+    formerly = getattr(type(x), "formerly", {})
     for field in dataclasses.fields(x):
         held = getattr(x, field.name)
         if field.compare and not (field.name in added and held == _default(field)):
-            kind[field.name] = _nested(held)
+            was = formerly[field.name].get(held, held) if field.name in formerly else held
+            kind[field.name] = _nested(was)
     return kind
 
 

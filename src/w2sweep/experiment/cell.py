@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+from w2sweep.engine.stage import Stage
 from w2sweep.experiment.methods import Method
 from w2sweep.experiment.setting import Setting
-from w2sweep.experiment.stages import Labels
+from w2sweep.experiment.stages import Adapt, Applied, Finetune, Labels, Weights
+from w2sweep.experiment.target import Target
 from w2sweep.experiment.tuning import LinearProbe
-from w2sweep.tasks.heads import Completion
+from w2sweep.tasks.heads import Completion, Head
 from w2sweep.values import ConfigError, Impossible, value
 
 
@@ -16,6 +20,8 @@ class Cell:
 
     setting: Setting
     method: Method
+    evaluate_on: tuple[Target, ...] = ()
+    """Other tasks that supervisor, student and ceiling answer too."""
 
     def __post_init__(self) -> None:
         s = self.setting
@@ -26,6 +32,7 @@ class Cell:
         self._check_batches()
         if s.task.head.classes is None:
             self._check_generates()
+        self._check_targets()
 
     @property
     def student(self) -> Labels:
@@ -38,6 +45,46 @@ class Cell:
         s = self.setting
         always = {"supervisor": s.supervisor, "student": self.student, "ceiling": s.ceiling}
         return always | self.method.compared(s)
+
+    @property
+    def elsewhere(self) -> dict[str, dict[str, Applied]]:
+        """Name of another task -> role -> what that model answers to it. Raises Impossible where
+        one of them is no finetuned model."""
+        if not self.evaluate_on:
+            return {}
+        s = self.setting
+        models = {"supervisor": s.supervisor, "student": self.student, "ceiling": s.ceiling}
+        weights = {role: Weights(_model(role, of)) for role, of in models.items()}
+        found = {}
+        for target in self.evaluate_on:
+            splits = target.splits(s.seed)
+            found[target.task.name] = {role: Applied(of, splits) for role, of in weights.items()}
+        return found
+
+    def _check_targets(self) -> None:
+        """Raises Impossible where another task cannot be answered by the cell's models."""
+        own, names = self.setting.task, [target.task.name for target in self.evaluate_on]
+        if len(set(names)) < len(names):
+            raise ConfigError(f"evaluate_on: found {names}, expected each task once")
+        for target in self.evaluate_on:
+            head = target.task.head
+            if (type(head), head.classes) != (type(own.head), own.head.classes):
+                raise Impossible(
+                    f"evaluate_on: {target.task.name} is answered by {_kind(head)}, but the models "
+                    f"of {own.name} have {_kind(own.head)}: name tasks of the same head"
+                )
+        _ = self.elsewhere
+
+    @property
+    def language_models(self) -> dict[str, Adapt]:
+        """The language models whose losses the cell records, by name."""
+        return self.method.language_models(self.setting)
+
+    @property
+    def stages(self) -> list[Stage[Any]]:
+        """All stages whose results make up the cell's."""
+        applied = [stage for stages in self.elsewhere.values() for stage in stages.values()]
+        return [*self.compared.values(), *applied, *self.language_models.values()]
 
     def _check_classes(self) -> None:
         task, expected = self.setting.task, self.setting.task.label_classes
@@ -81,3 +128,18 @@ class Cell:
                 "the models read (recipe.max_tokens, ladder.tokenizer.context): lower "
                 "task.head.max_new_tokens (of a file of your own: task.max_new_tokens)"
             )
+
+
+def _model(role: str, of: Labels) -> Finetune:
+    """A role's model. Raises Impossible where it is none that was finetuned."""
+    if not isinstance(of, Finetune):
+        raise Impossible(
+            f"evaluate_on needs models that were finetuned, but the {role} is {of.what}: use "
+            "supervision=weak and a method that finetunes, or evaluate_on=[]"
+        )
+    return of
+
+
+def _kind(head: Head) -> str:
+    classes = f" of {head.classes} classes" if head.classes else ""
+    return f"a {type(head).__name__}{classes}"

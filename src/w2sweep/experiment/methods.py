@@ -6,21 +6,12 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Literal
 
-from w2sweep.experiment.backbone import Pretraining
 from w2sweep.experiment.difficulty import Difficulty
 from w2sweep.experiment.losses import Loss
 from w2sweep.experiment.setting import Setting
 from w2sweep.experiment.splitting import student_set
-from w2sweep.experiment.stages import (
-    Adapt,
-    Finetune,
-    Labels,
-    OwnTokenizer,
-    SplitTexts,
-    Text,
-    Told,
-)
-from w2sweep.values import Count, Impossible, Natural, Rate, value
+from w2sweep.experiment.stages import Adapt, Finetune, Labels
+from w2sweep.values import Impossible, Natural, value
 
 
 @dataclass(frozen=True)
@@ -56,6 +47,11 @@ class Method(ABC):
         """How hard test examples are, where a cell is to tell accuracies by that. It is to be read
         by a compared model too, so that it is computed."""
         return None
+
+    def language_models(self, s: Setting) -> dict[str, Adapt]:
+        """Language models whose loss on their text's held-out end a cell records, by name. One that
+        a compared model begins with is called as that one is."""
+        return {}
 
 
 @value
@@ -109,35 +105,6 @@ class Bootstrap(Method):
 
 
 @value
-class TrivialImitation(Method):
-    """Naive finetuning on examples that name their weak label in a sentence at their end.
-
-    Burns et al. 2023, appendix E.3. A ceiling that reads the same examples is compared as well.
-    """
-
-    name: str
-    loss: Loss
-
-    def student(self, s: Setting) -> Finetune:
-        told = self._told(s)
-        return s.finetune(s.strong, labels=s.supervisor, loss=self.loss, splits=told)
-
-    def compared(self, s: Setting) -> dict[str, Labels]:
-        """`ceiling_told`: the ceiling, on the same examples."""
-        return {"ceiling_told": s.finetune(s.strong, splits=self._told(s))}
-
-    def _told(self, s: Setting) -> Told:
-        """Raises Impossible where the weak labels have no names to call them by."""
-        task = s.task
-        if task.head.classes != len(task.answers) or task.family == "reward":
-            raise Impossible(
-                f"the labels of task {task.name} have no names to tell a student: use a task with "
-                f"{len(task.answers)} classes, such as sentiment"
-            )
-        return Told(s.splits, s.supervisor, task.head, task.opinion, task.answers)
-
-
-@value
 class Scratch(Method):
     """The control: naive finetuning of a student that was never pretrained, so that all it knows
     it was taught."""
@@ -148,71 +115,3 @@ class Scratch(Method):
     def student(self, s: Setting) -> Finetune:
         untrained = s.ladder.rungs[s.strong].untrained()
         return s.finetune(untrained, labels=s.supervisor, loss=self.loss)
-
-
-@value
-class Reading:
-    """How a model reads the texts of a split, as a language model."""
-
-    epochs: Count
-    """Passes over the texts."""
-    lr_scale: Rate
-    """Multiplies the rung's learning rate of finetuning."""
-    batch: Count
-    """Sequences a step."""
-
-
-@value
-class Generative(Method):
-    """Generative finetuning: the student first reads all texts of its split as a language model,
-    and knows what it is asked about before it is told what to answer. Burns et al. 2023, section
-    5.2.2.
-
-    No label is read in the first phase. Ceilings are compared with it and without.
-    """
-
-    name: str
-    loss: Loss
-    reading: Reading
-    supervisor: bool = False
-    """Whether the supervisor reads the texts of its own split first, too. Figure 18."""
-
-    def student(self, s: Setting) -> Finetune:
-        read = self._read(s, s.strong, "student")
-        return s.finetune(s.strong, labels=self._supervisor(s), loss=self.loss, init=read)
-
-    def compared(self, s: Setting) -> dict[str, Labels]:
-        """The ceiling that has read as the student has; and the supervisor, where it is another
-        than the setting's."""
-        read = self._read(s, s.strong, "student")
-        ceiling = s.finetune(s.strong, on=s.ceiling_on, init=read)
-        models: dict[str, Labels] = {"ceiling_generative": ceiling}
-        return {"supervisor": self._supervisor(s), **models} if self.supervisor else models
-
-    def _supervisor(self, s: Setting) -> Labels:
-        if not self.supervisor:
-            return s.supervisor
-        if s.supervisor != s.weak_model:
-            raise Impossible(
-                "with method.supervisor=true the weak rung reads before it labels, but the "
-                "supervision is not its own answers alone: use supervision=weak without noise"
-            )
-        read = self._read(s, s.weak, "supervisor")
-        return s.finetune(s.weak, on="supervisor", init=read)
-
-    def _read(self, s: Setting, rung: str, split: str) -> Adapt:
-        """The rung after its first phase."""
-        name, its = s.rung(rung)
-        before, backbone = s.pretrained(rung), its.backbone(name)
-        longest = s.recipe.max_tokens
-        if s.ladder.tokenizer:
-            longest = min(longest, s.ladder.tokenizer.context)
-        tokenizer = OwnTokenizer(before or backbone, longest)  # type: ignore[arg-type]
-        recipe = Pretraining(
-            tokens=0,
-            epochs=self.reading.epochs,
-            lr=its.lr * self.reading.lr_scale,
-            batch=self.reading.batch,
-            precision=s.recipe.precision,
-        )
-        return Adapt(backbone, before, Text(SplitTexts(s.splits, split), tokenizer), recipe, s.seed)

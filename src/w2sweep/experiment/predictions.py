@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
 from w2sweep.tasks.heads import Answers
+
+EVALUATIONS = ("evaluations.safetensors", "evaluations.json")
+"""The files of what was answered at evaluations."""
 
 
 @dataclass(frozen=True)
@@ -21,6 +24,9 @@ class Predictions:
     """
 
     answers: Mapping[str, Answers]
+    evaluations: Mapping[int, Predictions] = field(default_factory=dict)
+    """Of a model that was trained for it: what it said of `validation` and `test` at each
+    evaluation, by optimizer step in ascending order."""
 
     def save(self, path: Path) -> None:
         """Writes `predictions.safetensors` and `completions.json` into the folder `path`."""
@@ -36,13 +42,15 @@ def save_evaluations(evaluations: Mapping[int, Mapping[str, Answers]], path: Pat
     """Writes the answers at each evaluation, by optimizer step and split, into a folder:
     `evaluations.safetensors` and `evaluations.json`."""
     flat = {f"{step}/{name}": a for step, its in evaluations.items() for name, a in its.items()}
-    _save(flat, path, "evaluations.safetensors", "evaluations.json")
+    _save(flat, path, *EVALUATIONS)
 
 
 def load_evaluations(path: Path) -> dict[int, Predictions]:
-    """What `save_evaluations` wrote, by optimizer step."""
+    """What `save_evaluations` wrote, by optimizer step; nothing where it wrote nothing."""
+    if not (path / EVALUATIONS[1]).exists():
+        return {}
     found: dict[int, dict[str, Answers]] = defaultdict(dict)
-    for key, answers in _load(path, "evaluations.safetensors", "evaluations.json").items():
+    for key, answers in _load(path, *EVALUATIONS).items():
         step, _, name = key.partition("/")
         found[int(step)][name] = answers
     return {step: Predictions(found[step]) for step in sorted(found)}

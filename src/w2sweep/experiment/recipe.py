@@ -2,14 +2,33 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
-from w2sweep.values import Count, Fraction, Rate, value
+from w2sweep.values import ConfigError, Count, Fraction, Rate, value
 
 Momentum = Annotated[float, Field(ge=0, lt=1)]
 Precision = Literal["32-true", "bf16-mixed"]
+Criterion = Literal["own_labels", "truth"]
+"""By what the best evaluation is chosen: by the accuracy on the validation split, against the
+stage's own labels, or against the ground truth. The latter is an oracle: a student does not have
+it."""
+
+
+def _by_name(given: Any) -> Any:
+    """What is given, unless it is a truth value. Raises ConfigError that says what to write."""
+    if isinstance(given, bool):
+        found, instead = str(given).lower(), "own_labels" if given else "none"
+        raise ConfigError(
+            f"early_stop: found {found}, expected none, own_labels or truth: what was {found} is "
+            f"early_stop={instead}"
+        )
+    return given
+
+
+EarlyStop = Annotated[Literal["none", Criterion], BeforeValidator(_by_name)]
 
 
 @value
@@ -39,6 +58,11 @@ class Recipe:
     precision: Precision = "32-true"
     evaluations: Count = 4
     """How often validation and test split are predicted while training, the end included."""
-    early_stop: bool = False
-    """Keep the evaluation with the best accuracy against the stage's own labels on the validation
-    split (the paper's way with NLP tasks), instead of the last step."""
+    early_stop: EarlyStop = "none"
+    """Which evaluation is kept. `none`: the last step. `own_labels`: the one with the best accuracy
+    against the stage's own labels on the validation split (the paper's way with NLP tasks).
+    `truth`: the one with the best against the ground truth, an oracle."""
+
+    formerly: ClassVar[Mapping[str, Mapping[str, bool]]] = {
+        "early_stop": {"none": False, "own_labels": True}
+    }

@@ -10,7 +10,7 @@ from w2sweep.experiment.ladder import HomegrownRung, Ladder, Rung
 from w2sweep.experiment.losses import CrossEntropy, Loss
 from w2sweep.experiment.recipe import Recipe
 from w2sweep.experiment.splits import Sizes, Splits
-from w2sweep.experiment.stages import Adapt, Finetune, Labels, Model, Rows, Text, Told
+from w2sweep.experiment.stages import Adapt, Finetune, Labels, Model, Rows, Text
 from w2sweep.experiment.tuning import Tuning
 from w2sweep.tasks.task import Task
 from w2sweep.values import value
@@ -80,7 +80,6 @@ class Setting:
         init: Model | None = None,
         tuning: Tuning | None = None,
         recipe: Recipe | None = None,
-        splits: Splits | Told | None = None,
         rows: Rows | None = None,
     ) -> Finetune:
         """A rung finetuned on a split.
@@ -93,7 +92,6 @@ class Setting:
             init: what it starts from; None: the rung as it was pretrained.
             tuning: None: the setting's.
             recipe: None: the setting's.
-            splits: the examples; None: the setting's.
             rows: the examples of the split to train on; None: all.
         """
         start = init or self.pretrained(rung)
@@ -102,7 +100,7 @@ class Setting:
         return Finetune(
             backbone=rung.backbone(name),
             init=start,
-            splits=splits or self.splits,
+            splits=self.splits,
             on=on,
             labels=labels,
             head=self.task.head,

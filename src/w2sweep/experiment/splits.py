@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -21,8 +21,16 @@ def answered(splits: Iterable[str]) -> list[str]:
     return [name for name in splits if name != "supervisor"]
 
 
+class Answered(Stage[dict[str, list[Example]]]):
+    """A stage whose result are examples by split, which models read: at least all that are
+    answered."""
+
+    task: Task
+    """What they are examples of."""
+
+
 @dataclass(frozen=True)
-class Splits(Stage[dict[str, list[Example]]]):
+class Splits(Answered):
     """The task's examples in splits that are disjoint by group and balanced.
 
     Burns et al. 2023, appendix A.1. Make it by `Splits.of`, so that tasks with the same examples
@@ -45,12 +53,13 @@ class Splits(Stage[dict[str, list[Example]]]):
     def run(self, job: Job) -> None:
         """Writes `<split>.jsonl` and `manifest.json`."""
         splits, manifest = split(self.task.examples(), self.sizes, self.seed)
-        write_examples(splits, job.out)
+        for name, examples in splits.items():
+            write_examples(job.out / f"{name}.jsonl", examples)
         write_json(job.out / "manifest.json", _origin(self.task) | manifest)
 
     def read(self, path: Path) -> dict[str, list[Example]]:
         """The examples of each split, in the order of their ids."""
-        return read_examples(self.sizes.asked, path)
+        return {name: read_examples(path / f"{name}.jsonl") for name in self.sizes.asked}
 
 
 def _origin(task: Task) -> dict[str, Any]:
@@ -61,22 +70,20 @@ def _origin(task: Task) -> dict[str, Any]:
     return {"source": {"read": source.label, "content": identity(source)}}
 
 
-def write_examples(splits: Mapping[str, Sequence[Example]], folder: Path) -> None:
-    """Writes `<split>.jsonl` for each split."""
-    for name, examples in splits.items():
-        lines = [json.dumps(_fields(e), ensure_ascii=False) + "\n" for e in examples]
-        file = folder / f"{name}.jsonl"
-        file.write_text("".join(lines), encoding="utf-8", newline="\n")
-
-
-def read_examples(names: Iterable[str], folder: Path) -> dict[str, list[Example]]:
-    """The examples that `write_examples` wrote of these splits, in their order."""
-    return {name: list(_examples(folder / f"{name}.jsonl")) for name in names}
-
-
 def _fields(e: Example) -> dict[str, Any]:
     """What is written of an example. A difficulty that is not known is left out."""
     return {name: held for name, held in asdict(e).items() if held is not None}
+
+
+def write_examples(file: Path, examples: Iterable[Example]) -> None:
+    """Writes examples as JSON, one a line."""
+    lines = [json.dumps(_fields(e), ensure_ascii=False) + "\n" for e in examples]
+    file.write_text("".join(lines), encoding="utf-8", newline="\n")
+
+
+def read_examples(file: Path) -> list[Example]:
+    """What `write_examples` wrote."""
+    return list(_examples(file))
 
 
 def _examples(file: Path) -> Iterator[Example]:

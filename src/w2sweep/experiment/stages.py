@@ -7,7 +7,7 @@ field `labels` is the stage whose predictions label its data, most often another
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 from typing import ClassVar
@@ -20,11 +20,11 @@ from w2sweep.experiment.backbone import Backbone, HubModel, Pretraining, Tokeniz
 from w2sweep.experiment.losses import Loss
 from w2sweep.experiment.predictions import Predictions, load_evaluations
 from w2sweep.experiment.recipe import Recipe
-from w2sweep.experiment.splits import Splits, answered, read_examples, write_examples
+from w2sweep.experiment.splits import Answered, Splits
 from w2sweep.experiment.tuning import LinearProbe, Tuning
 from w2sweep.tasks.example import Example
-from w2sweep.tasks.heads import Answers, Head
-from w2sweep.tasks.task import Corpus, Task
+from w2sweep.tasks.heads import Head
+from w2sweep.tasks.task import Corpus
 
 
 class Model(Stage[Path]):
@@ -127,7 +127,7 @@ class Features(Stage[dict[str, NDArray[np.float32]]]):
 
     backbone: Backbone
     init: Model | None
-    splits: Splits | Told
+    splits: Answered
     head: Head
     """Decides where a probe starts."""
     max_tokens: int
@@ -176,50 +176,6 @@ class Labels(Stage[Predictions]):
 
 
 @dataclass(frozen=True)
-class Told(Stage[dict[str, list[Example]]]):
-    """Examples that end in a sentence which gives away how they are labelled, rightly or wrongly.
-
-    A student can then imitate its supervisor without understanding anything. Burns et al. 2023,
-    appendix E.3.
-    """
-
-    splits: Splits
-    labels: Labels
-    head: Head
-    opinion: str
-    """The sentence, with `{label}` where the name of the class stands."""
-    names: tuple[str, ...]
-    """Of the classes."""
-
-    @property
-    def task(self) -> Task:
-        """Of the examples."""
-        return self.splits.task
-
-    @property
-    def what(self) -> str:
-        return f"{self.splits.what}, told by {self.labels.label}"
-
-    def run(self, job: Job) -> None:
-        """Writes `<split>.jsonl`, in the order of the examples, of the splits that are labelled."""
-        examples, labels = job.get(self.splits), job.get(self.labels).answers
-        told = {name: self._told(examples[name], labels[name]) for name in answered(examples)}
-        write_examples(told, job.out)
-
-    def read(self, path: Path) -> dict[str, list[Example]]:
-        """The examples of each labelled split, in the order that they have in `splits`."""
-        return read_examples(answered(self.splits.sizes.asked), path)
-
-    def _told(self, examples: Sequence[Example], labels: Answers) -> list[Example]:
-        said = [self.opinion.format(label=self.names[k]) for k in self.head.hard(labels)]
-        return [_ending_in(text, e) for text, e in zip(said, examples, strict=True)]
-
-
-def _ending_in(sentence: str, e: Example) -> Example:
-    return replace(e, views=tuple(f"{view} {sentence}" for view in e.views))
-
-
-@dataclass(frozen=True)
 class Finetune(Labels):
     """A backbone finetuned on the split `on`, and what it then predicts of the others."""
 
@@ -229,7 +185,7 @@ class Finetune(Labels):
     init: Model | None
     """Where its weights come from. None: the hub. From `Weights` it takes the head too, unless it
     is a linear probe, which always starts with a new one."""
-    splits: Splits | Told
+    splits: Answered
     on: str
     labels: Labels | None
     """The stage whose predictions are the labels; None: the ground truth."""
@@ -272,7 +228,8 @@ class Finetune(Labels):
     def what(self) -> str:
         source = f" <- {self.labels.label}" if self.labels else ""
         some = f", {self.rows.label}" if self.rows else ""
-        return f"{self.role} {self.label}{source}{some}, {self.splits.task.name}"
+        oracle = ", stopped on the truth (oracle)" if self.recipe.early_stop == "truth" else ""
+        return f"{self.role} {self.label}{source}{some}, {self.splits.task.name}{oracle}"
 
     @property
     def tags(self) -> list[str]:
@@ -283,6 +240,9 @@ class Finetune(Labels):
         from w2sweep.learning.finetuning import finetune
 
         finetune(self, job)
+
+    def read(self, path: Path) -> Predictions:
+        return Predictions(Predictions.load(path).answers, self.evaluations(path))
 
     def evaluations(self, path: Path) -> dict[int, Predictions]:
         """What was predicted of `validation` and `test` at each evaluation, by optimizer step;
@@ -321,3 +281,30 @@ class Weights(Model):
         from w2sweep.learning.finetuning import train_again
 
         train_again(self, job)
+
+
+@dataclass(frozen=True)
+class Applied(Stage[Predictions]):
+    """What a finetuned model answers to the test split of a task that it was not finetuned on."""
+
+    of: Weights
+    splits: Splits
+    """Of the other task, which is answered by the same head."""
+
+    @property
+    def what(self) -> str:
+        return f"{self.of.of.what}, applied to {self.splits.task.name}"
+
+    @property
+    def tags(self) -> list[str]:
+        return self.of.tags
+
+    def run(self, job: Job) -> None:
+        """Writes the predictions."""
+        from w2sweep.learning.applying import apply
+
+        apply(self, job)
+
+    def read(self, path: Path) -> Predictions:
+        """The answers, of the split `test` alone."""
+        return Predictions.load(path)

@@ -10,7 +10,7 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,7 +24,11 @@ from w2sweep.tasks.example import Example, digest, normalized
 from w2sweep.tasks.heads import Answers, Head
 from w2sweep.values import ConfigError, Fraction, Impossible, value
 
-Errors = Literal["random", "words", "rule"]
+Errors = Literal["random", "words", "rule", "longest", "shortest", "unconfident", "confident"]
+JUDGED = ("unconfident", "confident")
+"""Errors that a strong model's answers decide on."""
+RANKED = ("longest", "shortest", *JUDGED)
+"""Errors on the first examples in some order."""
 
 
 @value
@@ -53,7 +57,9 @@ class Simulated(Supervision):
     """`random`: each example by itself. `words`: all examples that end in the same word together;
     where the splits share no words, as in the lab, nothing can be learned from that. `rule`: where
     `cue` is found, class 1 is said of as many examples of class 0 as the rate asks for: a spurious
-    cue that a student can learn."""
+    cue that a student can learn. `longest`, `shortest`: the texts of most and of fewest
+    characters. `unconfident`, `confident`: where the strong rung, finetuned on the truth of the
+    supervisor's half, is least confident; and where it is right with the most confidence."""
     rate: Fraction | None
     """The share of wrong answers; None: the weak rung's own, in each split."""
     cue: str | None = None
@@ -74,7 +80,8 @@ class Simulated(Supervision):
         _check_two_classes(s, "simulated supervision")
         rate = s.weak_model if self.rate is None else self.rate
         cue = self.cue if self.errors == "rule" else None
-        return Erring(s.splits, s.task.head, None, self.errors, rate, cue, s.seed)
+        judge = s.finetune(s.strong, on="supervisor") if self.errors in JUDGED else None
+        return Erring(s.splits, s.task.head, None, self.errors, rate, cue, s.seed, judge)
 
 
 def _check_two_classes(s: Setting, what: str) -> None:
@@ -90,6 +97,8 @@ def _check_two_classes(s: Setting, what: str) -> None:
 class Erring(Labels):
     """Answers of which an exact number is turned into the other of two classes."""
 
+    added: ClassVar[frozenset[str]] = frozenset({"judge"})
+
     splits: Splits
     head: Head
     base: Finetune | None
@@ -99,6 +108,8 @@ class Erring(Labels):
     """The share that is turned; a stage: as many as it has wrong itself."""
     cue: str | None
     seed: int
+    judge: Finetune | None = None
+    """The model that decides which answers are turned. It has not trained on the examples."""
 
     @property
     def label(self) -> str:
@@ -119,10 +130,17 @@ class Erring(Labels):
         splits = job.get(self.splits)
         said = job.get(self.base) if self.base else self._truth(splits)
         own = job.get(self.rate) if isinstance(self.rate, Finetune) else None
+        judged = job.get(self.judge) if self.judge else None
         answers: dict[str, Answers] = {}
         for name, given in said.answers.items():
             asked = self._asked(splits[name], None if own is None else own.answers[name])
-            turned = self._turned(name, splits[name], asked)
+            if self.errors in RANKED:
+                scores = self._scores(
+                    splits[name], None if judged is None else judged.answers[name]
+                )
+                turned = lowest(scores, [e.id for e in splits[name]], asked, self.seed)
+            else:
+                turned = self._turned(name, splits[name], asked)
             answers[name] = np.where(turned[:, None], np.asarray(given)[:, ::-1], given)
         Predictions(answers).save(job.out)
 
@@ -153,6 +171,17 @@ class Erring(Labels):
             )
         return turned
 
+    def _scores(self, examples: Sequence[Example], judged: Answers | None) -> NDArray[np.float64]:
+        """What each of N examples is ranked by [N]: those with the lowest scores are wrong."""
+        if judged is None:
+            chars = np.array([sum(map(len, e.views)) for e in examples], dtype=np.float64)
+            return -chars if self.errors == "longest" else chars
+        said = np.asarray(judged, dtype=np.float64)
+        if self.errors == "unconfident":
+            return said.max(1)
+        right = [int(e.label) for e in examples]
+        return -said[np.arange(len(said)), right]
+
     def _key(self, e: Example) -> str | None:
         """Examples with the same key are wrong together, those with none never."""
         if self.errors == "words":
@@ -175,6 +204,16 @@ def mistaken(keys: Sequence[str | None], n: int, seed: int) -> NDArray[np.bool_]
             drawn.add(key)
             left -= sizes[key]
     return np.array([key in drawn for key in keys])
+
+
+def lowest(scores: NDArray[np.float64], ids: Sequence[str], n: int, seed: int) -> NDArray[np.bool_]:
+    """Which of N examples have the `n` lowest scores [N]. Ties are broken by ids and seed, so that
+    of a larger number the smaller is a part."""
+    ties = [digest(f"{seed} {id}") for id in ids]
+    order = sorted(range(len(ids)), key=lambda row: (scores[row], ties[row]))
+    turned = np.zeros(len(ids), dtype=np.bool_)
+    turned[order[:n]] = True
+    return turned
 
 
 def last_word(e: Example) -> str:

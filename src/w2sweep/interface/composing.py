@@ -17,6 +17,8 @@ from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra._internal.utils import create_config_search_path
 from hydra.core.config_search_path import ConfigSearchPath, SearchPathQuery
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.core.plugins import Plugins
@@ -30,6 +32,7 @@ from w2sweep.interface.asking import parts
 from w2sweep.interface.completing import completed
 from w2sweep.interface.explaining import mendable, one_line
 from w2sweep.interface.origins import Origins
+from w2sweep.interface.targets import with_targets
 from w2sweep.sweep.plan import NEUTRAL, Planned, digest, distinct, folder_name, is_neutral
 from w2sweep.sweep.request import Request, request
 from w2sweep.values import ConfigError
@@ -204,7 +207,9 @@ def composer(
                 override = completed(parse(override), composed)
                 ConfigLoaderImpl._apply_overrides_to_config([parse(override)], composed)
             whole.append(override)
-        return Composed(tuple(whole), composed)
+        tasks = loader.get_group_options("task") if composed.get("evaluate_on") else []
+        found = with_targets(composed, overrides, tasks, lambda its: compose(its).config)
+        return Composed(tuple(whole), found)
 
     return compose
 
@@ -215,7 +220,13 @@ def typed(config: DictConfig) -> Request:
 
 
 def planned(overrides: Sequence[str], config: DictConfig) -> Planned:
-    """The cell of a composed configuration. Raises ConfigError where it is wrong."""
+    """The cell of a configuration that Hydra has composed in the process that runs it. Raises
+    ConfigError where it is wrong."""
+    if config.evaluate_on:
+        loader, root = GlobalHydra.instance().config_loader(), HydraConfig.instance().cfg
+        compose = functools.partial(loader.load_sweep_config, root)
+        tasks = loader.get_group_options("task")
+        config = with_targets(config, overrides, tasks, lambda its: compose(list(its)))
     request = typed(config)
     return Planned(tuple(overrides), request, of_any_seed(request, config))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import partial
 
 import torch
@@ -28,6 +29,8 @@ SCHEDULES = {
 }
 EVALUATED = ("validation", "test")
 """The splits that are answered at every evaluation."""
+BEST_BY = {"own_labels": "validation/accuracy_own", "truth": "validation/accuracy_truth"}
+"""The metric whose best evaluation is kept, where a recipe stops early."""
 
 
 @saying_what_to_lower
@@ -61,7 +64,7 @@ def _learn(stage: Finetune, job: Job, splits: Splits) -> tuple[Subject, Trained]
     data = subject.data(stage.on, labels[stage.on])
     if stage.rows:
         data = Chosen(data, job.get(stage.rows))
-    evaluate = _evaluation(stage, job, subject, labels["validation"], truth["validation"])
+    evaluate = _evaluation(stage, job, subject, labels["validation"], truth)
     course = _course(stage, job, subject.net, data, evaluate)
     trained = fit(subject.net, course, job)
     subject.net.to(device)
@@ -83,25 +86,23 @@ def _course(stage: Finetune, job: Job, net: nn.Module, data: Data, evaluate: Eva
         weight_decay=recipe.weight_decay,
         clip=recipe.clip,
         precision=recipe.precision,
-        keep_best="validation/accuracy_own" if recipe.early_stop else None,
+        keep_best=BEST_BY.get(recipe.early_stop),
     )
 
 
 def _evaluation(
-    stage: Finetune, job: Job, subject: Subject, own: Answers, truth: Answers
+    stage: Finetune, job: Job, subject: Subject, own: Answers, truth: Mapping[str, Answers]
 ) -> Evaluate:
-    """What is looked at while training: answers, and on the validation split their agreement with
-    the stage's own labels and with the ground truth."""
+    """What is looked at while training: answers, their accuracy against the ground truth, and on
+    the validation split that against the stage's own labels."""
     budget, agree = job.runtime.micro_tokens, stage.head.agree
 
     def evaluate(net: nn.Module, device: torch.device) -> Evaluation:
         with autocast(stage.recipe.precision, device):
             answers = {name: subject.answers(name, device, budget) for name in EVALUATED}
-        said = answers["validation"]
-        metrics = {
-            "validation/accuracy_own": float(agree(said, own).mean()),
-            "validation/accuracy_truth": float(agree(said, truth).mean()),
-        }
+        metrics = {"validation/accuracy_own": float(agree(answers["validation"], own).mean())}
+        for name, said in answers.items():
+            metrics[f"{name}/accuracy_truth"] = float(agree(said, truth[name]).mean())
         return Evaluation(metrics, answers)
 
     return evaluate

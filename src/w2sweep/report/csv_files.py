@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields
 from itertools import chain
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 from w2sweep.engine.files import replacing
@@ -14,6 +15,7 @@ from w2sweep.report.summary import SummaryRow
 from w2sweep.report.variants import variant_text
 from w2sweep.results.cell import (
     CEILING,
+    NAMES,
     ROLES,
     STUDENT,
     SUPERVISOR,
@@ -93,6 +95,8 @@ def _numbers(r: Result) -> dict[str, Any]:
         "weak_compute": weak.compute,
         "strong_compute": strong.compute,
         **_further(r),
+        **_elsewhere(r),
+        **{f"{name}_loss": model.loss for name, model in r.language_models.items()},
     }
 
 
@@ -107,11 +111,25 @@ def _further(r: Result) -> dict[str, float]:
     return {f"{role}_accuracy": r.accuracy(role) for role in further}
 
 
+def _elsewhere(r: Result) -> dict[str, float | None]:
+    """Accuracies and PGR on other tasks, `on_TASK_...`."""
+    found: dict[str, float | None] = {}
+    for target, of in r.elsewhere.items():
+        for role, name in NAMES.items():
+            found[f"on_{target}_{name}_accuracy"] = of.accuracy[role]
+        found[f"on_{target}_pgr"] = of.pgr
+    return found
+
+
 def _summary_record(row: SummaryRow) -> dict[str, Any]:
     record = {f.name: getattr(row, f.name) for f in fields(row)}
-    for nested in ("marks", "others", "reliability", "by_difficulty"):
-        del record[nested]
+    nested = ("marks", "others", "reliability", "by_difficulty", "curve", "language_models")
+    for name in nested:
+        del record[name]
     record |= _means(record.pop("diagnostics"))
+    for target, carried in record.pop("elsewhere").items():
+        record |= _means({f"on_{target}_{m}_accuracy": a for m, a in carried.accuracy.items()})
+        record |= _pgr(f"on_{target}", carried.pgr)
     record["at_chance"] = " ".join(row.at_chance)
     told = [f"{model} on {n} of {row.seeds} seeds" for model, n in row.one_answer.items()]
     record["one_answer"] = ", ".join(told)
@@ -120,7 +138,8 @@ def _summary_record(row: SummaryRow) -> dict[str, Any]:
     for role, accuracy in row.others.items():
         record |= {f"{role}_accuracy": accuracy.mean, f"{role}_accuracy_se": accuracy.se}
         record |= _pgr(role, accuracy.pgr)
-    return record
+    losses = {name: fmean(of.losses.values()) for name, of in row.language_models.items()}
+    return record | {f"{name}_loss": loss for name, loss in losses.items()}
 
 
 def _pgr(role: str, found: Estimate) -> dict[str, float | None]:

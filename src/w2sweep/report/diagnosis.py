@@ -1,11 +1,11 @@
-"""The table of diagnostics on a sweep's page."""
+"""The tables on a sweep's page that say more of its models: diagnostics, and other tasks."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
 from w2sweep.report.summary import SummaryRow
-from w2sweep.report.variants import short_variants
+from w2sweep.report.variants import Names, short_variants
 from w2sweep.results.intervals import Estimate
 
 Form = Callable[[Estimate], str]
@@ -45,11 +45,33 @@ def diagnostics_table(rows: Sequence[SummaryRow]) -> tuple[list[str], list[list[
     variants = short_variants(rows)
     lines = []
     for row in told:
-        title = [row.task, f"{row.strong} <- {row.weak}", row.method]
-        title += filter(None, [variants[row.task, row.variant]])
         numbers = [_text(row, name) for name in shown]
-        lines.append([", ".join(title), *numbers, *_detectable(row)])
+        lines.append([_title(row, variants), *numbers, *_detectable(row)])
     return headings, lines
+
+
+def elsewhere_table(rows: Sequence[SummaryRow]) -> tuple[list[str], list[list[str]]]:
+    """Headings and a line for each row and each other task that its models answer."""
+    headings = ["", "on", "weak %", "student %", "ceiling %", "PGR"]
+    variants, lines = short_variants(rows), []
+    for row in rows:
+        for target, carried in row.elsewhere.items():
+            accuracies = map(_percent, carried.accuracy.values())
+            lines.append([_title(row, variants), target, *accuracies, _pgr(carried.pgr)])
+    return headings, lines
+
+
+def _title(row: SummaryRow, variants: Names) -> str:
+    title = [row.task, f"{row.strong} <- {row.weak}", row.method]
+    return ", ".join(filter(None, [*title, variants[row.task, row.variant]]))
+
+
+def _pgr(found: Estimate) -> str:
+    if found.value is None:
+        return f"undefined ({found.undefined})"
+    if found.low is None:
+        return f"{found.value:z.2f} [no clear gap]"
+    return f"{found.value:z.2f} [{found.low:z.2f}, {found.high:z.2f}]"
 
 
 def _worth(row: SummaryRow, name: str) -> bool:

@@ -61,6 +61,9 @@ def _median(rows: Sequence[SummaryRow]) -> SummaryRow:
         diagnostics=_median_diagnostics(rows),
         reliability={},
         by_difficulty=None,
+        curve=(),
+        language_models={},
+        elsewhere={},
         others=_median_others(rows),
     )
 

@@ -15,8 +15,12 @@ from w2sweep.report.difficulty_csv import difficulty_records
 from w2sweep.report.drawing import Drawing
 from w2sweep.report.medians import medians
 from w2sweep.report.summary import SummaryRow, summarize
+from w2sweep.report.transfer import transfer
 from w2sweep.results.cell import Failed, SkippedCell
 from w2sweep.results.sweep_folder import SweepFolder, Unreadable, read_sweep
+
+NOT_ALWAYS = ("climb.csv", "difficulty.csv", "transfer.csv", "transfer_laws.csv")
+"""Tables that only some sweeps have."""
 
 
 @dataclass(frozen=True)
@@ -47,8 +51,9 @@ class Report:
 
 def report(sweep: Path) -> Report:
     """Writes `report/` into a sweep's folder: cells.csv, summary.csv, figures (PNG, SVG) and
-    index.html; climb.csv too where there are three rungs to climb, and difficulty.csv where
-    accuracies are told by difficulty.
+    index.html; climb.csv too where there are three rungs to climb, difficulty.csv where accuracies
+    are told by difficulty, and transfer.csv and transfer_laws.csv where language models are
+    compared.
 
     Each file appears whole, and those of an earlier report go. Raises ConfigError where the folder
     is no sweep, or no cell of it has finished.
@@ -76,8 +81,13 @@ def _write(cells: SweepFolder, rows: Sequence[SummaryRow], folder: Path) -> list
         write_csv(folder / "difficulty.csv", graded)
     if climbed:
         write_csv(folder / "climb.csv", climb_records(climbed))
+    transferred = transfer(rows)
+    if transferred:
+        write_csv(folder / "transfer.csv", transferred.records)
+        write_csv(folder / "transfer_laws.csv", transferred.law_records)
     drawings = draw(rows, cells.ladders, folder)
-    write_text(folder / "index.html", sweep_page(cells, rows, climbed, drawings))
+    page = sweep_page(cells, rows, climbed, transferred, drawings)
+    write_text(folder / "index.html", page)
     return drawings
 
 
@@ -86,8 +96,8 @@ def _replace(folder: Path, new: Path) -> None:
     one, and another process that reports the same sweep does not meet this one."""
     folder.mkdir(exist_ok=True)
     files = {file.name: file for file in new.iterdir()}
-    further = (folder / "climb.csv", folder / "difficulty.csv")
-    for old in (*folder.glob("*.png"), *folder.glob("*.svg"), *further):
+    drawn = (*folder.glob("*.png"), *folder.glob("*.svg"))
+    for old in (*drawn, *(folder / name for name in NOT_ALWAYS)):
         if old.name not in files:
             old.unlink(missing_ok=True)
     for name, file in files.items():

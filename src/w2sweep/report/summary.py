@@ -10,9 +10,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from w2sweep.report.curves import Moment, mean_curve
 from w2sweep.report.grades import Grades, grades
-from w2sweep.results import diagnostics, metrics
+from w2sweep.report.heldout import HeldOut, heldout
+from w2sweep.results import diagnostics, elsewhere, metrics
 from w2sweep.results.cell import CEILING, NAMES, ROLES, STUDENT, SUPERVISOR, Group, Result, Variant
+from w2sweep.results.elsewhere import Carried
 from w2sweep.results.intervals import UNDEFINED, Estimate
 from w2sweep.results.sweep_folder import SweepFolder
 
@@ -117,6 +120,13 @@ class SummaryRow:
     by_difficulty: Grades | None = None
     """Accuracies by the difficulty of test examples, where the method asks for them."""
 
+    elsewhere: Mapping[str, Carried] = field(default_factory=dict)
+    """Name of another task -> how the three models do on it (`evaluate_on`)."""
+    curve: Sequence[Moment] = ()
+    """The student along its training, where the method looks at that."""
+    language_models: Mapping[str, HeldOut] = field(default_factory=dict)
+    """Name -> language model whose loss the method asks for."""
+
     @property
     def group(self) -> Group:
         axes = (self.task, self.ladder, self.weak, self.strong, self.method)
@@ -165,6 +175,9 @@ def _row(group: Group, cells: Mapping[int, Result], naive: Mapping[int, Result])
         diagnostics=diagnostics.over_seeds([r.diagnostics for r in results]),
         reliability=_reliability(results),
         by_difficulty=grades(results),
+        elsewhere=elsewhere.over_seeds(results),
+        curve=mean_curve(results),
+        language_models=heldout(results),
     )
 
 

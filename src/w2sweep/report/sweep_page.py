@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from w2sweep.report.climb import Climb
-from w2sweep.report.diagnosis import diagnostics_table
+from w2sweep.report.diagnosis import diagnostics_table, elsewhere_table
 from w2sweep.report.drawing import Drawing
 from w2sweep.report.summary import SummaryRow
 from w2sweep.report.table import climb_tables, columns, legend, over
 from w2sweep.report.templates import render
+from w2sweep.report.transfer import Transfer
+from w2sweep.report.transfer_tables import gain_table, law_table
 from w2sweep.results.sweep_folder import SweepFolder
 
 
@@ -17,6 +19,7 @@ def sweep_page(
     sweep: SweepFolder,
     rows: Sequence[SummaryRow],
     climbs: Sequence[Climb],
+    transferred: Transfer | None,
     drawings: Sequence[Drawing],
 ) -> str:
     """The page's HTML."""
@@ -28,6 +31,9 @@ def sweep_page(
         columns=columns(rows),
         legend=legend(rows),
         diagnostics=diagnostics_table(rows),
+        elsewhere=elsewhere_table(rows),
         climbs=climb_tables(climbs, rows),
+        laws=law_table(transferred) if transferred else None,
+        gains=gain_table(transferred) if transferred else None,
         climb_over=over(climb.seeds for climb in climbs),
     )

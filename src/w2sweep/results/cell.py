@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, fields
+from dataclasses import asdict, fields, is_dataclass
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple, Self, dataclass_transform
 
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from w2sweep.engine.files import read_json, replacing, sweep_up, write_json
 from w2sweep.results.by_difficulty import ByDifficulty
+from w2sweep.results.curve import Curve
 
 CORRECT = "correct.safetensors"
 SEAL = "written"
@@ -109,6 +110,35 @@ class Compared:
 
 
 @_record
+class Elsewhere:
+    """How the models of a cell do on a task that they were not finetuned on."""
+
+    stages: dict[str, str]
+    """Role -> which stage of the store made its answers."""
+    accuracy: dict[str, float]
+    """Role -> accuracy on that task's test split."""
+    pgr: float | None
+    pgr_undefined: str | None = None
+    n_test: int
+    chance: float | None = None
+
+
+@_record
+class LanguageModel:
+    """A language model of a cell: what it has read, and how well it knows text of the kind."""
+
+    stage: str
+    """Which stage of the store it is."""
+    rung: str
+    tokens: int
+    """Read of the text that the loss is on."""
+    before: int
+    """Tokens of other text that were read before, as far as they are known."""
+    loss: float
+    """On text that was held out, in nats a token."""
+
+
+@_record
 class Result(Place):
     """A finished cell: `cell.json`, and `correct.safetensors` beside it."""
 
@@ -139,11 +169,18 @@ class Result(Place):
     completions."""
     by_difficulty: ByDifficulty | None = None
     """Where the method asks for it."""
+    elsewhere: dict[str, Elsewhere] = pydantic.Field(default_factory=dict)
+    """Name of another task -> how the models do on it (`evaluate_on`)."""
+    curve: Curve | None = None
+    """How the student did along its training, where the method looks at that."""
+    language_models: dict[str, LanguageModel] = pydantic.Field(default_factory=dict)
+    """Name -> language model, of methods that ask for it."""
     store: str
     w2sweep: str
     """The version of the program."""
     correct: dict[str, NDArray[np.uint8]] = pydantic.Field(default_factory=dict)
-    """Role -> whether it answers each test example rightly [n_test]."""
+    """Role -> whether it answers each test example rightly [n_test]; of another task, under
+    TASK/ROLE."""
 
     def write(self, folder: Path) -> None:
         """Writes both files, each whole or not at all."""
@@ -176,6 +213,10 @@ class Result(Place):
     def paired(self) -> NDArray[np.uint8]:
         """[3, n_test]: whether supervisor, student and ceiling answer rightly."""
         return np.stack([self.correct[role] for role in ROLES])
+
+    def paired_on(self, target: str) -> NDArray[np.uint8]:
+        """[3, n]: the same on the test split of another task."""
+        return np.stack([self.correct[f"{target}/{role}"] for role in ROLES])
 
 
 @_record
@@ -278,4 +319,4 @@ def _sealed(folder: Path, said: Mapping[str, Any], seal: Mapping[str, Any]) -> s
 def _plain(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _plain(v) for key, v in value.items()}
-    return asdict(value) if isinstance(value, RungFacts | Compared | ByDifficulty) else value
+    return asdict(value) if is_dataclass(value) and not isinstance(value, type) else value

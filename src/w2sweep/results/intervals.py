@@ -81,6 +81,14 @@ def mean(per_seed: ArrayLike, within: ArrayLike) -> Estimate:
     return Estimate(value, max(errors), value - reach, value + reach)
 
 
+def of_error(value: float, error: float, freedom: int) -> Estimate:
+    """A number whose standard error was estimated with so many degrees of freedom."""
+    from scipy.special import stdtrit
+
+    reach = error * float(stdtrit(freedom, (1 + LEVEL) / 2))
+    return Estimate(value, error, value - reach, value + reach)
+
+
 def ratio(per_seed: ArrayLike, within: ArrayLike) -> Estimate:
     """The ratio of the means over seeds of two paired measures.
 

@@ -29,8 +29,11 @@ from w2sweep.results.cell import (
     clear,
     read,
 )
+from w2sweep.sweep import along
+from w2sweep.sweep.carrying import elsewhere
 from w2sweep.sweep.diagnosing import diagnosed, reliabilities
 from w2sweep.sweep.grading import by_difficulty
+from w2sweep.sweep.text_losses import earlier_of, language_models
 from w2sweep.tasks.example import Example
 from w2sweep.tasks.heads import Answers
 from w2sweep.tasks.task import Task
@@ -71,7 +74,9 @@ def _ensured(cell: Cell, place: Place, store: Store) -> Result:
 
 def _compared(cell: Cell) -> list[Stage[Any]]:
     """All that `compare` reads: also inputs of stages that are there may be gone, or damaged."""
-    read: list[Stage[Any]] = [*cell.compared.values(), cell.setting.splits]
+    begun = [earlier for of in cell.language_models.values() for earlier in earlier_of(of)]
+    read: list[Stage[Any]] = [*cell.stages, *begun, cell.setting.splits]
+    read += [target.splits(cell.setting.seed) for target in cell.evaluate_on]
     graded = cell.method.graded(cell.setting)
     further = (_labels(cell), graded.difficulty if graded else None)
     return [*read, *(stage for stage in further if stage is not None)]
@@ -92,11 +97,24 @@ def current(cell: Cell, place: Place, store: Store, folder: Path) -> bool:
     if not isinstance(found, Result):
         return False
     stages = {role: model.stage for role, model in found.models.items()}
-    expected = {role: stage.name for role, stage in cell.compared.items()}
+    expected = _names(cell.compared)
+    others = {target: its.stages for target, its in found.elsewhere.items()}
+    applied = {target: _names(stages) for target, stages in cell.elsewhere.items()}
     origin = (found.store, found.w2sweep) == (str(store.root), __version__)
     placed = {key: getattr(found, key) for key in asdict(place)}
+    read_text = {name: model.stage for name, model in found.language_models.items()}
     told = bool(found.diagnostics)  # cells of before there were any have none
-    return origin and told and stages == expected and placed == asdict(place)
+    same = (stages, others, read_text, placed) == (
+        expected,
+        applied,
+        _names(cell.language_models),
+        asdict(place),
+    )
+    return origin and told and same
+
+
+def _names(stages: Mapping[str, Stage[Any]]) -> dict[str, str]:
+    return {role: stage.name for role, stage in stages.items()}
 
 
 def compare(cell: Cell, place: Place, store: Store) -> Result:
@@ -118,6 +136,7 @@ def compare(cell: Cell, place: Place, store: Store) -> Result:
     agrees = head.agree(answers[STUDENT], answers[SUPERVISOR])
     agreed = metrics.agreement(agrees, correct[SUPERVISOR])
     marks = _marks(s.task, examples, answers[STUDENT])
+    carried, right_elsewhere = elsewhere(cell, store)
     return Result(
         **asdict(place),
         rungs=_facts(s.ladder),
@@ -133,9 +152,12 @@ def compare(cell: Cell, place: Place, store: Store) -> Result:
         diagnostics=diagnosed(head, answers, correct, examples),
         reliability=reliabilities(answers, correct),
         by_difficulty=by_difficulty(cell, correct, store),
+        curve=along.curve(cell, splits, store),
+        language_models=language_models(cell, store),
         store=str(store.root),
         w2sweep=__version__,
-        correct={role: right.astype(np.uint8) for role, right in correct.items()},
+        elsewhere=carried,
+        correct={name: r.astype(np.uint8) for name, r in (correct | right_elsewhere).items()},
     )
 
 

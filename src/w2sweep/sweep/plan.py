@@ -20,6 +20,8 @@ AXES = ("weak", "strong", "seed")
 """Keys whose values tables have columns for."""
 NAMED = ("task", "ladder", "method")
 """Groups whose choices tables call by the name that is in their file."""
+ORACLE = " (oracle)"
+"""What names of methods end with whose training is stopped by the truth."""
 NEUTRAL = ("sweep", "runtime", "tracking", "store", "cache", "impossible")
 """Keys that change no result. (A root of data does where the data differ.)"""
 
@@ -70,7 +72,7 @@ class Planned:
             ladder=r.ladder.name,
             weak=r.weak,
             strong=r.strong,
-            method=r.method.name,
+            method=r.method.name + (ORACLE if r.recipe.early_stop == "truth" else ""),
             seed=r.seed,
             variant=variant,
             digest=self.digest,
@@ -89,7 +91,11 @@ def digest(request: Request) -> str:
     if cell is None:
         return ""
     compared = {role: stage.name for role, stage in cell.compared.items()}
-    text = json.dumps([__version__, compared], sort_keys=True)
+    for target, answers in cell.elsewhere.items():
+        compared |= {f"{target}/{role}": stage.name for role, stage in answers.items()}
+    language = {name: stage.name for name, stage in cell.language_models.items()}
+    known = [__version__, compared, *([language] if language else [])]
+    text = json.dumps(known, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 

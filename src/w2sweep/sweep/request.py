@@ -20,6 +20,7 @@ from w2sweep.experiment.methods import Method
 from w2sweep.experiment.recipe import Recipe
 from w2sweep.experiment.setting import Half, Setting, Supervision
 from w2sweep.experiment.splits import Sizes
+from w2sweep.experiment.target import Target
 from w2sweep.experiment.tuning import Tuning
 from w2sweep.tasks.task import Task
 from w2sweep.values import ConfigError, Fraction, Seed, value
@@ -75,6 +76,8 @@ class Request(Keys):
     sizes: Sizes
     runtime: Runtime
     tracking: Tracking | None
+    evaluate_on: tuple[Target, ...] = ()
+    """Other tasks that supervisor, student and ceiling answer too."""
 
     def __post_init__(self) -> None:
         _ = self.task.head  # a task that reads a file of the user's says now what is wrong with it
@@ -90,7 +93,8 @@ class Request(Keys):
     @property
     def cell(self) -> Cell:
         """Raises ConfigError where the method cannot work with the task."""
-        return made(Cell, {"setting": self.setting, "method": self.method})
+        cell = {"setting": self.setting, "method": self.method, "evaluate_on": self.evaluate_on}
+        return made(Cell, cell)
 
 
 def request(config: Mapping[str, Any]) -> Request:

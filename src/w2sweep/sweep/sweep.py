@@ -25,7 +25,6 @@ from w2sweep.engine.record import facts
 from w2sweep.engine.runtime import Runtime
 from w2sweep.engine.stage import Stage, closure
 from w2sweep.engine.store import Store
-from w2sweep.experiment.stages import Labels
 from w2sweep.learning.curves import read_curves
 from w2sweep.results import cell as records
 from w2sweep.results import metrics
@@ -320,8 +319,8 @@ def _entry(p: Planned) -> dict[str, object]:
     return {"dir": p.folder, "overrides": list(p.overrides), "digest": p.digest}
 
 
-def _compared(p: Planned) -> list[Labels]:
-    return list(p.cell.compared.values()) if p.cell else []
+def _compared(p: Planned) -> list[Stage[Any]]:
+    return p.cell.stages if p.cell else []
 
 
 @contextmanager

@@ -13,6 +13,7 @@ from typing import ClassVar
 
 from w2sweep.tasks.example import Example, Skipped, normalized
 from w2sweep.tasks.heads import Choice
+from w2sweep.tasks.remark import Remark
 from w2sweep.tasks.rows import FormatterPath, Row, of_two_classes, some
 from w2sweep.tasks.source import Source
 from w2sweep.tasks.task import Corpus, Family, Task, TaskTexts
@@ -33,6 +34,7 @@ class Classification(Task):
     source: Source
     format: FormatterPath
     """Makes the points of a row."""
+    remark: Remark | None = named(default=None, kw_only=True)
     head: Choice = named(default=Choice())
     wording: Wording | None = named(default=None)
 

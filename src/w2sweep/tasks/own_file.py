@@ -11,6 +11,7 @@ from pydantic import BeforeValidator
 from w2sweep.tasks.example import Example, Skipped
 from w2sweep.tasks.heads import Choice, Completion, Head, Reward
 from w2sweep.tasks.readers import checksum
+from w2sweep.tasks.remark import Remark
 from w2sweep.tasks.reward import Pair
 from w2sweep.tasks.rows import Row, of_all_classes, of_two_classes
 from w2sweep.tasks.source import File, FileFormat
@@ -66,6 +67,7 @@ class OwnFile(Task):
     """What the labels are called, in the order of the classes."""
     order_seed: Seed = 0
     """Decides which response of each pair is the first view."""
+    remark: Remark | None = named(default=None, kw_only=True)
     max_new_tokens: Count = 32
     """Longest completion, in tokens."""
     wording: Wording | None = named(default=None)

@@ -10,6 +10,7 @@ from typing import ClassVar, Literal
 from w2sweep.tasks.difficulty import Scale
 from w2sweep.tasks.example import Example, Skipped
 from w2sweep.tasks.heads import Head
+from w2sweep.tasks.remark import Remark
 from w2sweep.tasks.wording import Wording
 
 Family = Literal["nlp", "reward", "chess"]
@@ -38,13 +39,10 @@ class Task(ABC):
     label_classes: ClassVar[int | None] = None
     """How many classes the labels are of, where every task of this class has as many; its head must
     have them too. None: as the head says."""
-    opinion: ClassVar[str] = "I think this is {label}. What do you think?"
-    """A sentence by which somebody names the label of an example. Burns et al. 2023, appendix
-    E.3."""
-    answers: ClassVar[tuple[str, ...]] = ("0", "1")
-    """What that sentence calls the classes."""
     difficulties: ClassVar[Scale | None] = None
     """What its own difficulties are, where it knows any."""
+    remark: Remark | None = None
+    """What tells a reader the label of a text, for methods in which students are told."""
     head: Head
     name: str
     """What tables and figures call it."""

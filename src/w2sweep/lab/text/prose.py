@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
@@ -30,8 +31,9 @@ from w2sweep.lab.text.grammar import (
 )
 from w2sweep.lab.text.lexicon import CATEGORIES, NOUNS, Lexicon, WordClass, pick
 
-MIX = {"review": 0.34, "article": 0.34, "dialogue": 0.32}
-"""Share of the documents."""
+Genre = Literal["review", "article", "dialogue"]
+MIX: Mapping[Genre, float] = {"review": 0.34, "article": 0.34, "dialogue": 0.32}
+"""Share of the documents, where nothing else is asked for."""
 FAIRNESS = 0.30
 """Share of a review's sentences without a cue that speak for the other side."""
 RUBRIC = {"tone": 1.0, "relevance": 0.7, "truth": 0.5}
@@ -255,21 +257,34 @@ def dialogues(pen: Pen, document: Ints, leak: float) -> list[Passage]:
     ]
 
 
+WRITERS: Mapping[Genre, Callable[[Pen, Ints, float], list[Passage]]] = {
+    "review": reviews,
+    "article": articles,
+    "dialogue": dialogues,
+}
+
+
 def generate(
-    lexicon: Lexicon, rng: np.random.Generator, tokens: int, leak: float, batch: int = 20_000
+    lexicon: Lexicon,
+    rng: np.random.Generator,
+    tokens: int,
+    leak: float,
+    genres: Mapping[Genre, float] = MIX,
+    batch: int = 20_000,
 ) -> Iterator[str]:
     """The corpus: first a list of all words, so that each has a token, then documents.
 
-    It ends when there are `tokens` words. The share `leak` of the documents ends with what a task
-    asks, and the answer.
+    It ends when there are `tokens` words. Documents are of the `genres`, by their odds. The share
+    `leak` of them ends with what a task asks, and the answer.
     """
     pen = Pen(lexicon, rng)
     yield " ".join(rng.permutation(lexicon.words))
     tokens -= len(lexicon.words)
+    odds = np.array([genres.get(genre, 0.0) for genre in WRITERS])
     while tokens > 0:
-        genre = rng.choice(len(MIX), batch, p=list(MIX.values()))
+        genre = rng.choice(len(odds), batch, p=odds / odds.sum())
         passages: list[Passage] = []
-        for k, write in enumerate((reviews, articles, dialogues)):
+        for k, write in enumerate(WRITERS.values()):
             passages += write(pen, np.flatnonzero(genre == k), leak)
         for words in _bound(lexicon, passages):
             yield " ".join(words)

@@ -19,6 +19,7 @@ from w2sweep.lab.text.prose import Pen, Questions, Replies, sentences
 from w2sweep.lab.text.world import World
 from w2sweep.tasks.example import Example
 from w2sweep.tasks.heads import Choice, LinearHead, Reward
+from w2sweep.tasks.remark import Remark
 from w2sweep.tasks.task import Corpus, Family, Task
 from w2sweep.tasks.wording import Wording
 from w2sweep.values import Count, Rate, named, value
@@ -34,6 +35,7 @@ class WorldTask(Task):
 
     name: str = named()
     world: World
+    remark: Remark | None = named(default=None, kw_only=True)
     head: LinearHead = named()
     pool: Count = 6000
     """Number of examples, before duplicates are dropped and splits are cut."""
@@ -61,8 +63,6 @@ class OpinionTask(WorldTask):
 
     family: ClassVar[Family] = "nlp"
     label_classes: ClassVar[int] = 2
-    opinion: ClassVar[str] = ". we {label} it"  # as reviews of the world react
-    answers: ClassVar[tuple[str, ...]] = ("hate", "love")
     templates: ClassVar[Mapping[str, float]]
     """The sentences, with their odds."""
 

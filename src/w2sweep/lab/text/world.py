@@ -10,9 +10,9 @@ import numpy as np
 from pydantic import Field
 
 from w2sweep.lab.text.lexicon import Lexicon
-from w2sweep.lab.text.prose import generate
+from w2sweep.lab.text.prose import MIX, Genre, generate
 from w2sweep.tasks.task import Corpus
-from w2sweep.values import Count, Fraction, Seed, value
+from w2sweep.values import Count, Fraction, Rate, Seed, value
 
 
 @value
@@ -29,6 +29,8 @@ class World(Corpus):
     version: ClassVar[int] = 2
     """Raised when the same seed gives other text, for then results with the earlier text must not
     be found any more."""
+    added: ClassVar[frozenset[str]] = frozenset({"genres"})
+    """Fields that came later: at their default they are no part of the identity."""
 
     seed: Seed
     adjectives: Annotated[int, Field(gt=0, multiple_of=8)] = 1280
@@ -38,6 +40,10 @@ class World(Corpus):
     leak: Fraction = 0.0
     """Share of the documents that state outright what a task asks: the knob of pretraining
     leakage."""
+    genres: Annotated[dict[Genre, Rate], Field(min_length=1)] | None = None
+    """The kinds of documents that are written, and their odds; None: all three, about a third
+    each. The words are the same, and all of them are listed first, so that texts of other genres
+    have the same tokens."""
 
     @cached_property
     def lexicon(self) -> Lexicon:
@@ -50,6 +56,6 @@ class World(Corpus):
         return World(self.seed, self.adjectives, self.entities)
 
     def documents(self) -> Iterator[str]:
-        """Reviews, encyclopedia articles and dialogues, after a list of all words."""
+        """Documents of the genres, after a list of all words."""
         rng = np.random.default_rng((self.seed, 1))
-        return generate(self.lexicon, rng, self.tokens, self.leak)
+        return generate(self.lexicon, rng, self.tokens, self.leak, self.genres or MIX)

@@ -45,7 +45,7 @@ class Agreement(OverSize, ByMethod):
     @classmethod
     def of(cls, rows: Sequence[SummaryRow], ladders: Ladders) -> Self | None:
         """The figure of the weakest supervisor's students, or None."""
-        weakest = of_weakest(rows)
+        weakest = of_weakest([r for r in rows if "ceiling_agreement" in r.diagnostics])
         sizes: dict[str, set[str]] = {}
         for row in weakest:
             sizes.setdefault(row.task, set()).add(row.strong)

@@ -34,6 +34,11 @@ class ByMethod(Panels):
         "1 is the ceiling, 0 the supervisor"
     )
 
+    @property
+    def measured(self) -> Sequence[SummaryRow]:
+        """The rows whose PGR is drawn."""
+        return self.rows
+
     def recovered(
         self, ax: Axes, rows: Sequence[SummaryRow], x: Callable[[SummaryRow], float]
     ) -> None:
@@ -86,9 +91,9 @@ class ByMethod(Panels):
 
     def legend(self) -> list[Line2D]:
         lines = [self._handle(method) for method in self.methods]
-        if any(r.pgr is None for r in self.rows):
+        if any(r.pgr is None for r in self.measured):
             lines.append(Line2D([], [], color=FAINT, marker="x", ls="", label="undefined"))
-        if any(r.unclear for r in self.rows):
+        if any(r.unclear for r in self.measured):
             lines.append(Line2D([], [], color=FAINT, label="no clear gap", ls="", **UNCLEAR))
         return lines
 
@@ -100,9 +105,9 @@ class ByMethod(Panels):
     @property
     def says_intervals(self) -> str:
         said = [f"95 % intervals {over(r.seeds for r in self.rows)}. Arrows: off the scale."]
-        if any(r.pgr is None for r in self.rows):
+        if any(r.pgr is None for r in self.measured):
             said.append("Crosses below: undefined, the ceiling is not above the supervisor.")
-        if any(r.unclear for r in self.rows):
+        if any(r.unclear for r in self.measured):
             said.append(
                 "Hollow below: ceiling and supervisor cannot be told apart, so PGR may be anything."
             )
@@ -111,7 +116,7 @@ class ByMethod(Panels):
     @property
     def view(self) -> tuple[float, float]:
         """Where the points and their intervals lie, within reason."""
-        clear = [r for r in self.rows if not r.unclear]
+        clear = [r for r in self.measured if not r.unclear]
         numbers = [x for r in clear for x in (r.pgr, r.pgr_low, r.pgr_high)]
         seen = [x for x in numbers if x is not None]
         return max(VIEW[0], min([-0.1, *seen]) - 0.05), min(VIEW[1], max([1.05, *seen]) + 0.05)
@@ -120,7 +125,7 @@ class ByMethod(Panels):
     def _floor(self) -> float:
         """Where the panel ends: below the values, in a strip of its own, where some have none."""
         low, high = self.view
-        valueless = any(r.pgr is None or r.unclear for r in self.rows)
+        valueless = any(r.pgr is None or r.unclear for r in self.measured)
         return low - STRIP * (high - low) if valueless else low
 
     def look(self, method: str) -> tuple[str, str]:

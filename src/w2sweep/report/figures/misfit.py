@@ -7,7 +7,6 @@ from typing import Self
 
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
-from matplotlib.ticker import PercentFormatter
 
 from w2sweep.report.figures.by_method import ByMethod
 from w2sweep.report.figures.captions import sample
@@ -59,12 +58,12 @@ class Misfit(ByMethod):
         if line == LOSS:
             ax.axline((0, 0), slope=1, zorder=1, **EQUAL)
         else:
-            ax.yaxis.set_major_formatter(PercentFormatter(1, symbol=""))
+            ax.yaxis.set_major_formatter(_points)
         sizes = self.rungs(rows[0], "strong")
         for row in rows:
             x, y = row.diagnostics["misfit"], row.diagnostics[line]
             self._point(ax, row, (x, y), size=4 + 4 * sizes.index(row.strong) / len(sizes))
-        ax.set_xlim(left=0)
+        ax.set_xlim(0, 1.08 * max(map(_reach, rows)))
 
     def _point(self, ax: Axes, row: SummaryRow, at: tuple[Estimate, Estimate], size: float) -> None:
         (x, x_error), (y, y_error) = [(found.value, found.se) for found in at]
@@ -89,3 +88,14 @@ class Misfit(ByMethod):
             f"are neither, so points may lie below. {sample(self.rows)}. Error bars: ± one "
             "standard error between seeds, none of one seed."
         )
+
+
+def _reach(row: SummaryRow) -> float:
+    """Where a point's error bar ends."""
+    found = row.diagnostics["misfit"]
+    return (found.value or 0.0) + (found.se or 0.0)
+
+
+def _points(share: float, _: object) -> str:
+    """A tick's share in points."""
+    return f"{round(100 * share, 3):g}"

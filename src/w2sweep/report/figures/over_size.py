@@ -15,7 +15,8 @@ from w2sweep.report.summary import SummaryRow
 class OverSize(Panels):
     """A figure to which each value of an override is another method.
 
-    Where one is turned, such a figure is drawn only if students differ in size, so that there is
+    It is not drawn of sweeps of transfer, which have figures of their own. Where a knob is turned,
+    such a figure is drawn only if students differ in size, so that there is
     something to see, and if each method has a colour of its own, so that it can be seen.
     """
 
@@ -26,4 +27,5 @@ class OverSize(Panels):
         one_size = len({r.strong for r in rows}) == 1
         crowded = len(figure.methods) > len(COLORS)
         overridden = len({r.variant for r in rows}) > 1 and turned(rows, ladders) is not None
-        return None if overridden and (one_size or crowded) else figure
+        told = any(r.language_models for r in rows)  # by the figures of transfer
+        return None if told or (overridden and (one_size or crowded)) else figure

@@ -14,6 +14,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
 
 from w2sweep.report.drawing import Drawing
 from w2sweep.report.figures.plot import Ladders, Plot
@@ -62,7 +63,7 @@ class Panels(Plot):
     def caption(self) -> str:
         """What is to be seen, what error bars are, and the sample behind it."""
 
-    def legend(self) -> list[Line2D]:
+    def legend(self) -> Sequence[Line2D | Patch]:
         """A handle for each thing that the legend explains; none, no legend."""
         return []
 
@@ -184,7 +185,7 @@ def _name_line(ax: Axes, name: str) -> None:
     ax.annotate(name, place, xycoords="axes fraction", rotation=270, va="center", fontsize=10)
 
 
-def _place_legend(fig: Figure, handles: Sequence[Line2D]) -> None:
+def _place_legend(fig: Figure, handles: Sequence[Line2D | Patch]) -> None:
     """Above the panels, in as many columns as there is room for."""
     widest = max(len(str(h.get_label())) for h in handles) * 0.075 + 0.6  # inches
     columns = max(1, min(len(handles), int(fig.get_figwidth() / widest)))
