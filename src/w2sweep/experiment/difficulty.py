@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from w2sweep.engine.stage import Job, Stage
-from w2sweep.experiment.splits import Splits, answered
-from w2sweep.experiment.stages import Finetune, Rows, Told
+from w2sweep.experiment.splits import Answered, Splits, answered
+from w2sweep.experiment.stages import Finetune, Rows
 from w2sweep.tasks.difficulty import Scale
 from w2sweep.tasks.example import Example
 from w2sweep.values import ConfigError
@@ -141,7 +141,7 @@ class Levels(Difficulty):
         _write(found, job.out)
 
     @property
-    def splits(self) -> Splits | Told:
+    def splits(self) -> Answered:
         """The examples, which all rungs share."""
         return self.rungs[0].splits
 
