@@ -4,6 +4,7 @@ student in a folder. What they answer means nothing, they are tiny."""
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from commands import cells, stages, w2sweep
 from toys import ToyCorpus
@@ -24,7 +25,7 @@ TINY = (
 def test_a_model_of_the_hub_is_asked_real_questions(shared: Path, tmp_path: Path):
     texts = list(ToyCorpus().documents())
     tokenizer = train_tokenizer(Tokenizer("bpe", vocabulary=400), texts)
-    sizes = {"n_embd": 8, "n_layer": 1, "n_head": 1, "n_positions": 2048}
+    sizes: dict[str, Any] = {"n_embd": 8, "n_layer": 1, "n_head": 1, "n_positions": 2048}
     sizes |= {"vocab_size": len(tokenizer), "bos_token_id": 1, "eos_token_id": 1}
     GPT2LMHeadModel(GPT2Config(**sizes)).save_pretrained(tmp_path / "gpt")
     tokenizer.save_pretrained(tmp_path / "gpt")

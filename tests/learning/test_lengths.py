@@ -61,7 +61,7 @@ def test_nothing_is_said_where_nothing_is_cut(
 def test_a_cut_that_makes_texts_equal_is_told_in_one_line_once(
     tokenizer: PreTrainedTokenizerFast, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ):
-    lengths._warn.cache_clear()
+    lengths.warn.cache_clear()
     splits = texts("a n o p", "b n o p", "c d", "e f")
     with caplog.at_level(logging.WARNING):
         _, counts = read(tokenizer, splits, 4, tmp_path)
@@ -138,7 +138,7 @@ def test_completions_that_no_model_can_say_are_refused(
 def test_a_few_completions_that_no_model_can_say_are_told(
     tokenizer: PreTrainedTokenizerFast, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ):
-    lengths._warn.cache_clear()
+    lengths.warn.cache_clear()
     splits = texts(*"abcdefghij", labels=[" d"] * 9 + [" d e f g"])
     with caplog.at_level(logging.WARNING):
         _, facts = prompts(tokenizer, splits, 20, 2, tmp_path)
