@@ -10,7 +10,7 @@ from w2sweep.experiment.ladder import HomegrownRung, Rung
 from w2sweep.experiment.losses import Loss
 from w2sweep.experiment.methods import Method
 from w2sweep.experiment.setting import Setting
-from w2sweep.experiment.stages import Adapt, Finetune, OwnTokenizer, Text
+from w2sweep.experiment.stages import Adapt, Finetune, OwnTokenizer, SplitTexts, Text
 from w2sweep.lab.text.world import World
 from w2sweep.tasks.task import Corpus, TaskTexts
 from w2sweep.tasks.text_file import CorpusOrFile
@@ -91,7 +91,9 @@ class Transfer(Method):
         return Text(target, OwnTokenizer(before, tokenizer.context))
 
 
-def _has_the_same_words(target: Corpus, read: Corpus, tokenizer: Tokenizer) -> bool:
+def _has_the_same_words(
+    target: Corpus, read: Corpus | SplitTexts, tokenizer: Tokenizer
+) -> bool:
     """Whether two texts of the lab have the same tokens, whatever is written in them: models that
     read the target alone are then shared by all that were pretrained on something else.
 

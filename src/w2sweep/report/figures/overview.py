@@ -100,10 +100,11 @@ class Overview(Plot):
         return [supervisor, *students, (known.ceiling_accuracy, known.ceiling_accuracy_se, CEILING)]
 
     def _chance(self, ax: Axes, task: str, places: Sequence[float]) -> None:
+        look: dict[str, Any] = CHANCE | {"color": INK}
         chances = {r.chance for r in self.rows if r.task == task and r.chance is not None}
         for level in chances:
             ends = (places[0] - BAR / 2, places[-1] + BAR / 2)
-            ax.plot(ends, (100 * level, 100 * level), **CHANCE | {"color": INK})
+            ax.plot(ends, (100 * level, 100 * level), **look)
 
     def _color(self, method: str) -> str:
         return COLORS[self.methods.index(method) % len(COLORS)]

@@ -10,8 +10,9 @@ from typing import Any
 from w2sweep.engine.files import write_text
 from w2sweep.report.csv_files import write_csv
 from w2sweep.report.drawing import Drawing
+from w2sweep.report.medians import medians
 from w2sweep.report.paper.finding import Finding, Judged
-from w2sweep.report.summary import medians, summarize
+from w2sweep.report.summary import summarize
 from w2sweep.results.intervals import Estimate
 from w2sweep.results.sweep_folder import SweepFolder, read_sweep
 from w2sweep.values import ConfigError
