@@ -544,7 +544,9 @@ def test_a_figure_is_a_class_that_says_which_rows_it_draws(tmp_path: Path):
 
 def test_each_file_of_figures_is_found_without_a_list():
     places = [(kind.order, kind.name) for kind in figures.kinds() if kind is not Share]
-    assert places == [(0, "knob"), (10, "accuracy"), (20, "pgr"), (30, "pgr_grid")]
+    parts = ("losses", "difference", "data", "frontier", "accuracy")
+    transfer = [(order, f"transfer_{part}") for order, part in enumerate(parts, start=1)]
+    assert places == [(0, "knob"), *transfer, (10, "accuracy"), (20, "pgr"), (30, "pgr_grid")]
 
 
 def row_of(made: Report, **at: str) -> SummaryRow:
