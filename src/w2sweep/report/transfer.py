@@ -19,6 +19,7 @@ from w2sweep.results.effective_data import (
     Effective,
     TransferLaw,
     Transferred,
+    centre,
     effective_tokens,
     fit_transfer,
 )
@@ -137,7 +138,9 @@ def transfer(rows: Iterable[SummaryRow]) -> Transfer | None:
         curves[pair.curve].append(pair)
     gains = [gain for curve in curves.values() for gain in _gains(curve)]
     places = dict.fromkeys(gain.pair.curve[:3] for gain in gains)
-    laws = [_law(place, [g for g in gains if g.pair.curve[:3] == place]) for place in places]
+    read = [(float(gain.tokens), float(gain.pair.adapted.size)) for gain in gains if gain.tokens]
+    at = centre(read) if read else None
+    laws = [_law(place, [g for g in gains if g.pair.curve[:3] == place], at) for place in places]
     ordered = [gain for law in laws for gain in gains if gain.pair.curve[:3] == _place(law)]
     return Transfer(ordered, laws)
 
@@ -208,13 +211,15 @@ def _measured(model: HeldOut, measure: Measure) -> dict[int, float]:
     return {seed: 1 - accuracy for seed, accuracy in model.accuracies.items()}
 
 
-def _law(place: tuple[str, str, str], gains: Sequence[Gain]) -> MixtureLaw:
+def _law(
+    place: tuple[str, str, str], gains: Sequence[Gain], at: tuple[float, float] | None
+) -> MixtureLaw:
     read = [gain for gain in gains if gain.tokens > 0]
     points = [point for gain in read for point in _points(gain)]
     positive = [point for point in points if point.transferred > 0]
     return MixtureLaw(
         *place,
-        law=fit_transfer(positive),
+        law=fit_transfer(positive, at),
         below=sum(gain.beyond("below") for gain in read),
         above=sum(gain.beyond("above") for gain in read),
         negative=len(points) - len(positive),

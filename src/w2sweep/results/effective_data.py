@@ -8,7 +8,7 @@ transferred, and D_T = k D_F^alpha N^beta for models of N parameters.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -73,9 +73,9 @@ class TransferLaw:
     alpha: Estimate
     beta: Estimate
     typical: Estimate
-    """D_T at the geometric means of D_F and N: k alone is an extrapolation to one token."""
+    """D_T at a D_F and an N of usual size: k alone is an extrapolation to one token."""
     at: tuple[float, float]
-    """These two means."""
+    """These two."""
     points: int
     seeds: int
     over: str
@@ -88,13 +88,19 @@ class TransferLaw:
         return typical * more**alpha * (size / self.at[1]) ** beta
 
 
-def fit_transfer(points: Sequence[Transferred]) -> TransferLaw | None:
+def fit_transfer(
+    points: Sequence[Transferred], at: tuple[float, float] | None = None
+) -> TransferLaw | None:
     """The law of these points, by least squares in logarithms.
 
     Each seed is fitted by itself; a coefficient is the mean over seeds, and its interval Student's
     t over them, for the points of a seed share a world and so are not independent. Seeds with no
     more points than the law has parameters, or with a single D_F or N, are left out. Of one seed
     the interval is that of ordinary least squares, over its points. None where no seed is left.
+
+    Args:
+        points: of any seeds, numbers of tokens and sizes.
+        at: D_F and N at which D_T is told; None: their geometric means over the points.
     """
     by_seed: dict[int, list[Transferred]] = defaultdict(list)
     for point in points:
@@ -103,7 +109,7 @@ def fit_transfer(points: Sequence[Transferred]) -> TransferLaw | None:
     if not fitted:
         return None
     used = [point for of in fitted.values() for point in of]
-    at = _centre(used)
+    at = at or centre((p.tokens, p.size) for p in used)
     solved = [_least_squares(of, at) for of in fitted.values()]
     middle, alpha, beta, k = _estimates(solved, at)
     over = "seeds" if len(fitted) > 1 else "points"
@@ -123,13 +129,13 @@ class _Solution:
 
 
 def _determined(points: Sequence[Transferred]) -> bool:
-    rows = _design(points, _centre(points))
+    rows = _design(points, centre((p.tokens, p.size) for p in points))
     return len(points) > PARAMETERS and np.linalg.matrix_rank(rows, tol=1e-6) == PARAMETERS
 
 
-def _centre(points: Sequence[Transferred]) -> tuple[float, float]:
-    """The geometric means of D_F and of N."""
-    logs = np.log([(p.tokens, p.size) for p in points]).mean(0)
+def centre(read: Iterable[tuple[float, float]]) -> tuple[float, float]:
+    """The geometric means of D_F and of N, of pairs of them above zero."""
+    logs = np.log(list(read)).mean(0)
     return float(np.exp(logs[0])), float(np.exp(logs[1]))
 
 
@@ -144,7 +150,8 @@ def _least_squares(points: Sequence[Transferred], at: tuple[float, float]) -> _S
     found = np.linalg.lstsq(rows, goal, rcond=None)[0]
     freedom = len(points) - PARAMETERS
     variance = float(((goal - rows @ found) ** 2).sum()) / freedom
-    return _Solution(found, variance * np.linalg.inv(rows.T @ rows), freedom)
+    covariance = variance * np.linalg.inv(rows.T @ rows)
+    return _Solution(found.astype(np.float64), covariance.astype(np.float64), freedom)
 
 
 def _estimates(solved: Sequence[_Solution], at: tuple[float, float]) -> list[Estimate]:

@@ -56,6 +56,8 @@ class TransferDifference(TransferPlot):
             read = [gain for gain in of if gain.tokens > 0 and gain.worse.value is not None]
             if read:
                 self._curve(ax, rung, read)
+        found = [gain.worse.value or 0.0 for gain in self.found.gains]
+        ax.set_ylim(min(-0.05, 2 * min(found)), max(0.05, 4 * max(found)))
         ax.set_yscale("symlog", linthresh=0.03, linscale=1.0)
         ax.set_yticks([-1, -0.3, -0.1, -0.03, 0, 0.03, 0.1])
         ax.yaxis.set_major_formatter("{x:g}")

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from w2sweep.report.paper.measures import Measure
-from w2sweep.results.cell import Result
 from w2sweep.results.intervals import Estimate
+from w2sweep.results.sweep_folder import SweepFolder
 
 Verdict = Literal["agrees", "agrees in part", "mixed", "disagrees", "cannot be told", "not run"]
 
@@ -20,19 +19,19 @@ class Claim:
     says: str
     """What is measured and in which unit, such as "confidence over naive, points"."""
     sign: Literal[1, -1]
-    measure: Measure
+    measure: Callable[[SweepFolder], Mapping[str, Estimate]]
+    """Task, or whatever else the number is of -> the number."""
 
-    def judged(self, results: Sequence[Result]) -> Judged:
-        """What the results of a sweep say of it, task by task."""
-        tasks = dict.fromkeys(r.task for r in results)
-        found = {task: self.measure([r for r in results if r.task == task]) for task in tasks}
-        known = {task: of for task, of in found.items() if of.value is not None}
+    def judged(self, sweep: SweepFolder) -> Judged:
+        """What a sweep says of it."""
+        found = self.measure(sweep)
+        known = {of: number for of, number in found.items() if number.value is not None}
         return Judged(self, known, verdict(list(known.values()), self.sign))
 
 
 @dataclass(frozen=True)
 class Judged:
-    """A claim, what was measured of it on each task, and whether that agrees."""
+    """A claim, what was measured of it, task by task, and whether that agrees."""
 
     claim: Claim
     found: Mapping[str, Estimate]

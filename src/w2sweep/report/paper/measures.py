@@ -1,19 +1,23 @@
-"""What is measured of the cells of one task, to hold it against a finding of the paper.
+"""What is measured of a sweep, to hold it against a finding of the paper.
 
 Seeds are paired wherever two groups of cells are compared. Accuracies are in points of percent.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
+from w2sweep.report.grades import grades
 from w2sweep.results import intervals, metrics
 from w2sweep.results.cell import CEILING, STUDENT, SUPERVISOR, Result
 from w2sweep.results.intervals import UNDEFINED, Estimate
+from w2sweep.results.sweep_folder import SweepFolder
 
+FAMILIES = ("nlp", "reward", "chess")
 Measure = Callable[[Sequence[Result]], Estimate]
 """Of the results of one task."""
 Scalar = Callable[[Result], float | None]
@@ -45,6 +49,18 @@ class Who:
 
     def _fits(self, r: Result) -> bool:
         return all(r.variant.get(key) == value for key, value in self.where.items())
+
+
+def each_task(
+    measure: Measure, families: Collection[str] = FAMILIES
+) -> Callable[[SweepFolder], dict[str, Estimate]]:
+    """The measure on each task of these families."""
+
+    def measured(sweep: SweepFolder) -> dict[str, Estimate]:
+        tasks = dict.fromkeys(r.task for r in sweep.results if r.family in families)
+        return {task: measure([r for r in sweep.results if r.task == task]) for task in tasks}
+
+    return measured
 
 
 def gain(who: Who, over: Who) -> Measure:
@@ -87,6 +103,69 @@ def change(scalar: Scalar, who: Who, since: Who, scale: float = 100) -> Measure:
     return measured
 
 
+def change_of_gain(who: Who, over: Who) -> Measure:
+    """How much more one model gains over another with the largest student than with the smallest,
+    in points."""
+    pairs = (who, over, replace(who, smallest=True), replace(over, smallest=True))
+
+    def measured(results: Sequence[Result]) -> Estimate:
+        cells = [of.cells(results) for of in pairs]
+        shared = [seed for seed in cells[0] if all(seed in of for of in cells)]
+        reached = [
+            [of[seed].accuracy(one.role) for of, one in zip(cells, pairs, strict=True)]
+            for seed in shared
+        ]
+        return scaled(over_seeds([(a - b) - (c - d) for a, b, c, d in reached]), 100)
+
+    return measured
+
+
+def gain_on_errors(who: Who, over: Who) -> Measure:
+    """How much more one model gains over another where the supervisor is wrong than where it is
+    right, in points."""
+
+    def measured(results: Sequence[Result]) -> Estimate:
+        first, second = who.cells(results), over.cells(results)
+        gains = [
+            _on_errors(first[seed], first[seed].correct[who.role], second[seed].correct[over.role])
+            for seed in first
+            if seed in second
+        ]
+        return scaled(over_seeds(gains), 100)
+
+    return measured
+
+
+def _on_errors(cell: Result, better: NDArray[np.uint8], worse: NDArray[np.uint8]) -> float:
+    gained, wrong = better.astype(float) - worse, cell.correct[SUPERVISOR] == 0
+    return float(gained[wrong].mean() - gained[~wrong].mean())
+
+
+def on_hardest(who: Who, over: Who, margin: float) -> Measure:
+    """How much more accurate one student is than another on the hardest third of the test examples,
+    plus a margin, in points."""
+
+    def measured(results: Sequence[Result]) -> Estimate:
+        first = grades(who.cells(results).values())
+        second = grades(over.cells(results).values())
+        if first is None or second is None:
+            return UNDEFINED
+        found = scaled(first.over(second, STUDENT, second.hardest_third), 100)
+        return shifted(found, margin)
+
+    return measured
+
+
+def mean_of(scalar: Scalar, who: Who) -> Measure:
+    """The mean over seeds of a number of each cell."""
+
+    def measured(results: Sequence[Result]) -> Estimate:
+        found = [scalar(r) for r in who.cells(results).values()]
+        return over_seeds([x for x in found if x is not None])
+
+    return measured
+
+
 def over_seeds(values: Sequence[float]) -> Estimate:
     """The mean of one value a seed, with Student's interval; of a single seed there is none."""
     if len(values) < 2:
@@ -98,3 +177,9 @@ def scaled(found: Estimate, by: float) -> Estimate:
     """The same in another unit; `by` is positive."""
     numbers = (found.value, found.se, found.low, found.high)
     return Estimate(*(None if x is None else by * x for x in numbers), undefined=found.undefined)
+
+
+def shifted(found: Estimate, by: float) -> Estimate:
+    """The same, higher by a number."""
+    moved = [None if x is None else x + by for x in (found.value, found.low, found.high)]
+    return replace(found, value=moved[0], low=moved[1], high=moved[2])

@@ -57,7 +57,7 @@ def _section(finding: Finding, sweep: Path, folder: Path) -> Section:
         cells = read_sweep(sweep)
     except ConfigError as error:
         return Section(finding, [], [], None, str(error))
-    judged = [claim.judged(cells.results) for claim in finding.claims]
+    judged = [claim.judged(cells) for claim in finding.claims]
     return Section(finding, _drawn(finding, cells, folder / finding.sweep), judged, cells)
 
 
