@@ -12,13 +12,23 @@ from toys import place
 
 from w2sweep.report.paper import FINDINGS, write_paper
 from w2sweep.report.paper.finding import Claim, Finding, verdict
-from w2sweep.report.paper.measures import Who, change, gain, over_seeds, recovered
+from w2sweep.report.paper.measures import (
+    Who,
+    change,
+    change_of_gain,
+    each_task,
+    gain,
+    gain_on_errors,
+    over_seeds,
+    recovered,
+    shifted,
+)
 from w2sweep.report.paper.page import told
 from w2sweep.results.cell import SUPERVISOR, Result
 from w2sweep.results.intervals import Estimate
 
 UP, DOWN, WIDE = Estimate(1.0, 0.1, 0.5, 1.5), Estimate(-1.0, 0.1, -1.5, -0.5), Estimate(1.0)
-GAP = Claim("student over supervisor, points", 1, gain(Who(), Who(role=SUPERVISOR)))
+GAP = Claim("student over supervisor, points", 1, each_task(gain(Who(), Who(role=SUPERVISOR))))
 
 
 def cells_of(method: str, seed: int, rights: tuple[int, int, int], strong: str = "small") -> Result:
@@ -53,6 +63,22 @@ def test_a_change_is_between_the_sizes_that_are_asked_for():
     changed = change(lambda r: r.accuracy("student"), naive, smallest)(CELLS)
     assert changed.value == pytest.approx(10.0)
     assert changed.low == changed.high == pytest.approx(10.0)
+
+
+def test_a_gain_may_grow_with_the_students_size():
+    grown = change_of_gain(Who("naive"), Who("naive", role=SUPERVISOR))(CELLS)
+    # seed 0: (.6 - .5) - (.5 - .5), seed 1: (.7 - .5) - (.6 - .5)
+    assert grown.value == pytest.approx(10.0)
+
+
+def test_a_gain_on_errors_is_that_where_the_supervisor_is_wrong_minus_that_elsewhere():
+    # of the five that the supervisor has wrong, confidence has 3 right, naive 1 or 2
+    found = gain_on_errors(Who("confidence"), Who("naive"))(CELLS)
+    assert found.value == pytest.approx(100 * (2 / 5 + 1 / 5) / 2)
+
+
+def test_a_shifted_estimate_keeps_its_width():
+    assert shifted(UP, 2) == Estimate(3.0, 0.1, 2.5, 3.5)
 
 
 def test_pgr_is_that_of_the_mean_accuracies():

@@ -91,9 +91,7 @@ class Transfer(Method):
         return Text(target, OwnTokenizer(before, tokenizer.context))
 
 
-def _has_the_same_words(
-    target: Corpus, read: Corpus | SplitTexts, tokenizer: Tokenizer
-) -> bool:
+def _has_the_same_words(target: Corpus, read: Corpus | SplitTexts, tokenizer: Tokenizer) -> bool:
     """Whether two texts of the lab have the same tokens, whatever is written in them: models that
     read the target alone are then shared by all that were pretrained on something else.
 

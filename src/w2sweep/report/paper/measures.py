@@ -156,16 +156,6 @@ def on_hardest(who: Who, over: Who, margin: float) -> Measure:
     return measured
 
 
-def mean_of(scalar: Scalar, who: Who) -> Measure:
-    """The mean over seeds of a number of each cell."""
-
-    def measured(results: Sequence[Result]) -> Estimate:
-        found = [scalar(r) for r in who.cells(results).values()]
-        return over_seeds([x for x in found if x is not None])
-
-    return measured
-
-
 def over_seeds(values: Sequence[float]) -> Estimate:
     """The mean of one value a seed, with Student's interval; of a single seed there is none."""
     if len(values) < 2:
