@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import itertools
 import json
 import re
 import shlex
@@ -25,6 +26,7 @@ from w2sweep.experiment.recipe import Recipe
 from w2sweep.experiment.stages import Finetune
 from w2sweep.interface.composing import composer, plan, use_folders
 from w2sweep.interface.origins import Origins
+from w2sweep.report.paper import FINDINGS
 from w2sweep.sweep.plan import Planned
 
 CONF, SWEEPS = REPOSITORY / "conf", REPOSITORY / "sweeps"
@@ -131,6 +133,29 @@ def test_a_sweep_can_be_run_whole(path, loader):
     params = yaml.safe_load(path.read_text())["hydra"]["sweeper"]["params"]
     methods = set(params["method"].split(","))
     assert {p.place.method for p in runnable} == methods  # none is left out on all tasks
+
+
+def on_hub_models(path: Path) -> tuple[str, list[str]]:
+    """The command by which a sweep's first comment says to run it on models of the hub: the name of
+    its configuration, and its overrides."""
+    comment = [line[2:] for line in path.read_text("utf-8").splitlines() if line.startswith("# ")]
+    rest = " ".join(comment).partition("On models of the hub")[2].partition(": w2sweep ")[2]
+    words = rest.split()
+    name = words[1] if words[0] == "-cn" else "config"
+    given = words[2:] if words[0] == "-cn" else words
+    return name, list(itertools.takewhile(lambda word: "=" in word, given))
+
+
+@pytest.mark.parametrize("name", dict.fromkeys(finding.sweep for finding in FINDINGS))
+def test_a_sweep_of_the_paper_says_how_to_run_it_on_models_of_the_hub(name, loader, tmp_path):
+    (tmp_path / "FILE.txt").write_text("a text to transfer to\n")
+    config, overrides = on_hub_models(SWEEPS / f"{name}.yaml")
+    params = yaml.safe_load((SWEEPS / f"{name}.yaml").read_text())["hydra"]["sweeper"]["params"]
+    # the last of each is the least like any other sweep's, and one takes a second to compose
+    one = [f"{k}={v.split(',')[-1]}" for k, v in params.items() if k in ("method", "supervision")]
+    cells = planned(loader, [*overrides, *one, "seed=0"], config)
+    assert any(p.cell for p in cells)
+    assert {p.request.ladder.name for p in cells} == {"pythia"}
 
 
 @pytest.mark.parametrize("path", sorted((CONF / "recipe").glob("*.yaml")), ids=name)

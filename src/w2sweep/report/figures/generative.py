@@ -6,7 +6,7 @@ from w2sweep.report.figures.two_ceilings import TwoCeilings
 
 
 class Generative(TwoCeilings):
-    """Burns et al. 2023, figures 10 and 18."""
+    """Burns et al. 2023, section 5.2.2, figure 18."""
 
     name = "generative"
     title = "Generative finetuning"

@@ -20,7 +20,7 @@ def by_text(parameter: Callable[[MixtureLaw], Estimate]) -> Found:
 
     def measured(sweep: SweepFolder) -> dict[str, Estimate]:
         found = _transfer(sweep)
-        return {law.mixture: parameter(law) for law in found.laws} if found else {}
+        return {_text(law.mixture): parameter(law) for law in found.laws} if found else {}
 
     return measured
 
@@ -53,7 +53,12 @@ def _transfer(sweep: SweepFolder) -> Transfer | None:
 
 
 def _named(gain: Gain) -> str:
-    return f"{gain.pair.mixture} {gain.pair.adapted.rung}"
+    return f"{_text(gain.pair.mixture)} {gain.pair.adapted.rung}"
+
+
+def _text(mixture: str) -> str:
+    """The genres that were read, without the key that says so."""
+    return mixture.rpartition("=")[2]
 
 
 TRANSFER = Finding(
