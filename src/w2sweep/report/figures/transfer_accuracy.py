@@ -25,6 +25,12 @@ class TransferAccuracy(TransferPlot):
     def shows(self) -> bool:
         return any(gain.pair.adapted.accuracies for gain in self.found.gains)
 
+    @property
+    def drawn(self) -> list[str]:
+        """The rungs that are students somewhere: of others no accuracy is known."""
+        tested = {g.pair.adapted.rung for g in self.found.gains if g.pair.adapted.accuracies}
+        return [rung for rung in self.rungs if rung in tested]
+
     def panel(self, ax: Axes, law: MixtureLaw, gains: Sequence[Gain]) -> None:
         for rung, of in self.by_rung(gains).items():
             for models, style in both(of):

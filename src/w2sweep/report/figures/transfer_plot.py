@@ -63,6 +63,11 @@ class TransferPlot(Plot):
         """Whether there is something to be seen."""
         return True
 
+    @property
+    def drawn(self) -> list[str]:
+        """The rungs that are to be seen."""
+        return self.rungs
+
     @abstractmethod
     def panel(self, ax: Axes, law: MixtureLaw, gains: Sequence[Gain]) -> None:
         """Draws what one pretraining text gives, of all rungs."""
@@ -84,7 +89,7 @@ class TransferPlot(Plot):
             ax.tick_params(which="minor", labelbottom=False)
         axes[0].set_ylabel(self.ylabel)
         fig.supxlabel(self.xlabel, fontsize=9)
-        handles = [*map(self._handle, self.rungs), *self.legend()]
+        handles = [*map(self._handle, self.drawn), *self.legend()]
         fig.legend(handles=handles, loc="outside upper center", ncols=min(3, len(handles)))
         yield save(fig, folder / self.name, self.title, self.caption)
 
