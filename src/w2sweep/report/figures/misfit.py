@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Self
 
@@ -38,7 +39,7 @@ class Misfit(ByMethod):
     def of(cls, rows: Sequence[SummaryRow], ladders: Ladders) -> Self | None:
         """The figure of the tasks with enough students, or None."""
         having = [r for r in rows if {"misfit", LOSS, ACCURACY} <= r.diagnostics.keys()]
-        counts = {task: sum(r.task == task for r in having) for task in {r.task for r in having}}
+        counts = Counter(r.task for r in having)
         enough = [r for r in having if counts[r.task] >= FEWEST]
         figure = cls(enough, ladders) if enough else None
         return figure if figure and len(figure.methods) <= len(COLORS) else None

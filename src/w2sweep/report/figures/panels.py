@@ -20,7 +20,8 @@ from w2sweep.report.drawing import Drawing
 from w2sweep.report.figures.plot import Ladders, Plot
 from w2sweep.report.figures.saving import save
 from w2sweep.report.figures.style import CHANCE, FAINT
-from w2sweep.report.summary import MANY, SummaryRow
+from w2sweep.report.medians import MANY
+from w2sweep.report.summary import SummaryRow
 from w2sweep.report.variants import short_variants
 
 WRAP = 4
