@@ -118,6 +118,11 @@ class SummaryRow:
         return Group(*axes, self.variant, self.digest)
 
     @property
+    def recovered(self) -> Estimate:
+        """PGR with its error and its interval."""
+        return Estimate(self.pgr, self.pgr_se, self.pgr_low, self.pgr_high, self.pgr_undefined)
+
+    @property
     def unclear(self) -> bool:
         """Whether it has a PGR that says nothing, for its gap cannot be told from zero."""
         return self.pgr is not None and self.gap_low is not None and self.gap_low <= 0
