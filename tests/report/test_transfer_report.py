@@ -74,7 +74,7 @@ def found(sweep: Path) -> Transfer:
 
 def test_each_rung_stands_there_once_for_each_text_and_number_of_tokens(found: Transfer):
     assert len(found.gains) == len(RUNGS) * len(WORTH) * len(READ)
-    rungs = [gain.pair.adapted.rung for gain in found.of(found.mixtures[0])]
+    rungs = [gain.pair.adapted.rung for gain in found.of(found.places[0])]
     assert rungs == [rung for rung in RUNGS for _ in READ]
 
 

@@ -233,16 +233,16 @@ def equal_sets(
         seed: of ties, and of what is random.
     """
     order = np.random.default_rng((seed, 3)).permutation(len(difficulty))
-    orders = {
+    orders: dict[Kind, NDArray[np.int64]] = {
         "easy": _ordered(order, difficulty, easy_to),
         "all": order,
         "hard": _ordered(order, -difficulty, None if hard_from is None else -hard_from),
     }
     members = [np.flatnonzero(np.asarray(classes) == c) for c in sorted(set(classes))]
-    queues = {kind: [rows[np.isin(rows, own)] for own in members] for kind, rows in orders.items()}
+    queues = {kind: _by_class(rows, members) for kind, rows in orders.items()}
     fraction = min([share, *_shares(queues, members)])
     counts = [round(fraction * len(own)) for own in members]
-    return {kind: _first(queue, counts) for kind, queue in queues.items()}  # type: ignore[misc]
+    return {kind: _first(queue, counts) for kind, queue in queues.items()}
 
 
 def _ordered(
@@ -254,8 +254,15 @@ def _ordered(
     return order[difficulty[order] <= limit]
 
 
+def _by_class(
+    rows: NDArray[np.int64], members: Sequence[NDArray[np.int64]]
+) -> list[NDArray[np.int64]]:
+    """The rows of each class, in the order in which they stand."""
+    return [rows[np.isin(rows, own)] for own in members]
+
+
 def _shares(
-    queues: Mapping[str, Sequence[NDArray[np.int64]]], members: Sequence[NDArray[np.int64]]
+    queues: Mapping[Kind, Sequence[NDArray[np.int64]]], members: Sequence[NDArray[np.int64]]
 ) -> list[float]:
     """What share of each class each queue has."""
     sizes = [len(own) for own in members]

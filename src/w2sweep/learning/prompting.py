@@ -176,11 +176,7 @@ def _before(
     marks, _ = marks_of(net.tokenizer)
     if not stage.shots:
         return marks
-    examples = splits[stage.on]
-    said = job.get(stage.shown).answers[stage.on] if stage.shown else stage.head.labels(examples)
-    labels = stage.head.hard(said)
-    picked = spread(labels, stage.shots, stage.seed)
-    shown = writer.demonstrations([examples[n] for n in picked], [int(labels[n]) for n in picked])
+    shown = _demonstrations(stage, job, writer, splits[stage.on])
     room = net.context - len(marks) - longest - max(map(len, writer.words))
     kept = int((np.cumsum([len(ids) for ids in shown]) <= room).sum())
     job.note(shots=kept)
@@ -197,6 +193,14 @@ def _before(
         )
     order = np.random.default_rng((stage.seed, 1)).permutation(kept)
     return marks + [token for n in order for token in shown[n]]
+
+
+def _demonstrations(stage: Prompted, job: Job, writer: Writer, examples: Sequence[Example]) -> Ids:
+    """All demonstrations that are asked for, with the answers that the stage says."""
+    said = job.get(stage.shown).answers[stage.on] if stage.shown else stage.head.labels(examples)
+    labels = stage.head.hard(said)
+    picked = spread(labels, stage.shots, stage.seed)
+    return writer.demonstrations([examples[n] for n in picked], labels[picked].tolist())
 
 
 def spread(labels: NDArray[np.int64], n: int, seed: int) -> NDArray[np.int64]:

@@ -29,6 +29,21 @@ from w2sweep.results.sweep_folder import SweepFolder, Unreadable
 
 MEASURES = ("pgr", "pgr_undefined", "agreement", "agreement_weak_right", "agreement_weak_wrong")
 
+NESTED = frozenset(
+    {
+        "diagnostics",
+        "reliability",
+        "marks",
+        "others",
+        "by_difficulty",
+        "elsewhere",
+        "curve",
+        "language_models",
+    }
+)
+"""The fields of a row that are no single number: some have columns of their own, the others are in
+figures and in files of their own."""
+
 
 def write_csv(path: Path, records: Sequence[Mapping[str, Any]]) -> None:
     """Writes a row for each record. The columns are the union of their keys, and what a record
@@ -86,7 +101,7 @@ def _numbers(r: Result) -> dict[str, Any]:
         "weak_accuracy": r.accuracy(SUPERVISOR),
         "student_accuracy": r.accuracy(STUDENT),
         "ceiling_accuracy": r.accuracy(CEILING),
-        **{name: getattr(r, name) for name in (*MEASURES, "n_test", "chance")},
+        **_measures(r),
         **_single_answers(r),
         **_marks(r.marks),
         **r.diagnostics,
@@ -96,8 +111,17 @@ def _numbers(r: Result) -> dict[str, Any]:
         "strong_compute": strong.compute,
         **_further(r),
         **_elsewhere(r),
-        **{f"{name}_loss": model.loss for name, model in r.language_models.items()},
+        **_losses(r),
     }
+
+
+def _measures(r: Result) -> dict[str, Any]:
+    return {name: getattr(r, name) for name in (*MEASURES, "n_test", "chance")}
+
+
+def _losses(r: Result) -> dict[str, float]:
+    """Of the language models that the method asks for, on held-out text, `NAME_loss`."""
+    return {f"{name}_loss": model.loss for name, model in r.language_models.items()}
 
 
 def _single_answers(r: Result) -> dict[str, str]:
@@ -122,30 +146,38 @@ def _elsewhere(r: Result) -> dict[str, float | None]:
 
 
 def _summary_record(row: SummaryRow) -> dict[str, Any]:
-    record = {f.name: getattr(row, f.name) for f in fields(row)}
-    nested = ("marks", "others", "reliability", "by_difficulty", "curve", "language_models")
-    for name in nested:
-        del record[name]
-    record |= _means(record.pop("diagnostics"))
-    for target, carried in record.pop("elsewhere").items():
-        record |= _means({f"on_{target}_{m}_accuracy": a for m, a in carried.accuracy.items()})
-        record |= _pgr(f"on_{target}", carried.pgr)
-    record["at_chance"] = " ".join(row.at_chance)
-    told = [f"{model} on {n} of {row.seeds} seeds" for model, n in row.one_answer.items()]
-    record["one_answer"] = ", ".join(told)
+    record = {f.name: getattr(row, f.name) for f in fields(row) if f.name not in NESTED}
     record["variant"] = variant_text(row.variant)
-    record |= _marks(row.marks)
-    for role, accuracy in row.others.items():
-        record |= {f"{role}_accuracy": accuracy.mean, f"{role}_accuracy_se": accuracy.se}
-        record |= _pgr(role, accuracy.pgr)
+    record["at_chance"] = " ".join(row.at_chance)
+    alike = [f"{model} on {n} of {row.seeds} seeds" for model, n in row.one_answer.items()]
+    record["one_answer"] = ", ".join(alike)
+    record |= _means(row.diagnostics) | _carried(row) | _marks(row.marks) | _others(row)
     losses = {name: fmean(of.losses.values()) for name, of in row.language_models.items()}
     return record | {f"{name}_loss": loss for name, loss in losses.items()}
 
 
-def _pgr(role: str, found: Estimate) -> dict[str, float | None]:
-    """PGR with a model that not every cell compares: in the student's place, or the ceiling's."""
+def _carried(row: SummaryRow) -> dict[str, float | None]:
+    """Accuracies and PGR on other tasks, `on_TASK_...`."""
+    record: dict[str, float | None] = {}
+    for target, carried in row.elsewhere.items():
+        record |= _means({f"on_{target}_{m}_accuracy": a for m, a in carried.accuracy.items()})
+        record |= _pgr(f"on_{target}", carried.pgr)
+    return record
+
+
+def _others(row: SummaryRow) -> dict[str, float | None]:
+    """Accuracies of the models that not every cell compares, and PGR with them."""
+    record: dict[str, float | None] = {}
+    for role, accuracy in row.others.items():
+        record |= {f"{role}_accuracy": accuracy.mean, f"{role}_accuracy_se": accuracy.se}
+        record |= _pgr(role, accuracy.pgr)
+    return record
+
+
+def _pgr(name: str, found: Estimate) -> dict[str, float | None]:
+    """PGR under a name, with its bounds."""
     bounds = {"low": found.low, "high": found.high, "se": found.se}
-    return {f"{role}_pgr": found.value} | {f"{role}_pgr_{end}": x for end, x in bounds.items()}
+    return {f"{name}_pgr": found.value} | {f"{name}_pgr_{end}": x for end, x in bounds.items()}
 
 
 def _means(numbers: Mapping[str, Estimate]) -> dict[str, float | None]:

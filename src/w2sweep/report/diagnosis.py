@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import chain
 
 from w2sweep.report.summary import SummaryRow
 from w2sweep.report.variants import Names, short_variants
@@ -40,7 +41,8 @@ COLUMNS: dict[str, tuple[str, Form]] = {
 def diagnostics_table(rows: Sequence[SummaryRow]) -> tuple[list[str], list[list[str]]]:
     """Headings and a line for each row that has diagnostics; no line, no table."""
     told = [row for row in rows if row.diagnostics]
-    shown = [name for name in COLUMNS if any(_worth(row, name) for row in told)]
+    worth = set(chain.from_iterable(map(_worth, told)))
+    shown = [name for name in COLUMNS if name in worth]
     headings = ["", *(COLUMNS[name][0] for name in shown), "detectable over naive", "of PGR"]
     variants = short_variants(rows)
     lines = []
@@ -74,11 +76,11 @@ def _pgr(found: Estimate) -> str:
     return f"{found.value:z.2f} [{found.low:z.2f}, {found.high:z.2f}]"
 
 
-def _worth(row: SummaryRow, name: str) -> bool:
-    """Whether a row has the number. Errors of another kind cannot be where there are two
-    classes."""
-    found = row.diagnostics.get(name)
-    return found is not None and (name != "errors_other" or found.value != 0)
+def _worth(row: SummaryRow) -> list[str]:
+    """The diagnostics of a row that are worth a column. Errors of another kind are not where there
+    are none: of two classes there cannot be any."""
+    found = row.diagnostics.items()
+    return [name for name, number in found if name != "errors_other" or number.value != 0]
 
 
 def _text(row: SummaryRow, name: str) -> str:

@@ -6,9 +6,9 @@ from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
 from w2sweep.report.grades import Grades
-from w2sweep.report.summary import NAMES, SummaryRow
+from w2sweep.report.summary import SummaryRow
 from w2sweep.report.variants import variant_text
-from w2sweep.results.cell import STUDENT
+from w2sweep.results.cell import NAMES, STUDENT
 from w2sweep.results.intervals import UNDEFINED, Estimate
 
 HARDEST = "hardest third"

@@ -26,7 +26,8 @@ class Grades:
     @property
     def counts(self) -> list[int]:
         """Test examples of all seeds in each bin [B]."""
-        return [sum(n) for n in zip(*(cell.n for cell in self.cells.values()), strict=True)]
+        by_seed = [cell.n for cell in self.cells.values()]
+        return [sum(of_bin) for of_bin in zip(*by_seed, strict=True)]
 
     @property
     def shares(self) -> list[float]:

@@ -7,10 +7,13 @@ from dataclasses import fields, replace
 from statistics import median
 from typing import Any
 
-from w2sweep.report.summary import AGREEMENTS, MANY, MeanAccuracy, SummaryRow
+from w2sweep.report.accuracies import MeanAccuracy
+from w2sweep.report.summary import AGREEMENTS, SummaryRow
 from w2sweep.results.cell import Group
 from w2sweep.results.intervals import Estimate
 
+MANY = 6
+"""With more tasks than this, figures show the median across them first."""
 MEDIAN = "median across NLP tasks"
 MEASURES = (
     "weak_accuracy",

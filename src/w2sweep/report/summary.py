@@ -10,37 +10,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from w2sweep.report.accuracies import MeanAccuracy, mean_accuracy, others
 from w2sweep.report.curves import Moment, mean_curve
+from w2sweep.report.elsewhere import Carried, elsewhere
 from w2sweep.report.grades import Grades, grades
 from w2sweep.report.heldout import HeldOut, heldout
-from w2sweep.results import diagnostics, elsewhere, metrics
+from w2sweep.results import diagnostics, metrics
 from w2sweep.results.cell import CEILING, NAMES, ROLES, STUDENT, SUPERVISOR, Group, Result, Variant
-from w2sweep.results.elsewhere import Carried
-from w2sweep.results.intervals import UNDEFINED, Estimate
+from w2sweep.results.intervals import Estimate
 from w2sweep.results.sweep_folder import SweepFolder
 
 BASELINE = "naive"
 """The method that others are compared with, where the sweep has it."""
-MANY = 6
-"""With more tasks than this, figures show the median across them first."""
 AGREEMENTS = ("agreement", "agreement_weak_right", "agreement_weak_wrong")
-
-
-@dataclass(frozen=True)
-class MeanAccuracy:
-    """A model's accuracy, averaged over seeds; of one that is compared beside the three, also what
-    PGR is with it."""
-
-    mean: float
-    se: float | None
-    """Standard error of the mean; None of a median."""
-    at_chance: bool = False
-    """Whether it is within two standard errors of guessing, and so cannot be told from it."""
-    one_answer: int = 0
-    """On how many seeds the model gives one answer to all test examples."""
-    pgr: Estimate = UNDEFINED
-    """With the model in the student's place; with one whose role begins with "ceiling" in the
-    ceiling's place."""
 
 
 @dataclass(frozen=True)
@@ -86,13 +68,16 @@ class SummaryRow:
     gap_low: float | None
     gap_high: float | None
     pgr: float | None
-    """Of the mean accuracies."""
+    """Of the mean accuracies. Without an interval where the gap cannot be told from zero: then it
+    may be anything."""
     pgr_low: float | None
     pgr_high: float | None
     pgr_se: float | None
-    """Without an interval where the gap cannot be told from zero: PGR may then be anything."""
     pgr_undefined: str | None
+    """Why there is none."""
     agreement: float
+    """How often the student answers as its supervisor does: on all test examples, on those that the
+    supervisor answers rightly, and on those that it answers wrongly."""
     agreement_se: float | None
     agreement_weak_right: float | None
     agreement_weak_right_se: float | None
@@ -103,34 +88,39 @@ class SummaryRow:
     over_naive_low: float | None = None
     over_naive_high: float | None = None
     over_naive_seeds: int = 0
-    """The seeds that it is over."""
+    """How many seeds these are."""
     over_naive_detectable: float | None = None
     """The smallest true difference to naive that these seeds and test examples would tell from none
     four times in five (`diagnostics.detectable`)."""
     pgr_detectable: float | None = None
     """The smallest true PGR that they would tell from none."""
     diagnostics: Mapping[str, Estimate] = field(default_factory=dict)
-    """Name -> mean over seeds and standard error between them (`w2sweep.results.diagnostics`)."""
+    """Name of a number that `w2sweep.results.diagnostics` has -> its mean over seeds, with the
+    standard error between them."""
     reliability: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
     """Role -> mean confidence, accuracy and count of each bin [bins, 3], of all seeds together."""
     marks: Mapping[str, float] = field(default_factory=dict)
     """The task's further marks of the student's completions."""
     others: Mapping[str, MeanAccuracy] = field(default_factory=dict)
-    """Role -> accuracy of a model that the method compares beside the three."""
+    """Role -> accuracy of a model that the method compares beside the three, and PGR with it."""
     by_difficulty: Grades | None = None
     """Accuracies by the difficulty of test examples, where the method asks for them."""
-
     elsewhere: Mapping[str, Carried] = field(default_factory=dict)
     """Name of another task -> how the three models do on it (`evaluate_on`)."""
     curve: Sequence[Moment] = ()
-    """The student along its training, where the method looks at that."""
+    """The student along its training, where the method looks at that: at each evaluation."""
     language_models: Mapping[str, HeldOut] = field(default_factory=dict)
-    """Name -> language model whose loss the method asks for."""
+    """Name -> a language model whose loss on held-out text the method asks for."""
 
     @property
     def group(self) -> Group:
         axes = (self.task, self.ladder, self.weak, self.strong, self.method)
         return Group(*axes, self.variant, self.digest)
+
+    @property
+    def recovered(self) -> Estimate:
+        """PGR with its error and its interval."""
+        return Estimate(self.pgr, self.pgr_se, self.pgr_low, self.pgr_high, self.pgr_undefined)
 
     @property
     def unclear(self) -> bool:
@@ -154,8 +144,8 @@ def _baseline(
     """By seed the naive cells with the same supervisor and the same ceiling: their splits, so their
     test examples, are the same."""
     label = group.label._replace(method=BASELINE)
-    others = [r for g, found in naive.items() if g.label == label for r in found.values()]
-    return {r.seed: r for r in others if r.seed in cells and _same_setting(r, cells[r.seed])}
+    peers = [r for g, found in naive.items() if g.label == label for r in found.values()]
+    return {r.seed: r for r in peers if r.seed in cells and _same_setting(r, cells[r.seed])}
 
 
 def _same_setting(a: Result, b: Result) -> bool:
@@ -175,7 +165,7 @@ def _row(group: Group, cells: Mapping[int, Result], naive: Mapping[int, Result])
         diagnostics=diagnostics.over_seeds([r.diagnostics for r in results]),
         reliability=_reliability(results),
         by_difficulty=grades(results),
-        elsewhere=elsewhere.over_seeds(results),
+        elsewhere=elsewhere(results),
         curve=mean_curve(results),
         language_models=heldout(results),
     )
@@ -197,44 +187,15 @@ def _facts(results: Sequence[Result]) -> dict[str, Any]:
 
 
 def _accuracies(results: Sequence[Result]) -> dict[str, Any]:
-    reached = {name: _accuracy(results, role) for role, name in NAMES.items()}
-    others = _others(results)
-    columns: dict[str, Any] = {"others": others, "chance": results[0].chance}
+    reached = {name: mean_accuracy(results, role) for role, name in NAMES.items()}
+    further = others(results)
+    columns: dict[str, Any] = {"others": further, "chance": results[0].chance}
     for name, accuracy in reached.items():
         columns |= {f"{name}_accuracy": accuracy.mean, f"{name}_accuracy_se": accuracy.se}
-    everything = (reached | others).items()
+    everything = (reached | further).items()
     columns["at_chance"] = [name for name, accuracy in everything if accuracy.at_chance]
     columns["one_answer"] = {name: a.one_answer for name, a in everything if a.one_answer}
     return columns
-
-
-def _others(results: Sequence[Result]) -> dict[str, MeanAccuracy]:
-    roles = dict.fromkeys(role for r in results for role in r.models)
-    further = [role for role in roles if role not in ROLES]
-    return {role: _with_pgr(results, role) for role in further}
-
-
-def _with_pgr(results: Sequence[Result], role: str) -> MeanAccuracy:
-    """The accuracy of a model that is compared beside the three, and PGR with it."""
-    having = [r for r in results if role in r.models]
-    student, ceiling = (STUDENT, role) if role.startswith(CEILING) else (role, CEILING)
-    measured = (SUPERVISOR, student, ceiling)
-    correct = [np.stack([r.correct[of] for of in measured]) for r in having]
-    return replace(_accuracy(results, role), pgr=metrics.pgr_over_seeds(correct))
-
-
-def _accuracy(results: Sequence[Result], role: str) -> MeanAccuracy:
-    """Over the seeds whose cells compare a model of this role."""
-    having = [r for r in results if role in r.models]
-    accuracies = [r.accuracy(role) for r in having]
-    found = metrics.mean_share(accuracies, [r.n_test for r in having])
-    assert found.value is not None
-    assert found.se is not None
-    chance = having[0].chance
-    # Not by the interval: two seeds of 62 and 74 % differ much, but neither of them guesses.
-    guessed = chance is not None and abs(found.value - chance) <= 2 * found.se
-    alike = sum(r.models[role].only is not None for r in having)
-    return MeanAccuracy(found.value, found.se, guessed, alike)
 
 
 def _recovered(results: Sequence[Result]) -> dict[str, Any]:
@@ -285,8 +246,12 @@ def _marks(results: Sequence[Result]) -> dict[str, float]:
 
 def _reliability(results: Sequence[Result]) -> dict[str, NDArray[np.float64]]:
     """Of the models that all cells have it of."""
-    roles = [role for role in ROLES if all(role in r.reliability for r in results)]
-    return {role: diagnostics.pooled([r.reliability[role] for r in results]) for role in roles}
+    common = set(ROLES).intersection(*(r.reliability for r in results))
+    found = {}
+    for role in [role for role in ROLES if role in common]:
+        curves = [r.reliability[role] for r in results]
+        found[role] = diagnostics.pooled(curves)
+    return found
 
 
 def _over_naive(cells: Mapping[int, Result], naive: Mapping[int, Result]) -> dict[str, Any]:

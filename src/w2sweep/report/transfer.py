@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from statistics import fmean
 from typing import Any, Literal
 
@@ -29,6 +30,8 @@ TOKENS = "method.tokens"
 """The override that says how much of the target is read."""
 ADAPTED, SCRATCH = "_adapted", "_scratch"
 """How names of language models end: pretrained, or begun with random weights."""
+Place = tuple[str, str, str]
+"""Task, ladder, and what was read in pretraining (`Pair.mixture`)."""
 Measure = Literal["loss", "error"]
 """What a model has to reach: its loss on the target, or its share of wrong answers on the task."""
 
@@ -45,9 +48,14 @@ class Pair:
     scratch: HeldOut
 
     @property
+    def place(self) -> Place:
+        """What it has in common with all pairs that one law is fitted to."""
+        return self.task, self.ladder, self.mixture
+
+    @property
     def curve(self) -> tuple[str, str, str, str]:
-        """What it has in common with its pairs after other numbers of tokens."""
-        return self.task, self.ladder, self.mixture, self.adapted.rung
+        """What it has in common with the same rung's pairs after other numbers of tokens."""
+        return *self.place, self.adapted.rung
 
 
 @dataclass(frozen=True)
@@ -109,13 +117,13 @@ class Transfer:
     laws: Sequence[MixtureLaw]
 
     @property
-    def mixtures(self) -> list[tuple[str, str, str]]:
-        """(task, ladder, mixture)"""
+    def places(self) -> list[Place]:
+        """Those of the laws, in their order."""
         return [(law.task, law.ladder, law.mixture) for law in self.laws]
 
-    def of(self, place: tuple[str, str, str]) -> list[Gain]:
+    def of(self, place: Place) -> list[Gain]:
         """The gains of one task, ladder and mixture."""
-        return [gain for gain in self.gains if gain.pair.curve[:3] == place]
+        return [gain for gain in self.gains if gain.pair.place == place]
 
     @property
     def records(self) -> list[dict[str, Any]]:
@@ -137,21 +145,18 @@ def transfer(rows: Iterable[SummaryRow]) -> Transfer | None:
     for pair in pairs:
         curves[pair.curve].append(pair)
     gains = [gain for curve in curves.values() for gain in _gains(curve)]
-    places = dict.fromkeys(gain.pair.curve[:3] for gain in gains)
+    by_place: dict[Place, list[Gain]] = defaultdict(list)
+    for gain in gains:
+        by_place[gain.pair.place].append(gain)
     read = [(float(gain.tokens), float(gain.pair.adapted.size)) for gain in gains if gain.tokens]
     at = centre(read) if read else None
-    laws = [_law(place, [g for g in gains if g.pair.curve[:3] == place], at) for place in places]
-    ordered = [gain for law in laws for gain in gains if gain.pair.curve[:3] == _place(law)]
-    return Transfer(ordered, laws)
+    laws = [_law(place, of, at) for place, of in by_place.items()]
+    return Transfer(list(chain.from_iterable(by_place.values())), laws)
 
 
 def mixture(row: SummaryRow) -> str:
     """What the row's rungs read in pretraining: its overrides but for the target's tokens."""
     return variant_text(tuple(item for item in row.variant if item[0] != TOKENS))
-
-
-def _place(law: MixtureLaw) -> tuple[str, str, str]:
-    return law.task, law.ladder, law.mixture
 
 
 def _pairs(rows: Iterable[SummaryRow]) -> list[Pair]:
@@ -172,12 +177,13 @@ def _pairs(rows: Iterable[SummaryRow]) -> list[Pair]:
 
 def _gains(curve: Sequence[Pair]) -> list[Gain]:
     """Of one rung and one mixture, after different numbers of tokens."""
+    scratch = [pair.scratch for pair in curve]
     return [
         Gain(
             pair,
             _worse(pair),
-            _effective([p.scratch for p in curve], pair.adapted, "loss"),
-            _effective([p.scratch for p in curve], pair.adapted, "error"),
+            effective=_effective(scratch, pair.adapted, "loss"),
+            by_error=_effective(scratch, pair.adapted, "error"),
         )
         for pair in curve
     ]
@@ -211,19 +217,14 @@ def _measured(model: HeldOut, measure: Measure) -> dict[int, float]:
     return {seed: 1 - accuracy for seed, accuracy in model.accuracies.items()}
 
 
-def _law(
-    place: tuple[str, str, str], gains: Sequence[Gain], at: tuple[float, float] | None
-) -> MixtureLaw:
+def _law(place: Place, gains: Sequence[Gain], at: tuple[float, float] | None) -> MixtureLaw:
     read = [gain for gain in gains if gain.tokens > 0]
     points = [point for gain in read for point in _points(gain)]
     positive = [point for point in points if point.transferred > 0]
-    return MixtureLaw(
-        *place,
-        law=fit_transfer(positive, at),
-        below=sum(gain.beyond("below") for gain in read),
-        above=sum(gain.beyond("above") for gain in read),
-        negative=len(points) - len(positive),
-    )
+    below = sum(gain.beyond("below") for gain in read)
+    above = sum(gain.beyond("above") for gain in read)
+    negative = len(points) - len(positive)
+    return MixtureLaw(*place, fit_transfer(positive, at), below, above, negative)
 
 
 def _points(gain: Gain) -> list[Transferred]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, fields, is_dataclass
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple, Self, dataclass_transform
@@ -209,14 +209,18 @@ class Result(Place):
         """Of one of the models."""
         return self.models[role].accuracy
 
+    def right(self, roles: Iterable[str]) -> NDArray[np.uint8]:
+        """[models, n_test]: whether the models of these roles answer rightly."""
+        return np.stack([self.correct[role] for role in roles])
+
     @property
     def paired(self) -> NDArray[np.uint8]:
         """[3, n_test]: whether supervisor, student and ceiling answer rightly."""
-        return np.stack([self.correct[role] for role in ROLES])
+        return self.right(ROLES)
 
     def paired_on(self, target: str) -> NDArray[np.uint8]:
         """[3, n]: the same on the test split of another task."""
-        return np.stack([self.correct[f"{target}/{role}"] for role in ROLES])
+        return self.right(f"{target}/{role}" for role in ROLES)
 
 
 @_record

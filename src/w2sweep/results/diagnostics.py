@@ -131,7 +131,7 @@ def calibration_error(curve: ArrayLike) -> float:
 
 def blind_spots(student: ArrayLike, supervisor: ArrayLike, student_correct: ArrayLike) -> float:
     """The share of test examples where the student is confidently wrong and its supervisor, being
-    uncertain, cannot tell (2604.25077). Thresholds: CONFIDENT, UNCERTAIN.
+    uncertain, cannot tell (arXiv 2604.25077). Thresholds: CONFIDENT, UNCERTAIN.
 
     Args:
         student: probabilities [N, K].
@@ -169,7 +169,11 @@ def over_seeds(found: Sequence[Mapping[str, float]]) -> dict[str, Estimate]:
     """Each number's mean over the seeds that have it, with the standard error between them; none of
     a single seed."""
     names = dict.fromkeys(name for seed in found for name in seed)
-    return {name: _mean([seed[name] for seed in found if name in seed]) for name in names}
+    means = {}
+    for name in names:
+        values = [seed[name] for seed in found if name in seed]
+        means[name] = _mean(values)
+    return means
 
 
 def pooled(curves: Sequence[ArrayLike]) -> NDArray[np.float64]:

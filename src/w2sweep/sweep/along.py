@@ -21,14 +21,18 @@ def curve(cell: Cell, splits: Mapping[str, Sequence[Example]], store: Store) -> 
         return None
     evaluations = store.get(student).evaluations
     own = store.get(student.labels).answers["validation"]
-    head, steps = student.head, list(evaluations)
-    said = [evaluations[step].answers for step in steps]
-    validation, test = splits["validation"], splits["test"]
+    head, steps, validation = student.head, list(evaluations), splits["validation"]
+    on_test = [said.answers["test"] for said in evaluations.values()]
+    on_validation = [said.answers["validation"] for said in evaluations.values()]
+    progress = [step / steps[-1] for step in steps]
+    test_truth = [float(head.correct(said, splits["test"]).mean()) for said in on_test]
+    truth = [float(head.correct(said, validation).mean()) for said in on_validation]
+    agreed = [float(head.agree(said, own).mean()) for said in on_validation]
     return Curve(
-        progress=[step / steps[-1] for step in steps],
+        progress=progress,
         step=steps,
-        test_truth=[float(head.correct(a["test"], test).mean()) for a in said],
-        validation_truth=[float(head.correct(a["validation"], validation).mean()) for a in said],
-        validation_own=[float(head.agree(a["validation"], own).mean()) for a in said],
+        test_truth=test_truth,
+        validation_truth=truth,
+        validation_own=agreed,
         n_validation=len(validation),
     )

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -19,9 +17,12 @@ Correct = dict[str, NDArray[np.bool_]]
 def elsewhere(cell: Cell, store: Store) -> tuple[dict[str, Elsewhere], Correct]:
     """Name of another task -> how the models do on it; and TASK/ROLE -> whether that model is right
     [N]."""
-    found = {target: _on(cell, target, store) for target in cell.elsewhere}
-    right = _flat({target: right for target, (_, right) in found.items()})
-    return {target: said for target, (said, _) in found.items()}, right
+    found: dict[str, Elsewhere] = {}
+    right: Correct = {}
+    for target in cell.elsewhere:
+        found[target], correct = _on(cell, target, store)
+        right |= {f"{target}/{role}": of_role for role, of_role in correct.items()}
+    return found, right
 
 
 def _on(cell: Cell, target: str, store: Store) -> tuple[Elsewhere, Correct]:
@@ -41,13 +42,3 @@ def _on(cell: Cell, target: str, store: Store) -> tuple[Elsewhere, Correct]:
         chance=1 / head.classes if head.classes else None,
     )
     return said, correct
-
-
-def _flat(
-    correct: Mapping[str, Correct],
-) -> Correct:
-    """By TASK/ROLE."""
-    by_name = {}
-    for target, by_role in correct.items():
-        by_name |= {f"{target}/{role}": right for role, right in by_role.items()}
-    return by_name

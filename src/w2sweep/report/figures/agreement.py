@@ -11,6 +11,7 @@ from matplotlib.lines import Line2D
 from w2sweep.report.figures.axis import compute_axis
 from w2sweep.report.figures.by_method import ByMethod
 from w2sweep.report.figures.captions import errors, sample
+from w2sweep.report.figures.extremes import of_weakest
 from w2sweep.report.figures.over_size import OverSize
 from w2sweep.report.figures.panels import errorbar
 from w2sweep.report.figures.plot import Ladders
@@ -24,7 +25,7 @@ YLABEL = {
     "agreement_weak_wrong": "where the super-\nvisor is wrong (%)",
     CAPA: "CAPA",
 }
-"""The lines of panels."""
+"""The lines of panels: measure -> what stands beside its y axes."""
 Point = tuple[str, float | None, float | None]
 """Rung, value, standard error."""
 
@@ -40,7 +41,7 @@ class Agreement(OverSize, ByMethod):
     order = 40
     title = "Agreement with the supervisor against student size"
     sharey = "row"
-    lines_are_named = False
+    measures = YLABEL
 
     @classmethod
     def of(cls, rows: Sequence[SummaryRow], ladders: Ladders) -> Self | None:
@@ -57,11 +58,8 @@ class Agreement(OverSize, ByMethod):
         known = any(CAPA in r.diagnostics for r in self.rows)
         return [*AGREEMENTS, *([CAPA] if known else [])]
 
-    def ylabel_of(self, line: str) -> str:
-        return YLABEL[line]
-
     def rows_of(self, column: str, line: str) -> list[SummaryRow]:
-        found = [r for r in self.rows if self.column(r) == column]
+        found = super().rows_of(column, line)
         return [r for r in found if line != CAPA or CAPA in r.diagnostics]
 
     def panel(self, ax: Axes, rows: Sequence[SummaryRow], line: str) -> None:
@@ -112,15 +110,6 @@ class Agreement(OverSize, ByMethod):
             f"ceiling.{capa} Supervisor: {weak}. {sample(self.rows)}. {errors(self.rows)}; of the "
             "ceiling and of CAPA between seeds alone."
         )
-
-
-def of_weakest(rows: Sequence[SummaryRow]) -> list[SummaryRow]:
-    """The rows of each task's and ladder's weakest supervisor."""
-    weakest: dict[tuple[str, str], float] = {}
-    for r in rows:
-        at = r.task, r.ladder
-        weakest[at] = min(r.weak_compute, weakest.get(at, r.weak_compute))
-    return [r for r in rows if r.weak_compute == weakest[r.task, r.ladder]]
 
 
 def known(points: Sequence[Point]) -> list[tuple[str, float, float | None]]:

@@ -21,7 +21,7 @@ YLABEL = {
     "PGR": "PGR",
     "agreement": "agreement on supervisor's\nerrors (pale: the rest) (%)",
 }
-"""The lines of panels."""
+"""The lines of panels: measure -> what stands beside its y axes."""
 PALE = 0.3
 
 
@@ -32,7 +32,7 @@ class Knob(ByMethod):
     name = "knob"
     order = 0
     sharey = "row"
-    lines_are_named = False
+    measures = YLABEL
 
     def __init__(self, rows: Sequence[SummaryRow], ladders: Ladders, knob: Turned):
         super().__init__(rows, ladders)
@@ -44,16 +44,6 @@ class Knob(ByMethod):
         """The figure of all rows, where they differ in one thing."""
         knob = turned(rows, ladders)
         return None if knob is None else cls(rows, ladders, knob)
-
-    @property
-    def lines(self) -> list[str]:
-        return list(YLABEL)
-
-    def ylabel_of(self, line: str) -> str:
-        return YLABEL[line]
-
-    def rows_of(self, column: str, line: str) -> list[SummaryRow]:
-        return [r for r in self.rows if self.column(r) == column]
 
     def method(self, row: SummaryRow) -> str:
         return row.method

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Self
 
@@ -19,7 +20,7 @@ FEWEST = 3
 """Students of a task: with fewer there is no trend to see."""
 LOSS, ACCURACY = "loss_gained", "accuracy_gained"
 YLABEL = {LOSS: "gain in test loss\n(nats)", ACCURACY: "gain in test accuracy\n(points)"}
-"""The lines of panels, by diagnostic."""
+"""The lines of panels: diagnostic -> what stands beside its y axes."""
 EQUAL = {"color": FAINT, "ls": "--", "lw": 1.0}
 
 
@@ -31,27 +32,17 @@ class Misfit(ByMethod):
     title = "Gain over the supervisor against misfit"
     xlabel = "misfit, KL(student || supervisor) on the test split (nats)"
     sharey = "row"
-    lines_are_named = False
+    measures = YLABEL
     joined = False
 
     @classmethod
     def of(cls, rows: Sequence[SummaryRow], ladders: Ladders) -> Self | None:
         """The figure of the tasks with enough students, or None."""
         having = [r for r in rows if {"misfit", LOSS, ACCURACY} <= r.diagnostics.keys()]
-        counts = {task: sum(r.task == task for r in having) for task in {r.task for r in having}}
+        counts = Counter(r.task for r in having)
         enough = [r for r in having if counts[r.task] >= FEWEST]
         figure = cls(enough, ladders) if enough else None
         return figure if figure and len(figure.methods) <= len(COLORS) else None
-
-    @property
-    def lines(self) -> list[str]:
-        return list(YLABEL)
-
-    def ylabel_of(self, line: str) -> str:
-        return YLABEL[line]
-
-    def rows_of(self, column: str, line: str) -> list[SummaryRow]:
-        return [r for r in self.rows if self.column(r) == column]
 
     def panel(self, ax: Axes, rows: Sequence[SummaryRow], line: str) -> None:
         ax.axhline(0, color=FAINT, lw=0.8, zorder=1)

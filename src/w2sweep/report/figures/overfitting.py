@@ -26,7 +26,7 @@ YLABEL = {
     AGREEMENT: "agreement with the labels\nof validation (%)",
     PGR: "PGR",
 }
-"""The lines of panels."""
+"""The lines of panels: measure -> what stands beside its y axes."""
 READINGS = {
     None: "last step",
     "stopped_on_weak_labels": "stopped on\nweak labels",
@@ -50,7 +50,7 @@ class Overfitting(ByMethod):
     order = -10
     title = "Overfitting to weak labels"
     sharey: Sharing = "none"
-    lines_are_named = False
+    measures = YLABEL
     joined = False
     xlabel = ""
 
@@ -62,13 +62,6 @@ class Overfitting(ByMethod):
     def of(cls, rows: Sequence[SummaryRow], ladders: Ladders) -> Self | None:
         followed = [r for r in rows if r.curve]
         return cls(followed, ladders) if followed else None
-
-    @property
-    def lines(self) -> list[str]:
-        return list(YLABEL)
-
-    def ylabel_of(self, line: str) -> str:
-        return YLABEL[line]
 
     def rows_of(self, column: str, line: str) -> list[SummaryRow]:
         return [r for r in self.measured_in(line) if self.column(r) == column]
@@ -138,8 +131,7 @@ class Overfitting(ByMethod):
 
 def _readings(row: SummaryRow) -> list[Reading]:
     """The row as it would be with each of the readings for a student."""
-    own = Estimate(row.pgr, row.pgr_se, row.pgr_low, row.pgr_high)
-    recovered = {None: own} | {role: of.pgr for role, of in row.others.items()}
+    recovered = {None: row.recovered} | {role: of.pgr for role, of in row.others.items()}
     return [_reading(row, recovered[role], x) for x, role in enumerate(READINGS)]
 
 

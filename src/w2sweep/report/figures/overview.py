@@ -19,7 +19,6 @@ from w2sweep.report.figures.style import CHANCE, COLORS, INK
 from w2sweep.report.summary import SummaryRow
 
 FAMILIES = {"nlp": "NLP tasks", "chess": "chess", "reward": "reward modeling"}
-AXES = ("family", "task", "method")
 BAR, GAP = 0.75, 1.1
 """Width of a bar and between the bars of two tasks, in inches times two."""
 SUPERVISOR: dict[str, Any] = {"color": "#cccccc"}
@@ -35,14 +34,17 @@ class Overview(Plot):
     def __init__(self, rows: Sequence[SummaryRow], ladders: Ladders):
         super().__init__(rows, ladders)
         self.methods = distinct(r.method for r in rows)
-        self.families = [f for f in FAMILIES if any(r.family == f for r in rows)]
+        present = {r.family for r in rows}
+        self.families = [family for family in FAMILIES if family in present]
 
     @classmethod
     def of(cls, rows: Sequence[SummaryRow], ladders: Ladders) -> Self | None:
         """Of a sweep over methods, with one supervisor and one student on each task, where there
         are families or several methods to compare."""
         pairs = {(r.task, r.ladder, r.weak, r.strong, r.variant) for r in rows}
-        families, tasks, methods = ({getattr(r, of) for r in rows} for of in AXES)
+        families = {r.family for r in rows}
+        tasks = {r.task for r in rows}
+        methods = {r.method for r in rows}
         several = len(methods) > 2 or (len(methods) > 1 and len(families) > 1)
         return cls(rows, ladders) if several and len(pairs) == len(tasks) else None
 
@@ -64,7 +66,8 @@ class Overview(Plot):
         return distinct(r.task for r in self.rows if r.family == family)
 
     def _methods(self, task: str) -> list[str]:
-        return [m for m in self.methods if any((r.task, r.method) == (task, m) for r in self.rows)]
+        tried = {r.method for r in self.rows if r.task == task}
+        return [method for method in self.methods if method in tried]
 
     def _width(self, family: str) -> float:
         """Of a panel: its bars and what lies between its tasks."""

@@ -20,7 +20,8 @@ from w2sweep.report.drawing import Drawing
 from w2sweep.report.figures.plot import Ladders, Plot
 from w2sweep.report.figures.saving import save
 from w2sweep.report.figures.style import CHANCE, FAINT
-from w2sweep.report.summary import MANY, SummaryRow
+from w2sweep.report.medians import MANY
+from w2sweep.report.summary import SummaryRow
 from w2sweep.report.variants import short_variants
 
 WRAP = 4
@@ -40,8 +41,11 @@ class Panels(Plot):
     ylabel: ClassVar[str] = ""
     xlabel: str = "student, by pretraining compute relative to the largest rung's"
     sharey: ClassVar[Sharing]
+    measures: ClassVar[Mapping[str, str]] = {}
+    """Of a figure with a line of panels for each measure, in all of which every row is: measure ->
+    what stands beside its y axes."""
     lines_are_named: ClassVar[bool] = True
-    """Whether each line of panels says at its end what it is."""
+    """Whether each line of panels says at its end what it is; those of measures never do."""
 
     def __init__(self, rows: Sequence[SummaryRow], ladders: Ladders):
         super().__init__(rows, ladders)
@@ -69,7 +73,7 @@ class Panels(Plot):
 
     def ylabel_of(self, line: str) -> str:
         """What stands beside the y axes of a line of panels."""
-        return self.ylabel
+        return self.measures.get(line, self.ylabel)
 
     def method(self, row: SummaryRow) -> str:
         """The name of a row's method: to figures, each variant is another one."""
@@ -79,7 +83,7 @@ class Panels(Plot):
     @property
     def lines(self) -> list[str]:
         """The lines of panels, from top to bottom."""
-        return distinct(map(self.line, self.rows))
+        return list(self.measures) or distinct(map(self.line, self.rows))
 
     def column(self, row: SummaryRow) -> str:
         """The column of panels that a row belongs to."""
@@ -88,7 +92,8 @@ class Panels(Plot):
 
     def rows_of(self, column: str, line: str) -> list[SummaryRow]:
         """The rows that a panel shows."""
-        return [r for r in self.rows if (self.column(r), self.line(r)) == (column, line)]
+        found = [r for r in self.rows if self.column(r) == column]
+        return found if self.measures else [r for r in found if self.line(r) == line]
 
     def supervisor_color(self, weak: str) -> str:
         """A colour for each supervisor, the darker the weaker."""
@@ -163,7 +168,8 @@ class Panels(Plot):
         """Names columns above, lines at the right; where panels wrap, a column above each."""
         for i, line in enumerate(grid):
             axes[i, 0].set_ylabel(self.ylabel_of(line[0][1]))
-            if len(grid) > 1 and self.lines_are_named and not wrapped:
+            named = self.lines_are_named and not self.measures
+            if len(grid) > 1 and named and not wrapped:
                 _name_line(axes[i, -1], line[-1][1])
             for j, (column, _) in enumerate(line):
                 axes[i, j].set_title(column if i == 0 or wrapped else "")

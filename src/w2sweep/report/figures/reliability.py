@@ -10,8 +10,8 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
-from w2sweep.report.figures.agreement import of_weakest
 from w2sweep.report.figures.captions import sample
+from w2sweep.report.figures.extremes import of_strongest, of_weakest
 from w2sweep.report.figures.panels import Panels
 from w2sweep.report.figures.plot import Ladders
 from w2sweep.report.figures.style import COLORS, FAINT, INK
@@ -47,7 +47,7 @@ class Reliability(Panels):
     @classmethod
     def of(cls, rows: Sequence[SummaryRow], ladders: Ladders) -> Self | None:
         """The figure of each task's largest gap, or None."""
-        shown = [r for r in _of_strongest(of_weakest(rows)) if len(r.reliability) == len(LOOKS)]
+        shown = [r for r in of_strongest(of_weakest(rows)) if len(r.reliability) == len(LOOKS)]
         figure = cls(shown, ladders) if shown else None
         return figure if figure and len(figure.lines) <= MOST_LINES else None
 
@@ -75,14 +75,6 @@ class Reliability(Panels):
             f"{', '.join(pairs)}; {sample(self.rows)}, all seeds together; bins of fewer than "
             f"{FEWEST} examples are left out. Error bars: ± one standard error over test examples."
         )
-
-
-def _of_strongest(rows: Sequence[SummaryRow]) -> list[SummaryRow]:
-    strongest: dict[tuple[str, str], float] = {}
-    for r in rows:
-        at = r.task, r.ladder
-        strongest[at] = max(r.strong_compute, strongest.get(at, r.strong_compute))
-    return [r for r in rows if r.strong_compute == strongest[r.task, r.ladder]]
 
 
 def _curve(ax: Axes, curve: NDArray[np.float64], look: dict[str, Any]) -> None:

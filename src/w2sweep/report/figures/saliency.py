@@ -10,11 +10,12 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
+from w2sweep.report.accuracies import MeanAccuracy
 from w2sweep.report.figures.captions import errors, sample
 from w2sweep.report.figures.panels import Panels, Sharing
 from w2sweep.report.figures.plot import Ladders
 from w2sweep.report.figures.style import COLORS, FAINT, INK
-from w2sweep.report.summary import MeanAccuracy, SummaryRow
+from w2sweep.report.summary import SummaryRow
 
 PROBES = ("lp_weak", "lp_truth", "ft_weak_lp_truth")
 """The roles of the probes that such a row has."""
@@ -42,7 +43,7 @@ class Saliency(Panels):
 
     @classmethod
     def of(cls, rows: Sequence[SummaryRow], ladders: Ladders) -> Self | None:
-        probed = [r for r in rows if all(role in r.others for role in PROBES)]
+        probed = [r for r in rows if r.others.keys() >= set(PROBES)]
         return cls(probed, ladders) if probed else None
 
     def line(self, row: SummaryRow) -> str:

@@ -47,7 +47,6 @@ class TransferPlot(Plot):
         self.found = found
         by_size = sorted(found.gains, key=lambda gain: gain.pair.adapted.size)
         self.rungs = list(dict.fromkeys(gain.pair.adapted.rung for gain in by_size))
-        self.mixtures = list(dict.fromkeys(gain.pair.mixture for gain in found.gains))
 
     @classmethod
     def of(cls, rows: Sequence[SummaryRow], ladders: Ladders) -> Self | None:
@@ -82,7 +81,7 @@ class TransferPlot(Plot):
         width = max(4.6, PANEL[0] * len(laws) + 0.6)
         fig = Figure(figsize=(width, PANEL[1] + 1.3), layout="constrained")
         axes = fig.subplots(1, len(laws), squeeze=False, sharex=True, sharey=True)[0]
-        for ax, law, place in zip(axes, laws, self.found.mixtures, strict=True):
+        for ax, law, place in zip(axes, laws, self.found.places, strict=True):
             ax.set_xscale("log")
             self.panel(ax, law, self.found.of(place))
             ax.set_title(self._name(law))
@@ -104,7 +103,10 @@ class TransferPlot(Plot):
 
     def by_rung(self, gains: Sequence[Gain]) -> Mapping[str, list[Gain]]:
         """Rung -> its gains, by tokens."""
-        return {r: [g for g in gains if g.pair.adapted.rung == r] for r in self.rungs}
+        found: dict[str, list[Gain]] = {rung: [] for rung in self.rungs}
+        for gain in gains:
+            found[gain.pair.adapted.rung].append(gain)
+        return found
 
     def token_axis(self, ax: Axes, gains: Sequence[Gain]) -> None:
         """A tick at each number of tokens that was tried."""
@@ -131,7 +133,8 @@ class TransferPlot(Plot):
 
 def both(gains: Sequence[Gain]) -> list[tuple[list[HeldOut], dict[str, Any]]]:
     """The pretrained models and those from scratch, with how they are drawn."""
-    adapted, scratch = [g.pair.adapted for g in gains], [g.pair.scratch for g in gains]
+    adapted = [gain.pair.adapted for gain in gains]
+    scratch = [gain.pair.scratch for gain in gains]
     return [(adapted, SOLID), (scratch, DASHED)] if gains else []
 
 

@@ -99,27 +99,26 @@ class TwoCeilings(Panels):
         supervisors: list[float] = []
         for r in rows:
             if r.weak_accuracy not in supervisors:
-                look = {**SUPERVISOR, **(HATCHED if supervisors else {})}
+                look = SUPERVISOR | HATCHED if supervisors else SUPERVISOR
                 bars.append(Bar(r.weak_accuracy, r.weak_accuracy_se, look))
                 supervisors.append(r.weak_accuracy)
             look = {"color": self._color(self.method(r))}
             bars.append(Bar(r.student_accuracy, r.student_accuracy_se, look))
         plain = max(rows, key=lambda r: r.seeds)
         bars.append(Bar(plain.ceiling_accuracy, plain.ceiling_accuracy_se, PLAIN))
-        read = [r.others[self.second] for r in rows if self.second in r.others]
-        return bars + [Bar(c.mean, c.se, {**PLAIN, **HATCHED}) for c in read[:1]]
+        second = next((r.others[self.second] for r in rows if self.second in r.others), None)
+        if second is not None:
+            bars.append(Bar(second.mean, second.se, PLAIN | HATCHED))
+        return bars
 
     def _recovered(self, ax: Axes, rows: Sequence[SummaryRow]) -> None:
         for level in (0, 1):
             ax.axhline(level, color=FAINT, lw=0.8, zorder=1)
         for x, r in enumerate(rows):
-            plain = Estimate(r.pgr, r.pgr_se, r.pgr_low, r.pgr_high)
-            self._point(ax, x - 0.12, plain, color=self._color(self.method(r)), marker="o")
+            look = {"color": self._color(self.method(r)), "marker": "o"}
+            self._point(ax, x - 0.12, r.recovered, **look)
             if self.second in r.others:
-                read = r.others[self.second].pgr
-                self._point(
-                    ax, x + 0.12, read, color=self._color(self.method(r)), marker="o", mfc="white"
-                )
+                self._point(ax, x + 0.12, r.others[self.second].pgr, mfc="white", **look)
         ax.set_xticks(range(len(rows)), [self.method(r) for r in rows])
         ax.set_xlim(-0.5, len(rows) - 0.5)
         ax.set_ylim(*VIEW)
@@ -141,8 +140,8 @@ class TwoCeilings(Panels):
         methods = [Patch(color=self._color(method), label=method) for method in self.methods]
         supervisor = Patch(label="supervisor", **SUPERVISOR)
         ceiling = Patch(label="ceiling", **PLAIN)
-        read = Patch(label=self.hatched, **{**PLAIN, **HATCHED})
-        return [supervisor, *methods, ceiling, read]
+        second = Patch(label=self.hatched, **PLAIN | HATCHED)
+        return [supervisor, *methods, ceiling, second]
 
     @property
     def caption(self) -> str:

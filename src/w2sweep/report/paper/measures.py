@@ -5,6 +5,7 @@ Seeds are paired wherever two groups of cells are compared. Accuracies are in po
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -57,8 +58,11 @@ def each_task(
     """The measure on each task of these families."""
 
     def measured(sweep: SweepFolder) -> dict[str, Estimate]:
-        tasks = dict.fromkeys(r.task for r in sweep.results if r.family in families)
-        return {task: measure([r for r in sweep.results if r.task == task]) for task in tasks}
+        by_task: dict[str, list[Result]] = defaultdict(list)
+        for r in sweep.results:
+            if r.family in families:
+                by_task[r.task].append(r)
+        return {task: measure(results) for task, results in by_task.items()}
 
     return measured
 
@@ -83,8 +87,7 @@ def recovered(who: Who) -> Measure:
 
     def measured(results: Sequence[Result]) -> Estimate:
         roles = (SUPERVISOR, who.role, CEILING)
-        found = who.cells(results).values()
-        answers = [np.stack([r.correct[role] for role in roles]) for r in found]
+        answers = [r.right(roles) for r in who.cells(results).values()]
         return metrics.pgr_over_seeds(answers) if answers else UNDEFINED
 
     return measured
@@ -96,9 +99,8 @@ def change(scalar: Scalar, who: Who, since: Who, scale: float = 100) -> Measure:
     def measured(results: Sequence[Result]) -> Estimate:
         first, second = who.cells(results), since.cells(results)
         pairs = [(scalar(first[s]), scalar(second[s])) for s in first if s in second]
-        return scaled(
-            over_seeds([a - b for a, b in pairs if a is not None and b is not None]), scale
-        )
+        changes = [a - b for a, b in pairs if a is not None and b is not None]
+        return scaled(over_seeds(changes), scale)
 
     return measured
 
@@ -106,18 +108,22 @@ def change(scalar: Scalar, who: Who, since: Who, scale: float = 100) -> Measure:
 def change_of_gain(who: Who, over: Who) -> Measure:
     """How much more one model gains over another with the largest student than with the smallest,
     in points."""
-    pairs = (who, over, replace(who, smallest=True), replace(over, smallest=True))
+    small, over_small = replace(who, smallest=True), replace(over, smallest=True)
 
     def measured(results: Sequence[Result]) -> Estimate:
-        cells = [of.cells(results) for of in pairs]
-        shared = [seed for seed in cells[0] if all(seed in of for of in cells)]
-        reached = [
-            [of[seed].accuracy(one.role) for of, one in zip(cells, pairs, strict=True)]
-            for seed in shared
-        ]
-        return scaled(over_seeds([(a - b) - (c - d) for a, b, c, d in reached]), 100)
+        largest = _gains(results, who, over)
+        smallest = _gains(results, small, over_small)
+        changes = [largest[seed] - smallest[seed] for seed in largest if seed in smallest]
+        return scaled(over_seeds(changes), 100)
 
     return measured
+
+
+def _gains(results: Sequence[Result], who: Who, over: Who) -> dict[int, float]:
+    """Seed -> how much more accurate one model is than another, of the seeds that both have."""
+    first, second = who.cells(results), over.cells(results)
+    shared = [seed for seed in first if seed in second]
+    return {s: first[s].accuracy(who.role) - second[s].accuracy(over.role) for s in shared}
 
 
 def gain_on_errors(who: Who, over: Who) -> Measure:

@@ -12,24 +12,24 @@ from w2sweep.results.intervals import Estimate
 
 @dataclass(frozen=True)
 class Carried:
-    """One other task: accuracies and PGR of the cells' models there, with intervals as of their
-    own."""
+    """Accuracies and PGR of the cells' models on one other task, with intervals as on their own."""
 
     accuracy: dict[str, Estimate]
     """`weak`, `student`, `ceiling` -> mean over seeds."""
     pgr: Estimate
 
 
-def over_seeds(results: Sequence[Result]) -> dict[str, Carried]:
+def elsewhere(results: Sequence[Result]) -> dict[str, Carried]:
     """Name of another task -> what is found of it, over the seeds that answered it."""
     targets = dict.fromkeys(target for r in results for target in r.elsewhere)
-    return {t: _carried([r for r in results if t in r.elsewhere], t) for t in targets}
+    return {target: _carried(results, target) for target in targets}
 
 
 def _carried(results: Sequence[Result], target: str) -> Carried:
-    counts = [r.elsewhere[target].n_test for r in results]
+    answering = [r for r in results if target in r.elsewhere]
+    counts = [r.elsewhere[target].n_test for r in answering]
     accuracy = {}
     for role, name in NAMES.items():
-        shares = [r.elsewhere[target].accuracy[role] for r in results]
+        shares = [r.elsewhere[target].accuracy[role] for r in answering]
         accuracy[name] = metrics.mean_share(shares, counts)
-    return Carried(accuracy, metrics.pgr_over_seeds([r.paired_on(target) for r in results]))
+    return Carried(accuracy, metrics.pgr_over_seeds([r.paired_on(target) for r in answering]))
