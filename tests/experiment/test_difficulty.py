@@ -55,10 +55,10 @@ def test_the_level_is_the_smallest_rung_from_which_on_all_are_right():
 
 def test_levels_are_those_of_a_slow_loop():
     correct = np.random.default_rng(0).random((4, 200)) < 0.7
-    slow = [
-        next((r for r in range(4) if all(correct[r:, point])), 4)
-        for point in range(correct.shape[1])
-    ]
+    slow = []
+    for point in correct.T:
+        right_from = [rung for rung in range(4) if all(point[rung:])]
+        slow.append(min(right_from, default=4))
     assert levels(correct).tolist() == slow
 
 

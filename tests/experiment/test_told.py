@@ -73,8 +73,10 @@ def test_each_text_tells_what_the_supervisor_says_and_nothing_else_changes(tmp_p
     for name, examples in found.items():
         words = np.array(["hate", "love"])[np.asarray(said[name]).argmax(1)]
         expected = [f"{e.views[0]} . we {w} it" for e, w in zip(plain[name], words, strict=True)]
-        assert [e.views for e in examples] == [(text,) for text in expected]
-        assert [(e.id, e.label) for e in examples] == [(e.id, e.label) for e in plain[name]]
+        texts = [text for e in examples for text in e.views]
+        assert texts == expected
+        for own, before in zip(examples, plain[name], strict=True):
+            assert (own.id, own.label) == (before.id, before.label)
         assert set(words) == {"hate", "love"}
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import replace
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -74,7 +75,9 @@ def test_behind_a_prefix_words_are_as_likely_as_in_the_whole_sequence(family: st
         prefix = Prefix(net, start, CPU)
         assert (prefix.cache is not None) == (bool(start) and family != "mamba")
         found = log_likelihoods(prefix, prompts, words, budget=100, device=CPU)
-        expected = [[plain(net, start + prompt, word) for word in words] for prompt in prompts]
+        pairs = product(prompts, words)
+        one_by_one = [plain(net, start + prompt, word) for prompt, word in pairs]
+        expected = np.reshape(one_by_one, (len(prompts), len(words)))
         np.testing.assert_allclose(found, expected, atol=1e-5, rtol=1e-5)
         again = log_likelihoods(prefix, prompts, words, budget=1, device=CPU)
         np.testing.assert_allclose(again, expected, atol=1e-5, rtol=1e-5)

@@ -79,7 +79,8 @@ def test_each_rung_stands_there_once_for_each_text_and_number_of_tokens(found: T
 
 
 def test_the_law_of_each_pretraining_text_is_found_again(found: Transfer):
-    assert [law.mixture for law in found.laws] == [f"task.world.genres={g}" for g in WORTH]
+    mixtures = [law.mixture for law in found.laws]
+    assert mixtures == [f"task.world.genres={genres}" for genres in WORTH]
     for of, k in zip(found.laws, WORTH.values(), strict=True):
         assert of.law is not None
         exponents = [of.law.alpha.value, of.law.beta.value]

@@ -42,9 +42,13 @@ class Cell:
     @property
     def compared(self) -> dict[str, Labels]:
         """The models that the cell compares, by role."""
+        return self._always | self.method.compared(self.setting)
+
+    @property
+    def _always(self) -> dict[str, Labels]:
+        """The models that every cell compares, by role."""
         s = self.setting
-        always = {"supervisor": s.supervisor, "student": self.student, "ceiling": s.ceiling}
-        return always | self.method.compared(s)
+        return {"supervisor": s.supervisor, "student": self.student, "ceiling": s.ceiling}
 
     @property
     def elsewhere(self) -> dict[str, dict[str, Applied]]:
@@ -52,14 +56,23 @@ class Cell:
         one of them is no finetuned model."""
         if not self.evaluate_on:
             return {}
-        s = self.setting
-        models = {"supervisor": s.supervisor, "student": self.student, "ceiling": s.ceiling}
-        weights = {role: Weights(_model(role, of)) for role, of in models.items()}
+        weights = {role: Weights(_model(role, of)) for role, of in self._always.items()}
         found = {}
         for target in self.evaluate_on:
-            splits = target.splits(s.seed)
+            splits = target.splits(self.setting.seed)
             found[target.task.name] = {role: Applied(of, splits) for role, of in weights.items()}
         return found
+
+    @property
+    def language_models(self) -> dict[str, Adapt]:
+        """The language models whose losses the cell records, by name."""
+        return self.method.language_models(self.setting)
+
+    @property
+    def stages(self) -> list[Stage[Any]]:
+        """All stages whose results make up the cell's."""
+        applied = [stage for stages in self.elsewhere.values() for stage in stages.values()]
+        return [*self.compared.values(), *applied, *self.language_models.values()]
 
     def _check_targets(self) -> None:
         """Raises Impossible where another task cannot be answered by the cell's models."""
@@ -73,18 +86,7 @@ class Cell:
                     f"evaluate_on: {target.task.name} is answered by {_kind(head)}, but the models "
                     f"of {own.name} have {_kind(own.head)}: name tasks of the same head"
                 )
-        _ = self.elsewhere
-
-    @property
-    def language_models(self) -> dict[str, Adapt]:
-        """The language models whose losses the cell records, by name."""
-        return self.method.language_models(self.setting)
-
-    @property
-    def stages(self) -> list[Stage[Any]]:
-        """All stages whose results make up the cell's."""
-        applied = [stage for stages in self.elsewhere.values() for stage in stages.values()]
-        return [*self.compared.values(), *applied, *self.language_models.values()]
+        _ = self.elsewhere  # is not there where a model was not finetuned
 
     def _check_classes(self) -> None:
         task, expected = self.setting.task, self.setting.task.label_classes

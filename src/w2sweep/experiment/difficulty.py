@@ -239,7 +239,9 @@ def equal_sets(
         "hard": _ordered(order, -difficulty, None if hard_from is None else -hard_from),
     }
     members = [np.flatnonzero(np.asarray(classes) == c) for c in sorted(set(classes))]
-    queues = {kind: _by_class(rows, members) for kind, rows in orders.items()}
+    queues: dict[Kind, list[NDArray[np.int64]]] = {}
+    for kind, rows in orders.items():
+        queues[kind] = _by_class(rows, members)
     fraction = min([share, *_shares(queues, members)])
     counts = [round(fraction * len(own)) for own in members]
     return {kind: _first(queue, counts) for kind, queue in queues.items()}

@@ -16,7 +16,7 @@ from w2sweep.values import Impossible, Natural, value
 
 @dataclass(frozen=True)
 class Graded:
-    """That a cell tells how right its models are on easy and on hard test examples."""
+    """What a cell needs to tell how right its models are on easy and on hard test examples."""
 
     difficulty: Difficulty
     trained_on: str
@@ -44,13 +44,13 @@ class Method(ABC):
         return {}
 
     def graded(self, s: Setting) -> Graded | None:
-        """How hard test examples are, where a cell is to tell accuracies by that. It is to be read
-        by a compared model too, so that it is computed."""
+        """How hard test examples are, where a cell is to tell accuracies by that. A compared model
+        has to read it too: sweeps plan the models of their cells, and what these read."""
         return None
 
     def language_models(self, s: Setting) -> dict[str, Adapt]:
         """Language models whose loss on their text's held-out end a cell records, by name. One that
-        a compared model begins with is called as that one is."""
+        a compared model begins with has the name of that model's role."""
         return {}
 
 

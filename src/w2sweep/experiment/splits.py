@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -83,11 +83,10 @@ def write_examples(file: Path, examples: Iterable[Example]) -> None:
 
 def read_examples(file: Path) -> list[Example]:
     """What `write_examples` wrote."""
-    return list(_examples(file))
-
-
-def _examples(file: Path) -> Iterator[Example]:
     with file.open(encoding="utf-8", newline="\n") as lines:
-        for line in lines:
-            fields = json.loads(line)
-            yield Example(**{**fields, "views": tuple(fields["views"])})
+        return [_example(line) for line in lines]
+
+
+def _example(line: str) -> Example:
+    fields = json.loads(line)
+    return Example(**{**fields, "views": tuple(fields["views"])})

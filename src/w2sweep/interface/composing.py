@@ -223,13 +223,12 @@ def planned(overrides: Sequence[str], config: DictConfig) -> Planned:
     """The cell of a configuration that Hydra has composed in the process that runs it. Raises
     ConfigError where it is wrong."""
     if config.evaluate_on:
-        loader, root = (
-            GlobalHydra.instance().config_loader(),
-            cast("Any", HydraConfig.instance()).cfg,
-        )
-        compose = functools.partial(loader.load_sweep_config, root)
+        loader = GlobalHydra.instance().config_loader()
+        root = cast("Any", HydraConfig.instance()).cfg
         tasks = loader.get_group_options("task")
-        config = with_targets(config, overrides, tasks, lambda its: compose(list(its)))
+        config = with_targets(
+            config, overrides, tasks, lambda its: loader.load_sweep_config(root, list(its))
+        )
     request = typed(config)
     return Planned(tuple(overrides), request, of_any_seed(request, config))
 

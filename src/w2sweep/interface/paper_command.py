@@ -81,9 +81,9 @@ def _run(name: str, overrides: Sequence[str]) -> int:
     interrupts or the machine cannot do what is asked for."""
     say(NAME, f"w2sweep -cn {name} {' '.join(overrides)}".rstrip())
     code = subprocess.run([sys.executable, "-m", "w2sweep", "-cn", name, *overrides]).returncode
-    if code == 0 or code == 1:
+    if code in (0, 1):
         return code
-    sys.exit(code if code >= WRONG else 1)
+    sys.exit(code if code >= WRONG else 1)  # below zero: ended by a signal
 
 
 def _write() -> None:

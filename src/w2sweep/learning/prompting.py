@@ -69,13 +69,13 @@ def _chosen(
     longest = max(len(ids) for its in queries.values() for ids in its)
     prefix = Prefix(net, _before(stage, job, net, writer, splits, longest), device)
     job.note(prompts_cut=writer.cut)
-    free = np.zeros(len(wording.words), dtype=np.float32)
+    unasked = np.zeros(len(wording.words), dtype=np.float32)  # what is answered to no content
     if stage.calibrated:
-        free = log_likelihoods(prefix, [writer.content_free], writer.words, budget, device)[0]
+        unasked = log_likelihoods(prefix, [writer.content_free], writer.words, budget, device)[0]
     progress, answers = job.progress(len(queries), unit="splits"), {}
     for done, (name, its) in enumerate(queries.items(), start=1):
-        found = log_likelihoods(prefix, its, writer.words, budget, device) - free
-        answers[name] = probabilities(found.reshape(len(splits[name]), -1, len(free)), wording)
+        found = log_likelihoods(prefix, its, writer.words, budget, device) - unasked
+        answers[name] = probabilities(found.reshape(len(splits[name]), -1, len(unasked)), wording)
         progress.advance(done)
     return answers
 

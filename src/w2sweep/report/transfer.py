@@ -82,14 +82,16 @@ class Gain:
 
     def transferred(self, measure: Measure = "loss") -> dict[int, float]:
         """Seed -> D_T = D_E - D_F, where D_E is known; below zero where pretraining has cost."""
-        found = self.effective if measure == "loss" else self.by_error
-        known = {seed: e.tokens for seed, e in found.items() if e.tokens is not None}
+        found = self._found(measure).items()
+        known = {seed: e.tokens for seed, e in found if e.tokens is not None}
         return {seed: tokens - self.tokens for seed, tokens in known.items()}
 
     def beyond(self, where: str, measure: Measure = "loss") -> int:
         """On how many seeds D_E lies below, or above, all that was measured."""
-        found = self.effective if measure == "loss" else self.by_error
-        return sum(e.beyond == where for e in found.values())
+        return sum(e.beyond == where for e in self._found(measure).values())
+
+    def _found(self, measure: Measure) -> dict[int, Effective]:
+        return self.effective if measure == "loss" else self.by_error
 
 
 @dataclass(frozen=True)

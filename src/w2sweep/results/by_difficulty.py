@@ -24,7 +24,7 @@ class ByDifficulty:
     n: list[int]
     """Test examples [B]."""
     beyond: bool
-    """Whether the last bin is of examples that no rung can be trusted with."""
+    """Whether the last bin is of examples that the largest rung is wrong about."""
     right: dict[str, list[int]]
     """Role -> how many of them it answers rightly [B]."""
 

@@ -29,8 +29,7 @@ from w2sweep.results.cell import (
     clear,
     read,
 )
-from w2sweep.sweep import along
-from w2sweep.sweep.carrying import elsewhere
+from w2sweep.sweep import along, carrying
 from w2sweep.sweep.diagnosing import diagnosed, reliabilities
 from w2sweep.sweep.grading import by_difficulty
 from w2sweep.sweep.text_losses import earlier_of, language_models
@@ -96,21 +95,19 @@ def current(cell: Cell, place: Place, store: Store, folder: Path) -> bool:
         return False
     if not isinstance(found, Result):
         return False
-    stages = {role: model.stage for role, model in found.models.items()}
-    expected = _names(cell.compared)
-    others = {target: its.stages for target, its in found.elsewhere.items()}
-    applied = {target: _names(stages) for target, stages in cell.elsewhere.items()}
+    told = bool(found.diagnostics)  # cells of before there were any have none
     origin = (found.store, found.w2sweep) == (str(store.root), __version__)
     placed = {key: getattr(found, key) for key in asdict(place)}
+    return told and origin and placed == asdict(place) and _of_the_same_stages(found, cell)
+
+
+def _of_the_same_stages(found: Result, cell: Cell) -> bool:
+    compared = {role: model.stage for role, model in found.models.items()}
+    applied = {target: its.stages for target, its in found.elsewhere.items()}
     read_text = {name: model.stage for name, model in found.language_models.items()}
-    told = bool(found.diagnostics)  # cells of before there were any have none
-    same = (stages, others, read_text, placed) == (
-        expected,
-        applied,
-        _names(cell.language_models),
-        asdict(place),
-    )
-    return origin and told and same
+    elsewhere = {target: _names(stages) for target, stages in cell.elsewhere.items()}
+    expected = (_names(cell.compared), elsewhere, _names(cell.language_models))
+    return (compared, applied, read_text) == expected
 
 
 def _names(stages: Mapping[str, Stage[Any]]) -> dict[str, str]:
@@ -124,19 +121,18 @@ def compare(cell: Cell, place: Place, store: Store) -> Result:
     examples = splits["test"]
     answers = {role: store.get(of).answers["test"] for role, of in cell.compared.items()}
     correct = {role: head.correct(said, examples) for role, said in answers.items()}
-    models = {
-        role: Compared(
+    models: dict[str, Compared] = {}
+    for role, stage in cell.compared.items():
+        models[role] = Compared(
             stage=stage.name,
             accuracy=metrics.accuracy(correct[role]),
             only=_only(head.hard(answers[role])),
         )
-        for role, stage in cell.compared.items()
-    }
     recovered = metrics.pgr(*(models[role].accuracy for role in ROLES))
     agrees = head.agree(answers[STUDENT], answers[SUPERVISOR])
     agreed = metrics.agreement(agrees, correct[SUPERVISOR])
     marks = _marks(s.task, examples, answers[STUDENT])
-    carried, right_elsewhere = elsewhere(cell, store)
+    carried, right_elsewhere = carrying.elsewhere(cell, store)
     return Result(
         **asdict(place),
         rungs=_facts(s.ladder),

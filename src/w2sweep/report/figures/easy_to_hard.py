@@ -51,7 +51,8 @@ class EasyToHard(Panels):
         return cls(graded, ladders) if graded else None
 
     def line(self, row: SummaryRow) -> str:
-        labels = f"labels: {OF.get(_of(row).first.labels, _of(row).first.labels)}"
+        whose = _of(row).first.labels
+        labels = f"labels: {OF.get(whose, whose)}"
         several = len({(r.weak, r.strong) for r in self.rows}) > 1
         return f"{labels}, {row.strong} from {row.weak}" if several else labels
 
@@ -87,9 +88,8 @@ class EasyToHard(Panels):
 
     def legend(self) -> list[Line2D]:
         sets = distinct(_of(row).first.trained_on for row in self.rows)
-        trained = [
-            _handle(f"trained on {kind}", STUDENTS[kind]) for kind in STUDENTS if kind in sets
-        ]
+        looks = {kind: look for kind, look in STUDENTS.items() if kind in sets}
+        trained = [_handle(f"trained on {kind}", look) for kind, look in looks.items()]
         others = [_handle(CALLED.get(role, role), OTHERS[role]) for role in self._others(self.rows)]
         return [*trained, *others, *chance_handle(self.rows)]
 

@@ -14,7 +14,7 @@ from w2sweep.report.transfer import Gain, MixtureLaw, mixture
 
 
 class TransferAccuracy(TransferPlot):
-    """The same on a task."""
+    """Test accuracy on the task after so many tokens of the target, pretrained and from scratch."""
 
     name = "transfer_accuracy"
     order = 5

@@ -10,10 +10,13 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter
 
-from w2sweep.report.figures.style import INK
+from w2sweep.report.figures.style import COLORS, INK
 from w2sweep.report.figures.transfer_plot import TransferPlot, average, both
 from w2sweep.report.heldout import HeldOut
 from w2sweep.report.transfer import Gain, MixtureLaw
+
+SCRATCH = COLORS[1]
+"""Of the frontier of models from scratch."""
 
 
 class TransferFrontier(TransferPlot):
@@ -32,7 +35,7 @@ class TransferFrontier(TransferPlot):
         whole = [(gain.pair.adapted, gain.tokens + gain.pair.adapted.before) for gain in read]
         self._frontier(ax, whole, color=INK, ls=":")
         scratch = [(gain.pair.scratch, gain.tokens) for gain in read]
-        self._frontier(ax, scratch, color="#d55e00", ls="--")
+        self._frontier(ax, scratch, color=SCRATCH, ls="--")
         for rung, of in self.by_rung(read).items():
             for models, style in both(of):
                 points = [(6.0 * m.size * m.tokens, average(m.losses)) for m in models]
@@ -55,7 +58,7 @@ class TransferFrontier(TransferPlot):
             *super().legend(),
             Line2D([], [], color=INK, label="frontier, pretrained"),
             Line2D([], [], color=INK, ls=":", label="same, with pretraining's compute"),
-            Line2D([], [], color="#d55e00", ls="--", label="frontier, from scratch"),
+            Line2D([], [], color=SCRATCH, ls="--", label="frontier, from scratch"),
         ]
 
     @property

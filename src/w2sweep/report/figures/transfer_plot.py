@@ -145,8 +145,10 @@ def average(of: Mapping[int, float]) -> float:
 
 def mean_and_error(of: Mapping[int, float]) -> tuple[float, float]:
     """Over seeds; one seed has no error."""
-    found = mean(list(of.values()), [0.0] * len(of)) if len(of) > 1 else None
-    return average(of), found.se or 0.0 if found else 0.0
+    if len(of) < 2:
+        return average(of), 0.0
+    found = mean(list(of.values()), [0.0] * len(of))
+    return average(of), found.se or 0.0
 
 
 def line(ax: Axes, points: Sequence[tuple[float, float, float]], **style: Any) -> None:

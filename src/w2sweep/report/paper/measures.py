@@ -143,6 +143,8 @@ def gain_on_errors(who: Who, over: Who) -> Measure:
 
 
 def _on_errors(cell: Result, better: NDArray[np.uint8], worse: NDArray[np.uint8]) -> float:
+    """The gain of one model over another, of which is given whether they are right [N], where the
+    supervisor is wrong, minus that where it is right."""
     gained, wrong = better.astype(float) - worse, cell.correct[SUPERVISOR] == 0
     return float(gained[wrong].mean() - gained[~wrong].mean())
 
