@@ -39,12 +39,18 @@ def test_no_other_task_changes_nothing():
     ("word", "told"),
     [
         ("evaluate_on=[contrst]", "no task 'contrst'.*Did you mean contrast?"),
+        ("evaluate_on=null", r"found None, expected a list of tasks"),
         ("evaluate_on=contrast", r"expected a list of tasks, such as evaluate_on=\[contrast\]"),
     ],
 )
 def test_what_is_no_list_of_tasks_is_refused(word: str, told: str):
     with pytest.raises(ConfigError, match=told):
         requested([word])
+
+
+def test_an_override_that_another_task_does_not_know_says_whose_it_is():
+    with pytest.raises(ConfigError, match=r"hold for task=sciq too: task.world: unknown key"):
+        requested(["task.world.leak=0.1", "evaluate_on=[sciq]"])
 
 
 def test_a_command_evaluates_on_another_task(tmp_path: Path):

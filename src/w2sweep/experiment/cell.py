@@ -13,6 +13,9 @@ from w2sweep.experiment.tuning import LinearProbe
 from w2sweep.tasks.heads import Completion, Head
 from w2sweep.values import ConfigError, Impossible, value
 
+CARRIED = ("supervisor", "student", "ceiling")
+"""The roles of those that answer other tasks too."""
+
 
 @value
 class Cell:
@@ -52,12 +55,11 @@ class Cell:
         one of them is no finetuned model."""
         if not self.evaluate_on:
             return {}
-        s = self.setting
-        models = {"supervisor": s.supervisor, "student": self.student, "ceiling": s.ceiling}
-        weights = {role: Weights(_model(role, of)) for role, of in models.items()}
+        compared = self.compared  # a method may have a supervisor of its own
+        weights = {role: Weights(_model(role, compared[role])) for role in CARRIED}
         found = {}
         for target in self.evaluate_on:
-            splits = target.splits(s.seed)
+            splits = target.splits(self.setting.seed)
             found[target.task.name] = {role: Applied(of, splits) for role, of in weights.items()}
         return found
 
@@ -95,12 +97,16 @@ class Cell:
             )
 
     def _check_batches(self) -> None:
-        found, loss = self.setting.recipe.batch_size, self.method.loss
-        if found < loss.smallest_batch:
-            raise Impossible(
-                f"{type(loss).__name__} compares the examples of a batch and needs at least "
-                f"{loss.smallest_batch}: raise recipe.batch_size, which is {found}"
-            )
+        trained = [model for model in self.compared.values() if isinstance(model, Finetune)]
+        for model in trained:
+            found, loss = model.recipe.batch_size, model.loss
+            if found < loss.smallest_batch:
+                own = model.recipe.batch_size != self.setting.recipe.batch_size
+                key = "the batch_size of the method's own recipe" if own else "recipe.batch_size"
+                raise Impossible(
+                    f"{type(loss).__name__} compares the examples of a batch and needs at least "
+                    f"{loss.smallest_batch}: raise {key}, which is {found}"
+                )
 
     def _check_generates(self) -> None:
         generates = f"but task {self.setting.task.name} generates completions"
