@@ -58,4 +58,4 @@ def test_a_command_evaluates_on_another_task(tmp_path: Path):
     [cell] = cells(tmp_path, "other")
     other = cell["elsewhere"]["contrast"]
     assert set(other["accuracy"]) == {"supervisor", "student", "ceiling"}
-    assert other["n_test"] == 32
+    assert other["n_test"] + other["left_out"] == 32
