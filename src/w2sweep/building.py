@@ -131,6 +131,8 @@ def _explained(error: ValidationError, path: str) -> ConfigError:
     where = ".".join(map(str, (*([path] if path else []), *first["loc"])))
     found = first["input"]
     expected = first["msg"].removeprefix("Input should be ")
+    if first["type"] == "too_short":
+        expected = f"at least {first['ctx']['min_length']} of them"
     return ConfigError(
         f"{where}: found {found!r:.80} ({type(found).__name__}), expected {expected}"
     )

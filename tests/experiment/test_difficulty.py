@@ -14,6 +14,7 @@ import pytest
 from toys import Toy, ToyCompletions, job, pretrained_store, setting, store
 
 from w2sweep.engine.stage import Stage
+from w2sweep.experiment.cell import Cell
 from w2sweep.experiment.difficulty import (
     Difficulty,
     Kind,
@@ -33,6 +34,7 @@ from w2sweep.interface.data_command import composed
 from w2sweep.tasks.difficulty import Scale
 from w2sweep.tasks.example import Example
 from w2sweep.tasks.task import Task
+from w2sweep.tasks.wording import Wording
 from w2sweep.values import ConfigError
 
 
@@ -109,16 +111,36 @@ def test_cut_offs_bound_all_three_sets():
 
 
 def test_a_set_without_examples_is_refused_in_one_line(tmp_path: Path):
-    stage = cast("Subset", method(easy_to=-1.0).student(setting()).rows)
+    stage = cast("Subset", method(easy_to=0.0).student(setting()).rows)
     examples = {"student": [Example.of(f"text {i}", label=i % 2) for i in range(4)]}
     given: Mapping[Stage, Any] = {stage.splits: examples, stage.difficulty: {"student": np.ones(4)}}
     with (
         job(tmp_path, stage, given) as made,
-        pytest.raises(
-            ConfigError, match=r"at most -1.0 .* goes from 1 to 1: change method.easy_to"
-        ),
+        pytest.raises(ConfigError, match=r"are at most 0 is none .* goes from 1 to 1; change "),
     ):
         stage.run(made)
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({"easy_to": 1000.0}, "method.easy_to: found 1000, but task toy is judged by 3 rungs"),
+        ({"hard_from": 2000.0}, "method.hard_from: found 2000, but .* levels are 0 to 3"),
+        ({"easy_to": 2.0, "hard_from": 1.0}, "found 2 and 1, expected easy examples below hard"),
+        ({"share": 0.001}, "method.share: found 0.001, which is no example of the 48 of each"),
+        ({"rungs": ("s", "s")}, "method.rungs: found s, s, expected each rung once"),
+        ({"rungs": ("s", "xl")}, "no rung 'xl' on ladder 'toys'"),
+    ],
+)
+def test_what_leaves_no_easy_or_hard_examples_is_refused_before_anything_runs(options, told):
+    with pytest.raises(ConfigError, match=told):
+        Cell(setting(), method(**options))
+
+
+def test_a_wrong_wording_is_told_and_a_missing_one_leaves_the_floor_out():
+    assert "zero_shot" not in Cell(setting(), method()).compared
+    with pytest.raises(ConfigError, match=r"task.wording.words: found 3"):
+        Cell(setting(Toy(wording=Wording("{text}", ("a", "b", "c")))), method())
 
 
 @pytest.mark.parametrize("task", [Toy(), ToyCompletions()], ids=lambda task: task.name)

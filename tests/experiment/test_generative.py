@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from toys import ToyCompletions, ToyPairs, setting
+from toys import Toy, ToyCompletions, ToyPairs, setting
 
 from w2sweep.engine.stage import closure
 from w2sweep.experiment.backbone import HubModel, Pretraining
@@ -14,6 +14,7 @@ from w2sweep.experiment.losses import ConfidenceLoss, CrossEntropy
 from w2sweep.experiment.methods import Naive
 from w2sweep.experiment.stages import Adapt, Finetune, SplitTexts, Text
 from w2sweep.experiment.supervision import Weak
+from w2sweep.experiment.target import Target
 from w2sweep.experiment.tuning import Lora
 from w2sweep.tasks.example import Example
 from w2sweep.values import Impossible
@@ -84,6 +85,15 @@ def test_the_supervisor_may_read_its_own_half_first():
     assert isinstance(student, Finetune)
     assert student.labels == supervisor
     assert "supervisor" not in GENERATIVE.compared(s)
+
+
+def test_the_supervisor_that_has_read_is_the_one_that_answers_other_tasks():
+    s = setting()
+    cell = Cell(s, BOTH, (Target(Toy(name="other"), s.sizes),))
+    [applied] = cell.elsewhere.values()
+    assert {role: stage.of.of for role, stage in applied.items()} == {
+        role: cell.compared[role] for role in ("supervisor", "student", "ceiling")
+    }
 
 
 def test_a_supervisor_whose_answers_are_not_its_own_reads_nothing():

@@ -105,12 +105,20 @@ def test_a_task_without_a_remark_tells_nothing(task: Toy):
         Cell(setting(task), TOLD)
 
 
+def test_nobody_is_told_of_the_supervisors_own_half():
+    remarked = Remarked(remark=Remark(" {}", ("a", "b")))
+    with pytest.raises(Impossible, match="use ceiling_on=student"):
+        Cell(setting(remarked, ceiling_on="supervisor"), TOLD)
+
+
 def test_a_remark_names_each_class():
     three = Remarked(remark=Remark(" {}", ("a", "b", "c")))
     with pytest.raises(Impossible, match="found 3 names, but task toy has 2 classes"):
         Cell(setting(three), TOLD)
-    with pytest.raises(ConfigError, match="two classes are called 'a'"):
+    with pytest.raises(ConfigError, match="names: found 'a', 'a', expected a name of its own"):
         Remark(" {}", ("a", "a"))
+    with pytest.raises(ConfigError, match="names: found nothing, expected a name of its own"):
+        Remark(" {}", ())
     with pytest.raises(ConfigError, match=r"expected a sentence with \{\} in it"):
         Remark(" label", ("a", "b"))
 

@@ -26,7 +26,7 @@ from w2sweep.lab.text.world import World
 from w2sweep.sweep.text_losses import language_models
 from w2sweep.tasks.heads import Choice
 from w2sweep.tasks.task import TaskTexts
-from w2sweep.values import Impossible
+from w2sweep.values import ConfigError, Impossible
 
 WORLD = World(0, adjectives=64, entities=64, tokens=6_000, genres={"article": 1.0})
 TOKENIZER = Tokenizer("word", context=24)
@@ -73,6 +73,17 @@ def test_pretrained_models_begin_where_pretraining_ended_and_others_at_random():
 def test_words_of_another_world_are_refused():
     with pytest.raises(Impossible, match="of another world"):
         method(target=replace(DIALOGUES, seed=1)).student(in_world())
+
+
+def test_more_tokens_than_the_target_has_are_refused():
+    with pytest.raises(ConfigError, match="tokens: found 6_001, but the target has 6_000"):
+        method(tokens=6_001)
+
+
+def test_further_ceilings_learn_from_the_half_that_the_ceiling_learns_from():
+    s = replace(in_world(), ceiling_on="supervisor")
+    models = [s.ceiling, *method().compared(s).values()]
+    assert {model.on for model in models} == {"supervisor"}
 
 
 def test_other_texts_have_the_tokens_of_the_pretrained_model():

@@ -39,6 +39,7 @@ def test_no_other_task_changes_nothing():
     ("word", "told"),
     [
         ("evaluate_on=[contrst]", "no task 'contrst'.*Did you mean contrast?"),
+        ("evaluate_on=null", r"found None, expected a list of tasks"),
         ("evaluate_on=contrast", r"expected a list of tasks, such as evaluate_on=\[contrast\]"),
     ],
 )
@@ -47,9 +48,14 @@ def test_what_is_no_list_of_tasks_is_refused(word: str, told: str):
         requested([word])
 
 
+def test_an_override_that_another_task_does_not_know_says_whose_it_is():
+    with pytest.raises(ConfigError, match=r"hold for task=sciq too: task.world: unknown key"):
+        requested(["task.world.leak=0.1", "evaluate_on=[sciq]"])
+
+
 def test_a_command_evaluates_on_another_task(tmp_path: Path):
     w2sweep(tmp_path, *TINY, "evaluate_on=[contrast]", "sweep=other", python=TRAINING_ONCE)
     [cell] = cells(tmp_path, "other")
     other = cell["elsewhere"]["contrast"]
     assert set(other["accuracy"]) == {"supervisor", "student", "ceiling"}
-    assert other["n_test"] == 32
+    assert other["n_test"] + other["left_out"] == 32

@@ -118,6 +118,48 @@ WRONG = {
         ["supervision.noise=0.1", "task=mate_in_one"],
         "noise errs by saying the other of two ",
     ),
+    "a target in words of no world": (
+        ["task=mate_in_one", "method=transfer"],
+        "method.target.adjectives: Interpolation key 'task.world.adjectives' not found, from which "
+        "it is taken: set method.target.adjectives=..., or its whole method.target",
+    ),
+    "more tokens than the target has": (
+        ["method=transfer", "method.tokens=1_000_001"],
+        "method: tokens: found 1_000_001, but the target has 1_000_000",
+    ),
+    "no genre": (["task.world.genres={}"], "task.world.genres: found {} (dict), expected at least"),
+    "an unknown genre": (["task.world.genres={poem:1}"], "expected 'review', 'article' or "),
+    "a truth value for an early stop": (
+        ["recipe.early_stop=true"],
+        "recipe: early_stop: found true, expected none, own_labels or truth: what was true is "
+        "early_stop=own_labels",
+    ),
+    "a reading of a run that stops": (
+        ["method=naive_stopped", "recipe.early_stop=truth"],
+        "but early_stop=truth does not keep it: set recipe.early_stop=none",
+    ),
+    "shots at zero-shot": (["method=zero_shot", "method.shots=3"], "use method=few_shot_weak"),
+    "shots of completions": (
+        ["method=few_shot_weak", "task=mate_in_one"],
+        "demonstrations are shown where classes are asked for",
+    ),
+    "no class named": (["task.remark.names=[]"], "task.remark: names: found nothing, expected "),
+    "a template without a slot": (
+        ["task.wording.template=hello"],
+        "task.wording: template: found the slots none, expected {text} once",
+    ),
+    "probes of completions": (
+        ["method=saliency", "task=mate_in_one"],
+        "a linear probe chooses between classes",
+    ),
+    "ratings that a ladder does not have": (
+        ["method=easy_truth", "method.easy_to=1000"],
+        "method.easy_to: found 1000, but task sentiment is judged by 5 rungs",
+    ),
+    "rungs of no ladder": (
+        ["method=easy_truth", "task=mate_in_one", "method.rungs=[foo,nano]"],
+        "no rung 'foo' on ladder 'lab'",
+    ),
     "loss of another method": (
         ["loss.alpha_max=0.5"],
         "loss.alpha_max: unknown key; loss has hard",

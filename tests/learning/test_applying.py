@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from toys import Toy, ToyCompletions, ToyPairs, place, pretrained_store, run, setting, store
 
+from w2sweep.engine.stage import Stage
 from w2sweep.engine.store import Store
 from w2sweep.experiment.cell import Cell
 from w2sweep.experiment.losses import CrossEntropy
@@ -21,8 +23,10 @@ from w2sweep.experiment.tuning import LinearProbe
 from w2sweep.learning import finetuning
 from w2sweep.results.cell import Result, read
 from w2sweep.sweep import comparison
+from w2sweep.sweep.carrying import elsewhere, unseen
+from w2sweep.tasks.example import Example
 from w2sweep.tasks.task import Task
-from w2sweep.values import Impossible, named, value
+from w2sweep.values import ConfigError, Impossible, named, value
 
 SIZES = Sizes(supervisor=64, student=64, validation=20, test=48)
 NAIVE = Naive("naive", CrossEntropy())
@@ -87,13 +91,32 @@ def test_a_cell_says_how_its_models_do_on_another_task(
     said = read(folder)
     assert isinstance(said, Result)
     other = said.elsewhere["opposite"]
-    assert other.n_test == said.paired_on("opposite").shape[1] == 48
+    trained = {
+        e.id for name, its in shelf.get(toy.setting.splits).items() for e in its if name != "test"
+    }
+    [target] = toy.evaluate_on
+    seen = [e.id in trained for e in shelf.get(target.splits(0))["test"]]
+    assert other.left_out == sum(seen) > 0  # the two tasks have the same texts
+    assert other.n_test == said.paired_on("opposite").shape[1] == 48 - sum(seen)
     assert other.accuracy["ceiling"] == said.correct["opposite/ceiling"].mean()
     # Who knows good things well takes bad ones for the opposite of what the other task asks.
     assert said.accuracy("ceiling") > 0.9
     assert other.accuracy["ceiling"] < 0.1
     assert comparison.current(toy, place(), shelf, folder)
     assert not comparison.current(Cell(toy.setting, NAIVE), place(), shelf, folder)
+
+
+def test_a_task_that_was_all_trained_on_is_refused(tmp_path: Path):
+    examples = [Example.of("a text", label=0)]
+    splits = {"student": examples, "test": [Example.of("another", label=0)]}
+    assert unseen(splits, [*examples, *splits["test"]]).tolist() == [False, True]
+    toy = Cell(setting(), NAIVE, (Target(Opposite(), SIZES),))
+    [stages] = toy.elsewhere.values()
+    given: dict[Stage, object] = {toy.setting.splits: splits}
+    for stage in stages.values():
+        given |= {stage.splits: {"test": examples}, stage: Predictions({"test": np.eye(2)[:1]})}
+    with pytest.raises(ConfigError, match="all 1 test examples of opposite"):
+        elsewhere(toy, SimpleNamespace(get=given.__getitem__))  # type: ignore[arg-type]
 
 
 def test_tasks_of_another_head_are_refused():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,8 @@ from sklearn.linear_model import LogisticRegression
 from toys import Toy, ToyCompletions, ToyPairs, job, setting
 
 from w2sweep.engine.stage import Stage
-from w2sweep.experiment.losses import CrossEntropy
+from w2sweep.experiment.cell import Cell
+from w2sweep.experiment.losses import ConfidenceLoss, CrossEntropy
 from w2sweep.experiment.predictions import Predictions
 from w2sweep.experiment.recipe import Recipe
 from w2sweep.experiment.saliency import Saliency
@@ -86,3 +88,14 @@ def test_saliency_probes_the_pretrained_model_and_the_naive_student():
 def test_saliency_is_not_for_completions():
     with pytest.raises(Impossible, match="generates completions"):
         METHOD.student(setting(ToyCompletions()))
+
+
+def test_a_student_that_is_a_probe_itself_has_no_features_of_its_own():
+    with pytest.raises(Impossible, match="use tuning=full or lora"):
+        Cell(setting(tuning=LinearProbe()), METHOD)
+
+
+def test_a_probes_batches_are_large_enough_for_its_loss():
+    confident = replace(METHOD, loss=ConfidenceLoss(0.5, 0.2), probe=replace(PROBE, batch_size=1))
+    with pytest.raises(Impossible, match="raise the batch_size of the method's own recipe"):
+        Cell(setting(), confident)

@@ -257,6 +257,13 @@ def cell(s: Setting, shots: int = 0, calibrated: bool = False) -> Cell:
     return Cell(s, Prompting("mine", CrossEntropy(), shots, "weak", calibrated))
 
 
+def test_what_shows_demonstrations_is_not_called_zero_shot():
+    with pytest.raises(ConfigError, match=r"shots: found 3, expected 0 .* use method=few_shot"):
+        Prompting("zero_shot", CrossEntropy(), 3, "weak")
+    with pytest.raises(ConfigError, match=r"method.shots: found 97, but there are 96 examples"):
+        Prompting("mine", CrossEntropy(), 97, "weak").student(setting(Toy(wording=TOYS)))
+
+
 def test_what_cannot_be_asked_is_told_before_anything_runs():
     assert cell(setting(ToyCompletions())).student
     with pytest.raises(Impossible, match="demonstrations are shown where classes are asked for"):

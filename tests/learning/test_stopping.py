@@ -154,3 +154,13 @@ def test_oracles_are_called_so():
     assert "oracle" in by_truth.what
     assert "oracle" in Stopped(METHOD.student(s), "truth").what
     assert "oracle" not in Stopped(METHOD.student(s), "own_labels").what
+
+
+def test_a_run_without_evaluations_is_told_as_one_of_an_earlier_version(tmp_path: Path):
+    stage, given = handmade("truth")
+    given[stage.of] = replace(given[stage.of], evaluations={})
+    with (
+        job(tmp_path, stage, given) as made_,
+        pytest.raises(ConfigError, match="train it again by cache=force"),
+    ):
+        stage.run(made_)

@@ -23,7 +23,7 @@ from w2sweep.report.paper.measures import (
     recovered,
     shifted,
 )
-from w2sweep.report.paper.page import told
+from w2sweep.report.paper.page import numbers, told
 from w2sweep.results.cell import SUPERVISOR, Result
 from w2sweep.results.intervals import Estimate
 
@@ -77,6 +77,46 @@ def test_a_gain_on_errors_is_that_where_the_supervisor_is_wrong_minus_that_elsew
     assert found.value == pytest.approx(100 * (2 / 5 + 1 / 5) / 2)
 
 
+def test_models_are_compared_on_the_largest_student_that_both_have():
+    """Where all larger cells of one method have failed, the other's are not held against them."""
+    cells = [c for c in CELLS if (c.method, c.strong) != ("confidence", "small")]
+    cells += [cells_of("confidence", 0, (5, 6, 7), strong="micro")]
+    found = gain(Who("confidence"), Who("naive"))(cells)
+    assert found.value == pytest.approx(10.0)  # .6 - .5 of the micro students of seed 0
+    assert found.one_seed
+
+
+def test_one_size_is_no_change_of_size():
+    cells = [c for c in CELLS if c.strong == "small"]
+    naive, smallest = Who("naive"), Who("naive", smallest=True)
+    assert change(lambda r: r.accuracy("student"), naive, smallest)(cells).value is None
+    assert change_of_gain(naive, Who("naive", role=SUPERVISOR))(cells).value is None
+
+
+def test_where_several_cells_fit_a_seed_nothing_is_said():
+    assert gain(Who(), Who(role=SUPERVISOR))([*CELLS, CELLS[0]]).value is None
+
+
+def test_a_supervisor_without_errors_says_nothing_of_them():
+    cells = [cells_of("naive", 0, (10, 9, 10)), cells_of("confidence", 0, (10, 10, 10))]
+    assert gain_on_errors(Who("confidence"), Who("naive"))(cells).value is None
+
+
+def test_a_number_of_one_seed_says_so():
+    one = [c for c in CELLS if c.seed == 0]
+    found = gain(Who("confidence"), Who("naive"))(one)
+    assert found.low is not None
+    assert told(found).endswith("] (one seed)")
+    assert told(over_seeds([0.5])) == "+0.50 (one seed, no interval)"
+    assert not gain(Who("confidence"), Who("naive"))(CELLS).one_seed
+
+
+def test_tasks_that_nothing_is_known_of_are_named():
+    measure = {"a": UP, "b": Estimate(None)}
+    judged = Claim("a gain", 1, lambda _: measure).judged(None)  # type: ignore[arg-type]
+    assert numbers(judged) == "a +1.00 [+0.50, +1.50]; nothing on b"
+
+
 def test_a_shifted_estimate_keeps_its_width():
     assert shifted(UP, 2) == Estimate(3.0, 0.1, 2.5, 3.5)
 
@@ -86,7 +126,7 @@ def test_pgr_is_that_of_the_mean_accuracies():
 
 
 def test_a_seed_by_itself_has_no_interval():
-    assert over_seeds([0.5]) == Estimate(0.5)
+    assert over_seeds([0.5]) == Estimate(0.5, one_seed=True)
     # Student's t with one degree of freedom: 12.706 standard errors of .1
     two = over_seeds([0.4, 0.6])
     assert (two.low, two.high) == pytest.approx((0.5 - 1.2706, 0.5 + 1.2706), abs=1e-4)

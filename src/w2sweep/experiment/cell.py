@@ -56,7 +56,8 @@ class Cell:
         one of them is no finetuned model."""
         if not self.evaluate_on:
             return {}
-        weights = {role: Weights(_model(role, of)) for role, of in self._always.items()}
+        compared = self.compared  # a method may have a supervisor of its own
+        weights = {role: Weights(_model(role, compared[role])) for role in self._always}
         found = {}
         for target in self.evaluate_on:
             splits = target.splits(self.setting.seed)
@@ -97,12 +98,16 @@ class Cell:
             )
 
     def _check_batches(self) -> None:
-        found, loss = self.setting.recipe.batch_size, self.method.loss
-        if found < loss.smallest_batch:
-            raise Impossible(
-                f"{type(loss).__name__} compares the examples of a batch and needs at least "
-                f"{loss.smallest_batch}: raise recipe.batch_size, which is {found}"
-            )
+        trained = [model for model in self.compared.values() if isinstance(model, Finetune)]
+        for model in trained:
+            found, loss = model.recipe.batch_size, model.loss
+            if found < loss.smallest_batch:
+                own = model.recipe.batch_size != self.setting.recipe.batch_size
+                key = "the batch_size of the method's own recipe" if own else "recipe.batch_size"
+                raise Impossible(
+                    f"{type(loss).__name__} compares the examples of a batch and needs at least "
+                    f"{loss.smallest_batch}: raise {key}, which is {found}"
+                )
 
     def _check_generates(self) -> None:
         generates = f"but task {self.setting.task.name} generates completions"

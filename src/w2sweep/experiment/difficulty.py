@@ -200,14 +200,20 @@ class Subset(Rows):
         )
         rows = sets[self.kind]
         if not len(rows):
-            raise ConfigError(
-                f"no examples of split '{self.on}' are at most {self.easy_to} or at least "
-                f"{self.hard_from} in {self.difficulty.measure}, which goes from "
-                f"{difficulty.min():g} to {difficulty.max():g}: change method.easy_to, "
-                "method.hard_from"
-            )
+            raise ConfigError(self._nothing_left(difficulty))
         job.note(examples=len(rows), of=len(examples))
         np.save(job.out / "rows.npy", rows)
+
+    def _nothing_left(self, difficulty: NDArray[np.float64]) -> str:
+        bounds = {"at most": self.easy_to, "at least": self.hard_from}
+        asked = [f"{word} {bound:g}" for word, bound in bounds.items() if bound is not None]
+        cut = f" that are {' or '.join(asked)}" if asked else ""
+        return (
+            f"a share of {self.share:g} of the {len(difficulty)} examples of split '{self.on}'"
+            f"{cut} is none of some kind: {self.difficulty.measure} goes from "
+            f"{difficulty.min():g} to {difficulty.max():g}; change method.share, method.easy_to or "
+            "method.hard_from"
+        )
 
 
 def equal_sets(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field
@@ -9,10 +10,10 @@ from pydantic import BeforeValidator, Field
 from w2sweep.experiment.difficulty import Difficulty, Kind, Known, Levels, Subset
 from w2sweep.experiment.losses import Loss
 from w2sweep.experiment.methods import Graded, Method
-from w2sweep.experiment.prompting import Prompting
+from w2sweep.experiment.prompting import ZERO_SHOT, Prompting
 from w2sweep.experiment.setting import Setting
 from w2sweep.experiment.stages import Finetune, Labels
-from w2sweep.values import ConfigError, as_tuple, value
+from w2sweep.values import ConfigError, Impossible, as_tuple, value
 
 Share = Annotated[float, Field(gt=0, le=1)]
 Rungs = Annotated[tuple[str, ...] | None, BeforeValidator(as_tuple)]
@@ -45,22 +46,36 @@ class EasyToHard(Method):
     hard_from: float | None = None
     """The lowest difficulty of a hard example; None: the hardest ones are hard."""
 
+    def __post_init__(self) -> None:
+        if self.easy_to is None or self.hard_from is None or self.easy_to < self.hard_from:
+            return
+        raise ConfigError(
+            f"easy_to, hard_from: found {self.easy_to:g} and {self.hard_from:g}, expected easy "
+            "examples below hard ones: lower method.easy_to, or raise method.hard_from"
+        )
+
     def student(self, s: Setting) -> Finetune:
         labels = s.supervisor if self.labels == "weak" else None
         return s.finetune(s.strong, labels=labels, loss=self.loss, rows=self._rows(s))
 
     def compared(self, s: Setting) -> dict[str, Labels]:
         """The student as it was pretrained, where the task says how it is asked: a floor."""
-        asks = Prompting("zero_shot", self.loss, shots=0, shows="truth")
+        asks = Prompting(ZERO_SHOT, self.loss, shots=0, shows="truth")
         try:
             return {"zero_shot": asks.student(s)}
-        except ConfigError:  # nothing is lost: the cell compares one model less
+        except Impossible:  # nothing is lost: the cell compares one model less
             return {}
 
     def graded(self, s: Setting) -> Graded:
         return Graded(self._difficulty(s), self.train_on, self.labels)
 
     def _rows(self, s: Setting) -> Subset:
+        of_a_class = s.sizes.student // (s.task.head.classes or 1)
+        if round(self.share * of_a_class) < 1:
+            raise ConfigError(
+                f"method.share: found {self.share:g}, which is no example of the {of_a_class} of "
+                "each class (sizes.student): raise it"
+            )
         return Subset(
             difficulty=self._difficulty(s),
             splits=s.splits,
@@ -75,7 +90,7 @@ class EasyToHard(Method):
     def _difficulty(self, s: Setting) -> Difficulty:
         """The task's own, or the ladder's. Raises ConfigError where what is asked for is not
         there."""
-        known = s.task.difficulties is not None
+        rungs, known = self._rungs(s), s.task.difficulties is not None
         if self.difficulty == "task" and not known:
             raise ConfigError(
                 f"task {s.task.name} does not know how hard its examples are: use "
@@ -83,14 +98,32 @@ class EasyToHard(Method):
             )
         if known and self.difficulty != "ladder":
             return Known(s.splits)
-        return Levels(tuple(s.finetune(rung, on="supervisor") for rung in self._rungs(s)))
+        self._check_levels(s, rungs)
+        return Levels(tuple(s.finetune(rung, on="supervisor") for rung in rungs))
 
-    def _rungs(self, s: Setting) -> list[str]:
-        names = list(s.ladder.rungs)[: s.ladder.position(s.strong) + 1]
-        rungs = names if self.rungs is None else sorted(self.rungs, key=s.ladder.position)
+    def _check_levels(self, s: Setting, rungs: Sequence[str]) -> None:
+        """Raises ConfigError where rungs cannot judge, or cut-offs are none of their levels, as
+        ratings are not."""
         if len(rungs) < 2:
             raise ConfigError(
                 f"method.rungs: found {', '.join(rungs) or 'none'}, expected two rungs or more to "
                 "tell easy examples from hard ones"
             )
-        return rungs
+        highest = len(rungs)
+        given = {"easy_to": self.easy_to, "hard_from": self.hard_from}
+        for key, level in given.items():
+            if level is not None and not 0 <= level <= highest:
+                raise ConfigError(
+                    f"method.{key}: found {level:g}, but task {s.task.name} is judged by {highest} "
+                    f"rungs, whose levels are 0 to {highest}: give it one of these, or null"
+                )
+
+    def _rungs(self, s: Setting) -> list[str]:
+        """Those that judge, the weakest first. Raises ConfigError where the ladder lacks one, or
+        one comes twice."""
+        if self.rungs is None:
+            return list(s.ladder.rungs)[: s.ladder.position(s.strong) + 1]
+        if len(set(self.rungs)) < len(self.rungs):
+            found = ", ".join(self.rungs)
+            raise ConfigError(f"method.rungs: found {found}, expected each rung once")
+        return sorted(self.rungs, key=s.ladder.position)

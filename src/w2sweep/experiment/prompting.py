@@ -16,6 +16,9 @@ from w2sweep.tasks.heads import Completion, Head, Reward
 from w2sweep.tasks.wording import Wording
 from w2sweep.values import ConfigError, Impossible, Natural, value
 
+ZERO_SHOT = "zero_shot"
+"""What tables call the method that shows nothing."""
+
 
 @dataclass(frozen=True)
 class Prompted(Labels):
@@ -75,6 +78,13 @@ class Prompting(Method):
     no access to: an oracle."""
     calibrated: bool = False
 
+    def __post_init__(self) -> None:
+        if self.shots and self.name == ZERO_SHOT:
+            raise ConfigError(
+                f"shots: found {self.shots}, expected 0 of a method that is called {ZERO_SHOT}: "
+                "use method=few_shot_weak or method=few_shot_truth, or give it another name"
+            )
+
     def student(self, s: Setting) -> Prompted:
         wording, head = s.task.asked, s.task.head
         generates = isinstance(head, Completion)
@@ -86,6 +96,11 @@ class Prompting(Method):
             )
         else:
             _check_fits(wording, head)
+        if self.shots > s.sizes.student:
+            raise ConfigError(
+                f"method.shots: found {self.shots}, but there are {s.sizes.student} examples to "
+                "show (sizes.student): lower method.shots"
+            )
         name, rung = s.rung(s.strong)
         weak = self.shots > 0 and self.shows == "weak"
         return Prompted(

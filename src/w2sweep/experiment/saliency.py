@@ -33,6 +33,11 @@ class Saliency(Method):
                 f"a linear probe chooses between classes, but task {s.task.name} generates "
                 "completions: use another method"
             )
+        if isinstance(s.tuning, LinearProbe):
+            raise Impossible(
+                "saliency holds probes against a student whose features were finetuned, but "
+                "tuning=linear_probe leaves them as they are: use tuning=full or lora"
+            )
         return s.finetune(s.strong, labels=s.supervisor, loss=self.loss)
 
     def compared(self, s: Setting) -> dict[str, Labels]:

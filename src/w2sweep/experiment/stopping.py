@@ -12,7 +12,7 @@ from w2sweep.experiment.recipe import Criterion
 from w2sweep.experiment.setting import Setting
 from w2sweep.experiment.stages import Finetune, Labels
 from w2sweep.tasks.heads import Answers
-from w2sweep.values import Count, Impossible, value
+from w2sweep.values import ConfigError, Count, Impossible, value
 
 ORACLE = "stopped_on_truth_oracle"
 """The role of the reading that no student could make, for it looks at the truth."""
@@ -59,6 +59,11 @@ class Stopped(Labels):
         """Writes the answers of the first of the evaluations that are best on the validation
         split, as training itself keeps it."""
         head, evaluations = self.of.head, job.get(self.of).evaluations
+        if not evaluations:
+            raise ConfigError(
+                f"{self.of.what} has kept no answers of its evaluations, for an earlier version "
+                "made it: train it again by cache=force"
+            )
         wanted = self._wanted(job)
         scores = {
             step: head.agree(said.answers["validation"], wanted).mean()

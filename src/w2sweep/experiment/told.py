@@ -68,7 +68,13 @@ class NaiveTold(Method):
         return self._told(s, s.finetune(s.strong, labels=s.supervisor, loss=self.loss))
 
     def compared(self, s: Setting) -> dict[str, Labels]:
-        """The ceiling that is told the supervisor's labels, and is taught the truth."""
+        """The ceiling that is told the supervisor's labels, and is taught the truth. Raises
+        Impossible where ceilings learn from the supervisor's half, of which nobody is told."""
+        if s.ceiling_on != "student":
+            raise Impossible(
+                "a told ceiling reads what the supervisor says of its examples, but of its own "
+                f"half, ceiling_on={s.ceiling_on}, it says nothing: use ceiling_on=student"
+            )
         return {"ceiling_told": self._told(s, s.finetune(s.strong))}
 
     def _told(self, s: Setting, model: Finetune) -> Finetune:

@@ -14,7 +14,7 @@ from w2sweep.experiment.stages import Adapt, Finetune, OwnTokenizer, SplitTexts,
 from w2sweep.lab.text.world import World
 from w2sweep.tasks.task import Corpus, TaskTexts
 from w2sweep.tasks.text_file import CorpusOrFile
-from w2sweep.values import Impossible, Natural, Rate, value
+from w2sweep.values import ConfigError, Impossible, Natural, Rate, value
 
 
 @value
@@ -39,6 +39,13 @@ class Transfer(Method):
     """Learning rate of pretrained rungs on the target, as a multiple of the rate that they were
     pretrained with."""
 
+    def __post_init__(self) -> None:
+        if isinstance(self.target, World) and self.tokens > self.target.tokens:
+            raise ConfigError(
+                f"tokens: found {self.tokens:_}, but the target has {self.target.tokens:_}, of "
+                "which each is read once: lower method.tokens, or raise method.target.tokens"
+            )
+
     def student(self, s: Setting) -> Finetune:
         adapted = self.adapted(s, s.strong)
         return s.finetune(s.strong, labels=s.supervisor, loss=self.loss, init=adapted)
@@ -48,8 +55,8 @@ class Transfer(Method):
         the target, `ceiling_scratch` has read the target alone."""
         adapted, scratch = self.adapted(s, s.strong), self.scratch(s, s.strong)
         return {
-            "ceiling_adapted": s.finetune(s.strong, init=adapted),
-            "ceiling_scratch": s.finetune(s.strong, init=scratch),
+            "ceiling_adapted": s.finetune(s.strong, on=s.ceiling_on, init=adapted),
+            "ceiling_scratch": s.finetune(s.strong, on=s.ceiling_on, init=scratch),
         }
 
     def language_models(self, s: Setting) -> dict[str, Adapt]:

@@ -13,6 +13,7 @@ from omegaconf import DictConfig
 from omegaconf.errors import (
     ConfigAttributeError,
     ConfigKeyError,
+    InterpolationKeyError,
     MissingMandatoryValue,
     OmegaConfBaseException,
 )
@@ -50,9 +51,19 @@ def one_line(error: BaseException, sweeps: Sequence[str] = ()) -> str:
         return _no_such_key(cause)
     if isinstance(cause, MissingMandatoryValue):
         return f"{cause.full_key}: missing; set {cause.full_key}=..."
+    if isinstance(cause, InterpolationKeyError) and cause.full_key:
+        return (
+            f"{cause.full_key}: {str(cause).splitlines()[0]}, from which it is taken: set "
+            f"{cause.full_key}=..., or its whole {_owner(str(cause.full_key))}"
+        )
     if isinstance(cause, OmegaConfBaseException) and cause.full_key:
         return f"{cause.full_key}: {str(cause).splitlines()[0]}"
     return " ".join(str(error).split()) or type(error).__name__
+
+
+def _owner(path: str) -> str:
+    """The node that a key is in."""
+    return path.rpartition(".")[0] or path
 
 
 def _file_read(error: BaseException) -> str:

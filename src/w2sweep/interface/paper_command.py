@@ -68,10 +68,10 @@ def _check(names: Sequence[str], overrides: Sequence[str]) -> None:
     from w2sweep.interface.composing import planned_by
 
     for override in overrides:
-        if override.partition("=")[0] in ("sweep", "hydra.sweep.dir"):
+        if override.partition("=")[0].lstrip("+~") in ("sweep", "hydra.sweep.dir"):
             raise ConfigError(f"{override}: each sweep of the paper has its own name and folder")
     planned = [p for name in names for p in planned_by(name, overrides)]
-    stages = [stage for p in planned if p.cell for stage in p.cell.compared.values()]
+    stages = [stage for p in planned if p.cell for stage in p.cell.stages]
     distinct = len(closure(tuple(stages)))
     say(NAME, f"{len(planned)} cells in {', '.join(names)}; {distinct} distinct stages")
 

@@ -9,6 +9,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from w2sweep.building import unknown
+from w2sweep.interface.explaining import mendable, one_line
 from w2sweep.values import ConfigError
 
 KEY = "evaluate_on"
@@ -31,15 +32,28 @@ def with_targets(
         known: the names of all tasks.
         compose: makes another configuration of overrides.
     """
-    names = config.get(KEY)
-    if not names:
+    if KEY not in config or config[KEY] == []:
         return config
+    names = config[KEY]
     kept = [word for word in overrides if word.lstrip("+~").partition("=")[0] not in ("task", KEY)]
     chosen = [f"task={_checked(name, known)}" for name in _list(names)]
-    targets = [_target(compose([*kept, choice, f"{KEY}=[]"])) for choice in chosen]
+    targets = [_target(_composed(compose, [*kept, choice, f"{KEY}=[]"])) for choice in chosen]
     with open_dict(config):
         config[KEY] = targets
     return config
+
+
+def _composed(compose: Compose, words: Sequence[str]) -> DictConfig:
+    """Raises ConfigError where an override of the cell does not fit the other task."""
+    try:
+        return compose(words)
+    except Exception as error:
+        if not mendable(error):
+            raise
+        [choice] = [word for word in words if word.startswith("task=")]
+        raise ConfigError(
+            f"{KEY}: the overrides of the cell hold for {choice} too: {one_line(error)}"
+        ) from error
 
 
 def _target(config: DictConfig) -> dict[str, Any]:

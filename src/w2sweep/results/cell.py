@@ -121,6 +121,9 @@ class Elsewhere:
     pgr_undefined: str | None = None
     n_test: int
     chance: float | None = None
+    left_out: int = 0
+    """Test examples of that task that are not marked: their very texts are among those that the
+    cell's models were trained or chosen on."""
 
 
 @_record

@@ -30,6 +30,8 @@ class Estimate:
     """None with `low`: there is no interval, for it would be unbounded."""
     undefined: str | None = None
     """Why there is no value."""
+    one_seed: bool = False
+    """Whether it is known to be of a single seed: then the interval leaves out how seeds differ."""
 
 
 UNDEFINED = Estimate(None)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
-
 from w2sweep.tasks.source import Names
 from w2sweep.values import ConfigError, value
 
@@ -20,12 +18,12 @@ class Remark:
     def __post_init__(self) -> None:
         if "{}" not in self.text:
             raise ConfigError(
-                f"remark.text: found '{self.text}', expected a sentence with {{}} in it, where the "
+                f"text: found '{self.text}', expected a sentence with {{}} in it, where the "
                 "class is named"
             )
-        name, times = Counter(self.names).most_common(1)[0] if self.names else ("", 2)
-        if times > 1:
-            raise ConfigError(f"remark.names: two classes are called '{name}': give each its own")
+        if len(self.names) < 2 or len(set(self.names)) < len(self.names) or "" in self.names:
+            found = ", ".join(map(repr, self.names)) or "nothing"
+            raise ConfigError(f"names: found {found}, expected a name of its own for each class")
 
     def behind(self, text: str, label: int) -> str:
         """The text with a remark that it is of class `label`."""

@@ -26,7 +26,8 @@ class Claim:
         """What a sweep says of it."""
         found = self.measure(sweep)
         known = {of: number for of, number in found.items() if number.value is not None}
-        return Judged(self, known, verdict(list(known.values()), self.sign))
+        missing = [of for of in found if of not in known] if known else []
+        return Judged(self, known, verdict(list(known.values()), self.sign), missing)
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,8 @@ class Judged:
     claim: Claim
     found: Mapping[str, Estimate]
     verdict: Verdict
+    missing: Sequence[str] = ()
+    """Tasks of the sweep that it is not known of, where it is known of others."""
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,8 @@ from w2sweep.results.sweep_folder import SweepFolder
 FAMILIES = ("nlp", "reward", "chess")
 Measure = Callable[[Sequence[Result]], Estimate]
 """Of the results of one task."""
+Pair = tuple[str, str]
+"""A weak and a strong rung."""
 Scalar = Callable[[Result], float | None]
 """Of one cell."""
 
@@ -36,20 +38,66 @@ class Who:
     smallest: bool = False
     """Whether it is of the smallest student's cells, instead of the largest one's."""
 
-    def cells(self, results: Sequence[Result]) -> dict[int, Result]:
-        """Its cells by seed: those of the weakest supervisor."""
+    def within(self, results: Sequence[Result]) -> list[Result]:
+        """All its cells."""
         mine = [r for r in results if r.method == self.method and self._fits(r)]
-        having = [r for r in mine if self.role in r.models]
-        if not having:
-            return {}
-        pick = min if self.smallest else max
-        size = pick(r.rungs[r.strong].compute for r in having)
-        sized = [r for r in having if r.rungs[r.strong].compute == size]
-        weakest = min(r.rungs[r.weak].compute for r in sized)
-        return {r.seed: r for r in sized if r.rungs[r.weak].compute == weakest}
+        return [r for r in mine if self.role in r.models]
+
+    def pair(self, results: Sequence[Result]) -> Pair:
+        """The rungs that it is told of, of these cells: those of the weakest supervisor."""
+        size = min if self.smallest else max
+        sized = size(results, key=lambda r: r.rungs[r.strong].compute)
+        same = [r for r in results if r.strong == sized.strong]
+        weakest = min(same, key=lambda r: r.rungs[r.weak].compute)
+        return weakest.weak, weakest.strong
 
     def _fits(self, r: Result) -> bool:
         return all(r.variant.get(key) == value for key, value in self.where.items())
+
+
+def paired(results: Sequence[Result], *models: Who) -> list[tuple[Result, ...]]:
+    """A cell of each model, for every seed that all of them have.
+
+    Those of the largest students are of the same two rungs, and so are those of the smallest, also
+    where one of them has failed on a larger one. None where the two sizes are one, and none where
+    several cells fit a model and a seed, for nobody says which of them is meant.
+    """
+    own = [model.within(results) for model in models]
+    sizes = [model.smallest for model in models]
+    at: dict[bool, Pair] = {}
+    for smallest in dict.fromkeys(sizes):
+        sides = [its for its, of in zip(own, sizes, strict=True) if of == smallest]
+        shared = _of_shared_rungs(sides)
+        if not shared:
+            return []
+        at[smallest] = Who(smallest=smallest).pair(shared)
+    if len({strong for _, strong in at.values()}) < len(at):
+        return []
+    by_seed = [_by_seed(its, at[of]) for its, of in zip(own, sizes, strict=True)]
+    seeds = [seed for seed in by_seed[0] if _all_have(by_seed, seed)]
+    return [_of_seed(by_seed, seed) for seed in seeds]
+
+
+def _of_shared_rungs(sides: Sequence[Sequence[Result]]) -> list[Result]:
+    """The cells of the first model whose two rungs all models have."""
+    rungs = [{(r.weak, r.strong) for r in its} for its in sides]
+    everywhere = set.intersection(*rungs)
+    return [r for r in sides[0] if (r.weak, r.strong) in everywhere]
+
+
+def _of_seed(by_seed: Sequence[Mapping[int, Result]], seed: int) -> tuple[Result, ...]:
+    return tuple(of[seed] for of in by_seed)
+
+
+def _by_seed(cells: Sequence[Result], at: Pair) -> dict[int, Result]:
+    """Those of two rungs; {} where a seed has several."""
+    found = [r for r in cells if (r.weak, r.strong) == at]
+    by_seed = {r.seed: r for r in found}
+    return by_seed if len(by_seed) == len(found) else {}
+
+
+def _all_have(by_seed: Sequence[Mapping[int, Result]], seed: int) -> bool:
+    return all(seed in of for of in by_seed)
 
 
 def each_task(
@@ -71,13 +119,12 @@ def gain(who: Who, over: Who) -> Measure:
     """How much more accurate one model is than another on the same test examples, in points."""
 
     def measured(results: Sequence[Result]) -> Estimate:
-        first, second = who.cells(results), over.cells(results)
-        seeds = [seed for seed in first if seed in second]
-        if not seeds:
+        pairs = paired(results, who, over)
+        if not pairs:
             return UNDEFINED
-        better = [first[seed].correct[who.role] for seed in seeds]
-        worse = [second[seed].correct[over.role] for seed in seeds]
-        return scaled(metrics.difference(better, worse), 100)
+        better = [first.correct[who.role] for first, _ in pairs]
+        worse = [second.correct[over.role] for _, second in pairs]
+        return scaled(of_seeds(metrics.difference(better, worse), len(pairs)), 100)
 
     return measured
 
@@ -87,8 +134,9 @@ def recovered(who: Who) -> Measure:
 
     def measured(results: Sequence[Result]) -> Estimate:
         roles = (SUPERVISOR, who.role, CEILING)
-        answers = [r.right(roles) for r in who.cells(results).values()]
-        return metrics.pgr_over_seeds(answers) if answers else UNDEFINED
+        found = [r for (r,) in paired(results, who)]
+        answers = [r.right(roles) for r in found]
+        return of_seeds(metrics.pgr_over_seeds(answers), len(found)) if answers else UNDEFINED
 
     return measured
 
@@ -97,8 +145,7 @@ def change(scalar: Scalar, who: Who, since: Who, scale: float = 100) -> Measure:
     """How much larger a number is in one group of cells than in another, `scale` times."""
 
     def measured(results: Sequence[Result]) -> Estimate:
-        first, second = who.cells(results), since.cells(results)
-        pairs = [(scalar(first[s]), scalar(second[s])) for s in first if s in second]
+        pairs = [(scalar(first), scalar(second)) for first, second in paired(results, who, since)]
         changes = [a - b for a, b in pairs if a is not None and b is not None]
         return scaled(over_seeds(changes), scale)
 
@@ -108,44 +155,39 @@ def change(scalar: Scalar, who: Who, since: Who, scale: float = 100) -> Measure:
 def change_of_gain(who: Who, over: Who) -> Measure:
     """How much more one model gains over another with the largest student than with the smallest,
     in points."""
-    small, over_small = replace(who, smallest=True), replace(over, smallest=True)
+    models = (who, over, replace(who, smallest=True), replace(over, smallest=True))
 
     def measured(results: Sequence[Result]) -> Estimate:
-        largest = _gains(results, who, over)
-        smallest = _gains(results, small, over_small)
-        changes = [largest[seed] - smallest[seed] for seed in largest if seed in smallest]
+        changes = []
+        for large, large_over, small, small_over in paired(results, *models):
+            gained = large.accuracy(who.role) - large_over.accuracy(over.role)
+            before = small.accuracy(who.role) - small_over.accuracy(over.role)
+            changes.append(gained - before)
         return scaled(over_seeds(changes), 100)
 
     return measured
 
 
-def _gains(results: Sequence[Result], who: Who, over: Who) -> dict[int, float]:
-    """Seed -> how much more accurate one model is than another, of the seeds that both have."""
-    first, second = who.cells(results), over.cells(results)
-    shared = [seed for seed in first if seed in second]
-    return {s: first[s].accuracy(who.role) - second[s].accuracy(over.role) for s in shared}
-
-
 def gain_on_errors(who: Who, over: Who) -> Measure:
     """How much more one model gains over another where the supervisor is wrong than where it is
-    right, in points."""
+    right, in points; of the seeds on which it is sometimes wrong and sometimes right."""
 
     def measured(results: Sequence[Result]) -> Estimate:
-        first, second = who.cells(results), over.cells(results)
         gains = [
-            _on_errors(first[seed], first[seed].correct[who.role], second[seed].correct[over.role])
-            for seed in first
-            if seed in second
+            _on_errors(first, first.correct[who.role], second.correct[over.role])
+            for first, second in paired(results, who, over)
         ]
-        return scaled(over_seeds(gains), 100)
+        return scaled(over_seeds([gain for gain in gains if gain is not None]), 100)
 
     return measured
 
 
-def _on_errors(cell: Result, better: NDArray[np.uint8], worse: NDArray[np.uint8]) -> float:
+def _on_errors(cell: Result, better: NDArray[np.uint8], worse: NDArray[np.uint8]) -> float | None:
     """The gain of one model over another, of which is given whether they are right [N], where the
-    supervisor is wrong, minus that where it is right."""
+    supervisor is wrong, minus that where it is right; None where it is only one of the two."""
     gained, wrong = better.astype(float) - worse, cell.correct[SUPERVISOR] == 0
+    if wrong.all() or not wrong.any():
+        return None
     return float(gained[wrong].mean() - gained[~wrong].mean())
 
 
@@ -154,12 +196,12 @@ def on_hardest(who: Who, over: Who, margin: float) -> Measure:
     plus a margin, in points."""
 
     def measured(results: Sequence[Result]) -> Estimate:
-        first = grades(who.cells(results).values())
-        second = grades(over.cells(results).values())
+        pairs = paired(results, who, over)
+        first, second = map(grades, zip(*pairs, strict=True)) if pairs else (None, None)
         if first is None or second is None:
             return UNDEFINED
-        found = scaled(first.over(second, STUDENT, second.hardest_third), 100)
-        return shifted(found, margin)
+        found = of_seeds(first.over(second, STUDENT, second.hardest_third), len(pairs))
+        return shifted(scaled(found, 100), margin)
 
     return measured
 
@@ -167,14 +209,20 @@ def on_hardest(who: Who, over: Who, margin: float) -> Measure:
 def over_seeds(values: Sequence[float]) -> Estimate:
     """The mean of one value a seed, with Student's interval; of a single seed there is none."""
     if len(values) < 2:
-        return Estimate(values[0]) if values else UNDEFINED
+        return of_seeds(Estimate(values[0]), 1) if values else UNDEFINED
     return intervals.mean(values, np.zeros(len(values)))
+
+
+def of_seeds(found: Estimate, seeds: int) -> Estimate:
+    """The estimate, which says so where it is of a single seed."""
+    return replace(found, one_seed=seeds == 1)
 
 
 def scaled(found: Estimate, by: float) -> Estimate:
     """The same in another unit; `by` is positive."""
     numbers = (found.value, found.se, found.low, found.high)
-    return Estimate(*(None if x is None else by * x for x in numbers), undefined=found.undefined)
+    value, se, low, high = (None if x is None else by * x for x in numbers)
+    return replace(found, value=value, se=se, low=low, high=high)
 
 
 def shifted(found: Estimate, by: float) -> Estimate:

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from w2sweep.report.paper.finding import Claim, Finding
-from w2sweep.report.paper.measures import shifted
+from w2sweep.report.paper.measures import of_seeds, shifted
 from w2sweep.report.summary import summarize
 from w2sweep.report.transfer import Gain, MixtureLaw, Transfer, transfer
 from w2sweep.results.intervals import UNDEFINED, Estimate
@@ -27,12 +27,12 @@ def by_text(parameter: Callable[[MixtureLaw], Estimate]) -> Found:
 
 def alpha_below_one(law: MixtureLaw) -> Estimate:
     """How far D_T grows faster than D_F does: alpha - 1."""
-    return shifted(law.law.alpha, -1) if law.law else UNDEFINED
+    return of_seeds(shifted(law.law.alpha, -1), law.law.seeds) if law.law else UNDEFINED
 
 
 def beta(law: MixtureLaw) -> Estimate:
     """How D_T grows with the model's size."""
-    return law.law.beta if law.law else UNDEFINED
+    return of_seeds(law.law.beta, law.law.seeds) if law.law else UNDEFINED
 
 
 def by_rung(after: Callable[[list[int]], int]) -> Found:
@@ -43,13 +43,18 @@ def by_rung(after: Callable[[list[int]], int]) -> Found:
         found = _transfer(sweep)
         gains = list(found.gains) if found else []
         at = after([gain.tokens for gain in gains if gain.tokens]) if gains else 0
-        return {_named(gain): gain.worse for gain in gains if gain.tokens == at}
+        return {_named(gain): _worse(gain) for gain in gains if gain.tokens == at}
 
     return measured
 
 
 def _transfer(sweep: SweepFolder) -> Transfer | None:
     return transfer(summarize(sweep))
+
+
+def _worse(gain: Gain) -> Estimate:
+    """How much higher the pretrained model's loss is."""
+    return of_seeds(gain.worse, len(gain.pair.adapted.losses))
 
 
 def _named(gain: Gain) -> str:

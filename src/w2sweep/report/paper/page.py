@@ -73,11 +73,14 @@ def _drawn(finding: Finding, cells: SweepFolder, folder: Path) -> list[Drawing]:
 
 def numbers(judged: Judged) -> str:
     """What was measured, task by task: `sentiment +3.2 [+1.7, +4.6]; contrast ...`."""
-    return "; ".join(f"{task} {told(found)}" for task, found in judged.found.items())
+    known = [f"{task} {told(found)}" for task, found in judged.found.items()]
+    missing = [f"nothing on {', '.join(judged.missing)}"] if judged.missing else []
+    return "; ".join([*known, *missing])
 
 
 def told(found: Estimate) -> str:
-    """A signed number with its interval, in as many digits as say something."""
+    """A signed number with its interval, in as many digits as say something, and whether it is of
+    one seed alone."""
     if found.value is None:
         return "undefined"
     bounds = (found.low, found.high)
@@ -85,8 +88,9 @@ def told(found: Estimate) -> str:
     digits = 1 if largest >= 2 else 2 if largest >= 0.1 else 3
     value = _signed(found.value, digits)
     if found.low is None or found.high is None:
-        return f"{value} (no interval)"
-    return f"{value} [{_signed(found.low, digits)}, {_signed(found.high, digits)}]"
+        return f"{value} ({'one seed, ' if found.one_seed else ''}no interval)"
+    interval = f"{value} [{_signed(found.low, digits)}, {_signed(found.high, digits)}]"
+    return f"{interval} (one seed)" if found.one_seed else interval
 
 
 def _signed(number: float, digits: int) -> str:
@@ -101,7 +105,7 @@ def markdown(sections: Sequence[Section]) -> str:
         for judged in section.judged:
             says = f"{judged.claim.says} ({'> 0' if judged.claim.sign > 0 else '< 0'})"
             cells = (f"`{section.finding.sweep}`", says, numbers(judged), judged.verdict)
-            lines.append(f"| {' | '.join(cells)} |")
+            lines.append(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |")
     return "\n".join(lines) + "\n"
 
 
@@ -126,6 +130,7 @@ def _record(section: Section, judged: Judged, task: str) -> dict[str, Any]:
         "se": found.se,
         "low": found.low,
         "high": found.high,
+        "one_seed": found.one_seed,
         "verdict": judged.verdict,
         "seeds": " ".join(map(str, section.seeds)),
     }
