@@ -80,9 +80,12 @@ def paired(results: Sequence[Result], *models: Who) -> list[tuple[Result, ...]]:
 
 def _of_shared_rungs(sides: Sequence[Sequence[Result]]) -> list[Result]:
     """The cells of the first model whose two rungs all models have."""
-    rungs = [{(r.weak, r.strong) for r in its} for its in sides]
-    everywhere = set.intersection(*rungs)
+    everywhere = set.intersection(*map(_rungs, sides))
     return [r for r in sides[0] if (r.weak, r.strong) in everywhere]
+
+
+def _rungs(cells: Sequence[Result]) -> set[Pair]:
+    return {(r.weak, r.strong) for r in cells}
 
 
 def _of_seed(by_seed: Sequence[Mapping[int, Result]], seed: int) -> tuple[Result, ...]:
