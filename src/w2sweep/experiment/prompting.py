@@ -76,16 +76,8 @@ class Prompting(Method):
     calibrated: bool = False
 
     def student(self, s: Setting) -> Prompted:
-        wording, head = s.task.asked, s.task.head
-        generates = isinstance(head, Completion)
-        if generates:
-            self._check_completes(s)
-        elif wording is None:
-            raise Impossible(
-                f"task {s.task.name} does not say how a language model is asked: set task.wording"
-            )
-        else:
-            _check_fits(wording, head)
+        self._check(s)
+        head = s.task.head
         name, rung = s.rung(s.strong)
         weak = self.shots > 0 and self.shows == "weak"
         return Prompted(
@@ -93,7 +85,7 @@ class Prompting(Method):
             init=s.pretrained(s.strong),
             splits=s.splits,
             on="student",
-            wording=None if generates else wording,
+            wording=None if isinstance(head, Completion) else s.task.asked,
             shots=self.shots,
             shown=s.supervisor if weak else None,
             calibrated=self.calibrated,
@@ -101,6 +93,18 @@ class Prompting(Method):
             max_tokens=s.recipe.max_tokens,
             seed=s.seed,
         )
+
+    def _check(self, s: Setting) -> None:
+        """Raises Impossible or ConfigError where the task cannot be asked in this way."""
+        wording, head = s.task.asked, s.task.head
+        if isinstance(head, Completion):
+            self._check_completes(s)
+        elif wording is None:
+            raise Impossible(
+                f"task {s.task.name} does not say how a language model is asked: set task.wording"
+            )
+        else:
+            _check_fits(wording, head)
 
     def _check_completes(self, s: Setting) -> None:
         if self.shots or self.calibrated:
