@@ -86,9 +86,28 @@ class Prompting(Method):
             )
 
     def student(self, s: Setting) -> Prompted:
+        self._check(s)
+        head = s.task.head
+        name, rung = s.rung(s.strong)
+        weak = self.shots > 0 and self.shows == "weak"
+        return Prompted(
+            backbone=rung.backbone(name),
+            init=s.pretrained(s.strong),
+            splits=s.splits,
+            on="student",
+            wording=None if isinstance(head, Completion) else s.task.asked,
+            shots=self.shots,
+            shown=s.supervisor if weak else None,
+            calibrated=self.calibrated,
+            head=head,
+            max_tokens=s.recipe.max_tokens,
+            seed=s.seed,
+        )
+
+    def _check(self, s: Setting) -> None:
+        """Raises Impossible or ConfigError where the task cannot be asked in this way."""
         wording, head = s.task.asked, s.task.head
-        generates = isinstance(head, Completion)
-        if generates:
+        if isinstance(head, Completion):
             self._check_completes(s)
         elif wording is None:
             raise Impossible(
@@ -101,21 +120,6 @@ class Prompting(Method):
                 f"method.shots: found {self.shots}, but there are {s.sizes.student} examples to "
                 "show (sizes.student): lower method.shots"
             )
-        name, rung = s.rung(s.strong)
-        weak = self.shots > 0 and self.shows == "weak"
-        return Prompted(
-            backbone=rung.backbone(name),
-            init=s.pretrained(s.strong),
-            splits=s.splits,
-            on="student",
-            wording=None if generates else wording,
-            shots=self.shots,
-            shown=s.supervisor if weak else None,
-            calibrated=self.calibrated,
-            head=head,
-            max_tokens=s.recipe.max_tokens,
-            seed=s.seed,
-        )
 
     def _check_completes(self, s: Setting) -> None:
         if self.shots or self.calibrated:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import fields, replace
+from dataclasses import MISSING, fields
 from statistics import median
 from typing import Any
 
@@ -25,6 +25,8 @@ MEASURES = (
     "over_naive",
 )
 """The columns whose median across tasks means something."""
+ALWAYS = [f.name for f in fields(SummaryRow) if f.default is f.default_factory is MISSING]
+"""The fields that every row has. A median has of the others those alone that it says itself."""
 
 
 def medians(rows: Sequence[SummaryRow]) -> list[SummaryRow]:
@@ -40,35 +42,26 @@ def medians(rows: Sequence[SummaryRow]) -> list[SummaryRow]:
 
 def _median(rows: Sequence[SummaryRow]) -> SummaryRow:
     """Without errors or intervals: those of single tasks say nothing of the median across them."""
-    names = [f.name for f in fields(SummaryRow)]
     chances = {r.chance for r in rows}
-    blanks: dict[str, Any] = dict.fromkeys(n for n in names if n.endswith(("_se", "_low", "_high")))
     without = sum(r.pgr is None for r in rows)
-    medians = {name: _middle(_known(rows, name)) for name in MEASURES}
-    return replace(
-        rows[0],
-        **blanks,
-        **medians,
-        task=MEDIAN,
-        digest="",
-        interval_over="",
-        chance=chances.pop() if len(chances) == 1 else None,
-        at_chance=(),
-        one_answer={},
-        seeds=min(r.seeds for r in rows),
-        pgr_undefined=f"undefined on {without} of {len(rows)} tasks" if without else None,
-        over_naive_seeds=0,
-        marks={},
-        over_naive_detectable=None,
-        pgr_detectable=None,
-        diagnostics=_median_diagnostics(rows),
-        reliability={},
-        by_difficulty=None,
-        curve=(),
-        language_models={},
-        elsewhere={},
-        others=_median_others(rows),
+    shared: dict[str, Any] = {name: getattr(rows[0], name) for name in ALWAYS}
+    bounds: dict[str, Any] = dict.fromkeys(
+        name for name in ALWAYS if name.endswith(("_se", "_low", "_high"))
     )
+    medians: dict[str, Any] = {name: _middle(_known(rows, name)) for name in MEASURES}
+    own: dict[str, Any] = {
+        "task": MEDIAN,
+        "digest": "",
+        "interval_over": "",
+        "chance": chances.pop() if len(chances) == 1 else None,
+        "at_chance": (),
+        "one_answer": {},
+        "seeds": min(r.seeds for r in rows),
+        "pgr_undefined": f"undefined on {without} of {len(rows)} tasks" if without else None,
+        "diagnostics": _median_diagnostics(rows),
+        "others": _median_others(rows),
+    }
+    return SummaryRow(**shared | bounds | medians | own)
 
 
 def _median_others(rows: Sequence[SummaryRow]) -> dict[str, MeanAccuracy]:

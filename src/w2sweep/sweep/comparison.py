@@ -121,13 +121,7 @@ def compare(cell: Cell, place: Place, store: Store) -> Result:
     examples = splits["test"]
     answers = {role: store.get(of).answers["test"] for role, of in cell.compared.items()}
     correct = {role: head.correct(said, examples) for role, said in answers.items()}
-    models: dict[str, Compared] = {}
-    for role, stage in cell.compared.items():
-        models[role] = Compared(
-            stage=stage.name,
-            accuracy=metrics.accuracy(correct[role]),
-            only=_only(head.hard(answers[role])),
-        )
+    models = _models(cell, answers, correct)
     recovered = metrics.pgr(*(models[role].accuracy for role in ROLES))
     agrees = head.agree(answers[STUDENT], answers[SUPERVISOR])
     agreed = metrics.agreement(agrees, correct[SUPERVISOR])
@@ -155,6 +149,20 @@ def compare(cell: Cell, place: Place, store: Store) -> Result:
         elsewhere=carried,
         correct={name: r.astype(np.uint8) for name, r in (correct | right_elsewhere).items()},
     )
+
+
+def _models(
+    cell: Cell, answers: Mapping[str, Answers], correct: Mapping[str, NDArray[np.bool_]]
+) -> dict[str, Compared]:
+    """By role, from its answers to the N test examples, and whether they are right [N]."""
+    models = {}
+    for role, stage in cell.compared.items():
+        models[role] = Compared(
+            stage=stage.name,
+            accuracy=metrics.accuracy(correct[role]),
+            only=_only(cell.setting.task.head.hard(answers[role])),
+        )
+    return models
 
 
 def _facts(ladder: Ladder) -> dict[str, RungFacts]:
