@@ -20,6 +20,7 @@ from w2sweep.experiment.predictions import Predictions
 from w2sweep.experiment.splits import Sizes, answered
 from w2sweep.experiment.stages import Finetune
 from w2sweep.experiment.supervision import Erring, Errors, Simulated, lowest
+from w2sweep.experiment.target import Target
 from w2sweep.experiment.told import NaiveTold, Told
 from w2sweep.tasks.example import Example
 from w2sweep.tasks.heads import Choice
@@ -103,6 +104,12 @@ def test_student_and_one_ceiling_are_told_and_differ_in_nothing_else_from_those_
 def test_a_task_without_a_remark_tells_nothing(task: Toy):
     with pytest.raises(Impossible, match=r"task .* has no task.remark"):
         Cell(setting(task), TOLD)
+
+
+def test_of_other_tasks_nobody_is_told():
+    s = setting(Remarked())
+    with pytest.raises(Impossible, match="the student reads texts that tell what s says"):
+        Cell(s, TOLD, (Target(Toy(name="other"), s.sizes),))
 
 
 def test_nobody_is_told_of_the_supervisors_own_half():

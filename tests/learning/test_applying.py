@@ -91,11 +91,11 @@ def test_a_cell_says_how_its_models_do_on_another_task(
     said = read(folder)
     assert isinstance(said, Result)
     other = said.elsewhere["opposite"]
-    trained = {
+    known = {
         e.id for name, its in shelf.get(toy.setting.splits).items() for e in its if name != "test"
     }
     [target] = toy.evaluate_on
-    seen = [e.id in trained for e in shelf.get(target.splits(0))["test"]]
+    seen = [e.id in known for e in shelf.get(target.splits(0))["test"]]
     assert other.left_out == sum(seen) > 0  # the two tasks have the same texts
     assert other.n_test == said.paired_on("opposite").shape[1] == 48 - sum(seen)
     assert other.accuracy["ceiling"] == said.correct["opposite/ceiling"].mean()
@@ -114,7 +114,10 @@ def test_a_task_that_was_all_trained_on_is_refused(tmp_path: Path):
     [stages] = toy.elsewhere.values()
     given: dict[Stage, object] = {toy.setting.splits: splits}
     for stage in stages.values():
-        given |= {stage.splits: {"test": examples}, stage: Predictions({"test": np.eye(2)[:1]})}
+        given |= {
+            stage.splits: {"test": examples},
+            stage: Predictions({"test": np.eye(2, dtype=np.float32)[:1]}),
+        }
     with pytest.raises(ConfigError, match="all 1 test examples of opposite"):
         elsewhere(toy, SimpleNamespace(get=given.__getitem__))  # type: ignore[arg-type]
 

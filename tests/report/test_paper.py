@@ -115,6 +115,7 @@ def test_tasks_that_nothing_is_known_of_are_named():
     measure = {"a": UP, "b": Estimate(None)}
     judged = Claim("a gain", 1, lambda _: measure).judged(None)  # type: ignore[arg-type]
     assert numbers(judged) == "a +1.00 [+0.50, +1.50]; nothing on b"
+    assert judged.verdict == "agrees in part"  # not on every task
 
 
 def test_a_shifted_estimate_keeps_its_width():

@@ -57,7 +57,14 @@ class Cell:
         if not self.evaluate_on:
             return {}
         compared = self.compared  # a method may have a supervisor of its own
-        weights = {role: Weights(_model(role, compared[role])) for role in self._always}
+        models = {role: _model(role, compared[role]) for role in self._always}
+        for role, model in models.items():
+            if model.splits != self.setting.splits:
+                raise Impossible(
+                    f"evaluate_on: the {role} reads {model.splits.what}, and of other tasks there "
+                    "are no such texts: use another method, or evaluate_on=[]"
+                )
+        weights = {role: Weights(model) for role, model in models.items()}
         found = {}
         for target in self.evaluate_on:
             splits = target.splits(self.setting.seed)

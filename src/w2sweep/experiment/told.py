@@ -83,7 +83,7 @@ class NaiveTold(Method):
         if not isinstance(head, Choice) or task.remark is None:
             raise Impossible(
                 f"a told student reads its supervisor's class behind a text, but task {task.name} "
-                "has no task.remark, or no text with a class: use method=naive"
+                "has no task.remark, or no text with a class: set the one, or use method=naive"
             )
         if (found := len(task.remark.names)) != head.classes:
             raise Impossible(

@@ -136,12 +136,13 @@ def _further(r: Result) -> dict[str, float]:
 
 
 def _elsewhere(r: Result) -> dict[str, float | None]:
-    """Accuracies and PGR on other tasks, `on_TASK_...`."""
+    """Accuracies and PGR on other tasks, and how many test examples count, `on_TASK_...`."""
     found: dict[str, float | None] = {}
     for target, of in r.elsewhere.items():
         for role, name in NAMES.items():
             found[f"on_{target}_{name}_accuracy"] = of.accuracy[role]
         found[f"on_{target}_pgr"] = of.pgr
+        found |= {f"on_{target}_n_test": of.n_test, f"on_{target}_left_out": of.left_out}
     return found
 
 

@@ -27,7 +27,8 @@ class Claim:
         found = self.measure(sweep)
         known = {of: number for of, number in found.items() if number.value is not None}
         missing = [of for of in found if of not in known] if known else []
-        return Judged(self, known, verdict(list(known.values()), self.sign), missing)
+        numbers = [*known.values(), *(found[of] for of in missing)]
+        return Judged(self, known, verdict(numbers, self.sign), missing)
 
 
 @dataclass(frozen=True)
@@ -62,9 +63,9 @@ class Finding:
 def verdict(found: Sequence[Estimate], sign: int) -> Verdict:
     """Whether estimates have the sign that the paper found, by their 95 % intervals.
 
-    An estimate is clear where its interval leaves out zero. All clear and of that sign: they agree.
-    Some clear, and all of those of that sign: they agree in part. Clear ones of both signs: mixed.
-    None clear: it cannot be told.
+    An estimate is clear where its interval leaves out zero; one without a value is not. All clear
+    and of that sign: they agree. Some clear, and all of those of that sign: they agree in part.
+    Clear ones of both signs: mixed. None clear: it cannot be told.
     """
     if not found:
         return "not run"
