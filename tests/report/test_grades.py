@@ -56,6 +56,11 @@ def test_the_hardest_third_leaves_out_what_no_rung_knows():
     assert grades(beyond=False).hardest_third == [1, 2, 3]
 
 
+def test_the_easiest_examples_are_never_the_hardest_third():
+    easy = grades(n=[180, 10, 5, 5], right={"student": [170, 8, 3, 1]})
+    assert easy.hardest_third == [1, 2]
+
+
 def test_what_all_examples_would_have_brought():
     gain = grades("easy").over(grades("all"), "student", [2])
     assert gain.value == pytest.approx((22 - 30) / 40)

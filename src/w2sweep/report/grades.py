@@ -37,12 +37,13 @@ class Grades:
     @property
     def hardest_third(self) -> list[int]:
         """The fewest of the hardest bins that have a third of all examples or more, but for
-        those that are beyond all rungs."""
+        those that are beyond all rungs. The easiest bin is never among them: where it has more
+        than two thirds, they are all others."""
         counts = self.counts[:-1] if self.first.beyond else self.counts
-        hardest = reversed(range(len(counts)))
         taken: list[int] = []
-        while 3 * sum(counts[b] for b in taken) < sum(counts):
-            taken.append(next(hardest))
+        for b in reversed(range(1, len(counts))):
+            if 3 * sum(counts[t] for t in taken) < sum(counts):
+                taken.append(b)
         return sorted(taken)
 
     def accuracy(self, role: str, bins: Collection[int]) -> Estimate:
