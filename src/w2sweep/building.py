@@ -126,13 +126,14 @@ def _value(target: str) -> type:
 def _explained(error: ValidationError, path: str) -> ConfigError:
     """The first of pydantic's findings, in one line."""
     first = error.errors()[0]
-    if isinstance(own := first.get("ctx", {}).get("error"), ConfigError):
+    context = first.get("ctx", {})
+    if isinstance(own := context.get("error"), ConfigError):
         return ConfigError(_join(path, str(own), ": "))
     where = ".".join(map(str, (*([path] if path else []), *first["loc"])))
     found = first["input"]
     expected = first["msg"].removeprefix("Input should be ")
     if first["type"] == "too_short":
-        expected = f"at least {first['ctx']['min_length']} of them"
+        expected = f"at least {context['min_length']} of them"
     return ConfigError(
         f"{where}: found {found!r:.80} ({type(found).__name__}), expected {expected}"
     )
