@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import subprocess
 import sys
@@ -305,9 +306,8 @@ def test_help_names_the_groups_and_their_choices(folder, monkeypatch, capsys):
         command.main()
     said = capsys.readouterr().out
     assert exit.value.code == 0
-    assert (
-        "method: bootstrap, bootstrap_all, confidence, confidence_75, naive, naive_hard, " in said
-    )
+    [methods] = [line for line in said.splitlines() if line.lstrip().startswith("method: ")]
+    assert {"bootstrap", "confidence", "naive", "zero_shot"} <= set(re.findall(r"\w+", methods))
     assert "pretend, pretend_completions" in said  # of the current folder
 
 

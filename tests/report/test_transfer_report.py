@@ -13,7 +13,7 @@ from fake_sweep import change, fake_sweep, record
 
 from w2sweep.report.publishing import report
 from w2sweep.report.summary import summarize
-from w2sweep.report.transfer import Transfer, transfer
+from w2sweep.report.transfer import Transfers, transfer
 from w2sweep.results.cell import LanguageModel, Result
 from w2sweep.results.sweep_folder import read_sweep
 
@@ -66,19 +66,19 @@ def sweep(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def found(sweep: Path) -> Transfer:
+def found(sweep: Path) -> Transfers:
     told = transfer(summarize(read_sweep(sweep)))
     assert told is not None
     return told
 
 
-def test_each_rung_stands_there_once_for_each_text_and_number_of_tokens(found: Transfer):
+def test_each_rung_stands_there_once_for_each_text_and_number_of_tokens(found: Transfers):
     assert len(found.gains) == len(RUNGS) * len(WORTH) * len(READ)
     rungs = [gain.pair.adapted.rung for gain in found.of(found.places[0])]
     assert rungs == [rung for rung in RUNGS for _ in READ]
 
 
-def test_the_law_of_each_pretraining_text_is_found_again(found: Transfer):
+def test_the_law_of_each_pretraining_text_is_found_again(found: Transfers):
     mixtures = [law.mixture for law in found.laws]
     assert mixtures == [f"task.world.genres={genres}" for genres in WORTH]
     for of, k in zip(found.laws, WORTH.values(), strict=True):
@@ -90,7 +90,7 @@ def test_the_law_of_each_pretraining_text_is_found_again(found: Transfer):
         assert (of.law.points, of.negative, of.below, of.above) == (12, 6, 0, 0)
 
 
-def test_ossification_is_what_seeds_agree_on(found: Transfer):
+def test_ossification_is_what_seeds_agree_on(found: Transfers):
     ossified = {gain.tokens for gain in found.gains if gain.ossified}
     assert ossified == {READ[-1]}
     worse = [gain.worse for gain in found.gains if gain.tokens == READ[-1]]

@@ -10,7 +10,7 @@ from w2sweep.report.drawing import Drawing
 from w2sweep.report.summary import SummaryRow
 from w2sweep.report.table import climb_tables, columns, legend, over
 from w2sweep.report.templates import render
-from w2sweep.report.transfer import Transfer
+from w2sweep.report.transfer import Transfers
 from w2sweep.report.transfer_tables import gain_table, law_table
 from w2sweep.results.sweep_folder import SweepFolder
 
@@ -19,7 +19,7 @@ def sweep_page(
     sweep: SweepFolder,
     rows: Sequence[SummaryRow],
     climbs: Sequence[Climb],
-    transferred: Transfer | None,
+    transferred: Transfers | None,
     drawings: Sequence[Drawing],
 ) -> str:
     """The page's HTML."""

@@ -31,13 +31,13 @@ TOKENS = "method.tokens"
 ADAPTED, SCRATCH = "_adapted", "_scratch"
 """How names of language models end: pretrained, or begun with random weights."""
 Place = tuple[str, str, str]
-"""Task, ladder, and what was read in pretraining (`Pair.mixture`)."""
+"""Task, ladder, and what was read in pretraining (`RungPair.mixture`)."""
 Measure = Literal["loss", "error"]
 """What a model has to reach: its loss on the target, or its share of wrong answers on the task."""
 
 
 @dataclass(frozen=True)
-class Pair:
+class RungPair:
     """A pretrained rung and the same rung from scratch, after the same tokens of the target."""
 
     task: str
@@ -62,7 +62,7 @@ class Pair:
 class Gain:
     """What pretraining changed for a rung that has read so much of the target."""
 
-    pair: Pair
+    pair: RungPair
     worse: Estimate
     """The pretrained model's loss minus that of the one from scratch, paired by seed."""
     effective: dict[int, Effective]
@@ -111,7 +111,7 @@ class MixtureLaw:
 
 
 @dataclass(frozen=True)
-class Transfer:
+class Transfers:
     """All that a sweep says of transfer."""
 
     gains: Sequence[Gain]
@@ -138,12 +138,12 @@ class Transfer:
         return [_law_record(law) for law in self.laws]
 
 
-def transfer(rows: Iterable[SummaryRow]) -> Transfer | None:
+def transfer(rows: Iterable[SummaryRow]) -> Transfers | None:
     """What these rows say of transfer; None where none of them has such language models."""
     pairs = _pairs(rows)
     if not pairs:
         return None
-    curves: dict[tuple[str, str, str, str], list[Pair]] = defaultdict(list)
+    curves: dict[tuple[str, str, str, str], list[RungPair]] = defaultdict(list)
     for pair in pairs:
         curves[pair.curve].append(pair)
     gains = [gain for curve in curves.values() for gain in _gains(curve)]
@@ -153,7 +153,7 @@ def transfer(rows: Iterable[SummaryRow]) -> Transfer | None:
     read = [(float(gain.tokens), float(gain.pair.adapted.size)) for gain in gains if gain.tokens]
     at = centre(read) if read else None
     laws = [_law(place, of, at) for place, of in by_place.items()]
-    return Transfer(list(chain.from_iterable(by_place.values())), laws)
+    return Transfers(list(chain.from_iterable(by_place.values())), laws)
 
 
 def mixture(row: SummaryRow) -> str:
@@ -161,15 +161,15 @@ def mixture(row: SummaryRow) -> str:
     return variant_text(tuple(item for item in row.variant if item[0] != TOKENS))
 
 
-def _pairs(rows: Iterable[SummaryRow]) -> list[Pair]:
+def _pairs(rows: Iterable[SummaryRow]) -> list[RungPair]:
     """Each pair once: weak rungs are the same in several rows. Rungs weakest first."""
-    found: dict[tuple[Any, ...], Pair] = {}
+    found: dict[tuple[Any, ...], RungPair] = {}
     for row in rows:
         for name, adapted in row.language_models.items():
             scratch = row.language_models.get(name.removesuffix(ADAPTED) + SCRATCH)
             if not name.endswith(ADAPTED) or scratch is None:
                 continue
-            pair = Pair(row.task, row.ladder, mixture(row), adapted, scratch)
+            pair = RungPair(row.task, row.ladder, mixture(row), adapted, scratch)
             known = found.get((*pair.curve, adapted.tokens))
             # Of a rung that is a student here and a supervisor there, the one with accuracies.
             if known is None or not known.adapted.accuracies:
@@ -177,7 +177,7 @@ def _pairs(rows: Iterable[SummaryRow]) -> list[Pair]:
     return sorted(found.values(), key=lambda pair: (pair.adapted.size, pair.adapted.tokens))
 
 
-def _gains(curve: Sequence[Pair]) -> list[Gain]:
+def _gains(curve: Sequence[RungPair]) -> list[Gain]:
     """Of one rung and one mixture, after different numbers of tokens."""
     scratch = [pair.scratch for pair in curve]
     return [
@@ -191,7 +191,7 @@ def _gains(curve: Sequence[Pair]) -> list[Gain]:
     ]
 
 
-def _worse(pair: Pair) -> Estimate:
+def _worse(pair: RungPair) -> Estimate:
     shared = sorted(pair.adapted.losses.keys() & pair.scratch.losses.keys())
     differences = [pair.adapted.losses[seed] - pair.scratch.losses[seed] for seed in shared]
     if len(shared) < 2:

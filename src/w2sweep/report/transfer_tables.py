@@ -4,21 +4,21 @@ from __future__ import annotations
 
 from statistics import fmean
 
-from w2sweep.report.transfer import Gain, MixtureLaw, Transfer
+from w2sweep.report.transfer import Gain, MixtureLaw, Transfers
 from w2sweep.results.intervals import Estimate
 
 Table = tuple[list[str], list[list[str]]]
 """Headings, and lines of text under them."""
 
 
-def law_table(found: Transfer) -> Table:
+def law_table(found: Transfers) -> Table:
     """A line a pretraining text."""
     headings = ["pretraining", "k", "alpha", "beta", "typical D_T", "at D_F", "at N"]
     headings += ["points", "seeds", "left out: below / above / D_T < 0"]
     return headings, [_law_line(law) for law in found.laws]
 
 
-def gain_table(found: Transfer) -> Table:
+def gain_table(found: Transfers) -> Table:
     """A line for each pretraining text, rung and number of tokens."""
     headings = ["pretraining", "rung", "tokens", "pretrained", "from scratch", "difference"]
     return [*headings, "D_T", ""], [_gain_line(gain) for gain in found.gains]

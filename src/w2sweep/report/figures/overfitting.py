@@ -36,7 +36,7 @@ READINGS = {
 
 
 @dataclass(frozen=True)
-class Reading(SummaryRow):
+class ReadingRow(SummaryRow):
     """A row with one of the readings in the student's place, and where it is drawn."""
 
     x: float = 0.0
@@ -83,7 +83,7 @@ class Overfitting(ByMethod):
         if line == PGR:
             ax.set_xlim(-0.5, len(READINGS) - 0.5)
             ax.set_xticks(range(len(READINGS)), list(READINGS.values()))
-            self.recovered(ax, rows, lambda r: cast(Reading, r).x)
+            self.recovered(ax, rows, lambda r: cast(ReadingRow, r).x)
             return
         ax.set_xlim(0, 100)
         if line == ACCURACY:
@@ -129,16 +129,16 @@ class Overfitting(ByMethod):
         )
 
 
-def _readings(row: SummaryRow) -> list[Reading]:
+def _readings(row: SummaryRow) -> list[ReadingRow]:
     """The row as it would be with each of the readings for a student."""
     recovered = {None: row.recovered} | {role: of.pgr for role, of in row.others.items()}
     return [_reading(row, recovered[role], x) for x, role in enumerate(READINGS)]
 
 
-def _reading(row: SummaryRow, pgr: Estimate, x: int) -> Reading:
+def _reading(row: SummaryRow, pgr: Estimate, x: int) -> ReadingRow:
     bounds = {"pgr": pgr.value, "pgr_low": pgr.low, "pgr_high": pgr.high, "pgr_se": pgr.se}
     fields: dict[str, Any] = vars(row) | bounds
-    return Reading(**fields, x=float(x))
+    return ReadingRow(**fields, x=float(x))
 
 
 def _measure(moment: Moment, line: str) -> Estimate:

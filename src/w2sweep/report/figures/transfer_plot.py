@@ -24,7 +24,7 @@ from w2sweep.report.figures.saving import save
 from w2sweep.report.figures.style import FAINT
 from w2sweep.report.heldout import HeldOut
 from w2sweep.report.summary import SummaryRow
-from w2sweep.report.transfer import Gain, MixtureLaw, Transfer, transfer
+from w2sweep.report.transfer import Gain, MixtureLaw, Transfers, transfer
 from w2sweep.results.intervals import mean
 
 ROUND = EngFormatter(places=0, sep="")
@@ -42,7 +42,7 @@ class TransferPlot(Plot):
     xlabel: ClassVar[str] = "tokens of the target text"
     ylabel: ClassVar[str]
 
-    def __init__(self, rows: Sequence[SummaryRow], ladders: Ladders, found: Transfer):
+    def __init__(self, rows: Sequence[SummaryRow], ladders: Ladders, found: Transfers):
         super().__init__(rows, ladders)
         self.found = found
         by_size = sorted(found.gains, key=lambda gain: gain.pair.adapted.size)

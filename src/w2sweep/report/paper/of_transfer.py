@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from w2sweep.report.paper.finding import Claim, Finding
 from w2sweep.report.paper.measures import of_seeds, shifted
 from w2sweep.report.summary import summarize
-from w2sweep.report.transfer import Gain, MixtureLaw, Transfer, transfer
+from w2sweep.report.transfer import Gain, MixtureLaw, Transfers, transfer
 from w2sweep.results.intervals import UNDEFINED, Estimate
 from w2sweep.results.sweep_folder import SweepFolder
 
@@ -48,7 +48,7 @@ def by_rung(after: Callable[[list[int]], int]) -> Found:
     return measured
 
 
-def _transfer(sweep: SweepFolder) -> Transfer | None:
+def _transfer(sweep: SweepFolder) -> Transfers | None:
     return transfer(summarize(sweep))
 
 
