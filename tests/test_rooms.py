@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -81,6 +82,7 @@ class Import:
         return f"{self.by} imports {self.of}"
 
 
+@cache
 def modules() -> dict[str, Path]:
     """Dotted name below the package -> file; the package's own is ""."""
     found = {}
@@ -106,6 +108,7 @@ def imports(name: str, path: Path) -> Iterator[Import]:
     yield from visit(ast.parse(path.read_text("utf-8")), False)
 
 
+@cache
 def everything() -> list[Import]:
     return [found for name, path in modules().items() for found in imports(name, path)]
 
@@ -126,6 +129,7 @@ def floor(module: str) -> int:
     return next(i for i, rooms in enumerate(FLOORS) if room in rooms)
 
 
+@cache
 def between_rooms() -> list[tuple[Import, str]]:
     """Imports of one module of ours by another. The package's own file, which names what is public,
     is above all rooms."""

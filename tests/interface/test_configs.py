@@ -125,7 +125,7 @@ def test_a_choice_becomes_what_it_describes(path, loader):
 
 @pytest.mark.parametrize("path", sorted(SWEEPS.glob("*.yaml")), ids=name)
 def test_a_sweep_can_be_run_whole(path, loader):
-    cells = planned(loader, ["seed=0,1"], path.stem)  # seeds differ in nothing that is checked
+    cells = planned(loader, ["seed=0"], path.stem)  # seeds differ in nothing that is checked
     runnable = [p for p in cells if p.cell]
     assert runnable
     assert {p.request.sweep for p in cells} == {path.stem}
