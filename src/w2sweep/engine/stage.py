@@ -122,6 +122,12 @@ class Stage(Generic[T]):
         return type(self).__name__.lower()
 
     @property
+    def size(self) -> int:
+        """What it is the larger by, the more memory and time it takes: the parameters of the model
+        that it runs. 0: it runs none."""
+        return 0
+
+    @property
     def tags(self) -> list[str]:
         """What its run can be found by in the tracker."""
         return []

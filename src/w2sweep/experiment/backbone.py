@@ -50,6 +50,8 @@ class HubModel:
     """Random weights in the model's architecture."""
     rung: str = named(default="")
     """What its ladder calls it."""
+    parameters: Natural = named(default=0)
+    """As its ladder says; 0: nobody said."""
 
     def __post_init__(self) -> None:
         _check_model(self.model, self.rung)
@@ -60,7 +62,7 @@ class HubModel:
         Raises ConfigError where such a folder has no weights, or a part of them is missing.
         """
         fields = asdict(self)
-        del fields["rung"]
+        del fields["rung"], fields["parameters"]
         if (folder := Path(self.model)).is_dir():
             if not self.scratch:
                 check_weights(folder)

@@ -79,7 +79,8 @@ class HubRung(Rung):
     """Random weights in the model's architecture."""
 
     def backbone(self, name: str) -> HubModel:
-        return HubModel(self.model, self.revision, self.trust_remote_code, self.scratch, rung=name)
+        where = (self.model, self.revision, self.trust_remote_code, self.scratch)
+        return HubModel(*where, rung=name, parameters=self.params)
 
     @property
     def size(self) -> int:

@@ -55,6 +55,10 @@ class Prompted(Labels):
         return f"prompted {self.label}{source}, {self.splits.task.name}"
 
     @property
+    def size(self) -> int:
+        return self.backbone.parameters
+
+    @property
     def tags(self) -> list[str]:
         return [self.backbone.label]
 

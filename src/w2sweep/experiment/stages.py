@@ -108,6 +108,10 @@ class Adapt(Model):
         return f"{self.role} {self.backbone.label}"
 
     @property
+    def size(self) -> int:
+        return self.backbone.parameters
+
+    @property
     def tags(self) -> list[str]:
         return [self.backbone.label]
 
@@ -136,6 +140,10 @@ class Features(Stage[dict[str, NDArray[np.float32]]]):
     @property
     def what(self) -> str:
         return f"features {self.backbone.label}, {self.splits.task.name}"
+
+    @property
+    def size(self) -> int:
+        return self.backbone.parameters
 
     def run(self, job: Job) -> None:
         """Writes `features.safetensors`."""
@@ -232,6 +240,11 @@ class Finetune(Labels):
         return f"{self.role} {self.label}{source}{some}, {self.splits.task.name}{oracle}"
 
     @property
+    def size(self) -> int:
+        """A linear probe runs no more than a head: what it reads comes from `Features`."""
+        return 0 if self.features else self.backbone.parameters
+
+    @property
     def tags(self) -> list[str]:
         return [self.backbone.label]
 
@@ -273,6 +286,10 @@ class Weights(Model):
         return f"weights of {self.of.what}"
 
     @property
+    def size(self) -> int:
+        return self.of.backbone.parameters
+
+    @property
     def tags(self) -> list[str]:
         return self.of.tags
 
@@ -294,6 +311,10 @@ class Applied(Stage[Predictions]):
     @property
     def what(self) -> str:
         return f"{self.of.of.what}, applied to {self.splits.task.name}"
+
+    @property
+    def size(self) -> int:
+        return self.of.size
 
     @property
     def tags(self) -> list[str]:
