@@ -17,7 +17,7 @@ from w2sweep.building import made
 from w2sweep.engine.resources import Rule
 from w2sweep.engine.runtime import Runtime
 from w2sweep.interface.launching import cores, workers
-from w2sweep.sweep.outlook import GB, Kind, Outlook, Means, Row
+from w2sweep.sweep.outlook import GB, Kind, Means, Outlook, Row
 from w2sweep.values import ConfigError
 
 KEY = "hydra.launcher.resources"
