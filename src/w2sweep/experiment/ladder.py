@@ -20,6 +20,7 @@ from w2sweep.experiment.backbone import (
     Tokenizer,
 )
 from w2sweep.experiment.recipe import Precision
+from w2sweep.experiment.shape import Shape
 from w2sweep.tasks.task import Corpus
 from w2sweep.tasks.text_file import CorpusOrFile
 from w2sweep.values import ConfigError, Count, Natural, Rate, Seed, value
@@ -77,10 +78,12 @@ class HubRung(Rung):
     """Runs code that comes with the model. Off unless you trust its authors."""
     scratch: bool = False
     """Random weights in the model's architecture."""
+    shape: Shape | None = None
+    """For estimates of memory; None: it is guessed from `params`, or read in a local folder."""
 
     def backbone(self, name: str) -> HubModel:
         where = (self.model, self.revision, self.trust_remote_code, self.scratch)
-        return HubModel(*where, rung=name, parameters=self.params)
+        return HubModel(*where, rung=name, parameters=self.params, shape=self.shape)
 
     @property
     def size(self) -> int:

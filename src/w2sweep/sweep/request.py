@@ -78,6 +78,8 @@ class Request(Keys):
     tracking: Tracking | None
     evaluate_on: tuple[Target, ...] = ()
     """Other tasks that supervisor, student and ceiling answer too."""
+    plan: bool | Literal["json", "csv"] = False
+    """Whether to tell what would be run, and in which form, instead of running it."""
 
     def __post_init__(self) -> None:
         _ = self.task.head  # a task that reads a file of the user's says now what is wrong with it
