@@ -21,6 +21,7 @@ from w2sweep.experiment.backbone import (
     Tokenizer,
 )
 from w2sweep.experiment.recipe import Precision
+from w2sweep.experiment.shape import Shape
 from w2sweep.tasks.task import Corpus
 from w2sweep.tasks.text_file import CorpusOrFile
 from w2sweep.values import ConfigError, Count, Natural, Rate, Seed, value
@@ -78,11 +79,15 @@ class HubRung(Rung):
     """Runs code that comes with the model. Off unless you trust its authors."""
     scratch: bool = False
     """Random weights in the model's architecture."""
+    shape: Shape | None = None
+    """For estimates of memory; None: it is guessed from `params`, or read in a local folder."""
 
     def backbone(self, name: str) -> HubModel:
         where = (self.model, self.revision, self.trust_remote_code, self.scratch)
         if name not in self._backbones:
-            self._backbones[name] = HubModel(*where, rung=name, parameters=self.params)
+            self._backbones[name] = HubModel(
+                *where, rung=name, parameters=self.params, shape=self.shape
+            )
         return self._backbones[name]
 
     @cached_property
