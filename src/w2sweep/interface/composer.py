@@ -49,6 +49,11 @@ class Composed:
         return self._compose()
 
     @property
+    def filled(self) -> bool:
+        """Whether OmegaConf was spared."""
+        return self._fill is not None
+
+    @property
     def plain(self) -> dict[str, Any]:
         """As dicts and lists, without interpolations. Raises OmegaConf's MissingMandatoryValue
         where something is still to be given."""
@@ -88,14 +93,13 @@ class Composer:
         values = [self._value(override) for override in overrides]
         filled = dict(value for value in values if value is not None)
         shape = tuple(v[0] if v else (o,) for o, v in zip(overrides, values, strict=True))
-        if shape not in self._templates:
+        known = self._templates.get(shape)
+        if known is None:
             whole, found = self._composed(overrides)
-            self._templates[shape] = _template(found, filled, overrides, whole)
+            if shape not in self._templates:
+                self._templates[shape] = _template(found, filled, overrides, whole)
             return Composed(whole, lambda: found)
-        if self._templates[shape] is None:
-            whole, found = self._composed(overrides)
-            return Composed(whole, lambda: found)
-        template, marks = self._templates[shape]  # type: ignore[misc]
+        template, marks = known
         whole = tuple(mark + override for mark, override in zip(marks, overrides, strict=True))
 
         def fill(seed: int | None) -> dict[str, Any]:

@@ -28,6 +28,7 @@ from w2sweep.values import ConfigError, Fraction, Seed, value
 
 FilledPath = Annotated[str, Field(min_length=1)]
 """A path. An empty one would be the current folder."""
+Form = Literal[False, True, "json", "csv"]
 LONGEST_NAME = 100
 """Of a sweep, in characters: its folder has others in it, and trackers cut longer ones."""
 
@@ -82,7 +83,7 @@ class Request(Keys):
     tracking: Tracking | None
     evaluate_on: tuple[Target, ...] = ()
     """Other tasks that supervisor, student and ceiling answer too."""
-    plan: bool | Literal["json", "csv"] = False
+    plan: Form = False
     """Whether to tell what would be run, and in which form, instead of running it."""
 
     def __post_init__(self) -> None:
