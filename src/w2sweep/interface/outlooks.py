@@ -7,7 +7,7 @@ import json
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
-from typing import Any, Literal
+from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.plugins.launcher import Launcher
@@ -18,11 +18,11 @@ from w2sweep.engine.resources import Rule
 from w2sweep.engine.runtime import Runtime
 from w2sweep.interface.launching import cores, workers
 from w2sweep.interface.staging import rules_of
-from w2sweep.sweep.outlook import GB, Kind, Means, Outlook, Row
+from w2sweep.sweep.outlook import Kind, Means, Outlook, Row
+from w2sweep.sweep.request import Form
 from w2sweep.values import ConfigError
 
 KEY = "hydra.launcher.resources"
-Form = Literal["json", "csv"] | bool
 TITLES = (
     "stages",
     "size",
@@ -66,7 +66,8 @@ def tell(found: Outlook, form: Form) -> None:
 def lines(found: Outlook) -> list[str]:
     """The table, and what its sums come to."""
     table = [TITLES, *map(_cells, found.kinds), _sums(found)]
-    return [*_cells_said(found), "", *_aligned(table), "", *_totals(found), *_notes(found)]
+    parts = (_cells_said(found), _aligned(table), _totals(found), _notes(found))
+    return "\n\n".join("\n".join(part) for part in parts if part).split("\n")
 
 
 def _with(runtime: Runtime, rule: Rule, path: str) -> Runtime:
@@ -92,6 +93,7 @@ def _cells_said(found: Outlook) -> list[str]:
 def _cells(kind: Kind) -> tuple[str, ...]:
     timed = kind.basis not in (None, "nothing")
     bound, mark = "<" if kind.bound else "", " !" if kind.too_large else ""
+    longer = bound if kind.basis == "rule" else ""  # what was measured was told in the same tokens
     return (
         kind.type,
         _si(kind.size) if kind.size else NONE,
@@ -99,34 +101,34 @@ def _cells(kind: Kind) -> tuple[str, ...]:
         str(kind.states["there"]),
         str(kind.states["to run"]),
         f"{bound}{kind.flops:.2e}" if kind.flops else NONE,
-        bound + _time(kind.hours) if timed else NONE,
-        bound + _time(kind.longest) if timed else NONE,
-        f"{_si(kind.memory_gb * GB)}B{mark}" if kind.memory_gb else NONE,
+        longer + _time(kind.hours) if timed else NONE,
+        longer + _time(kind.longest) if timed else NONE,
+        _memory(kind.memory_gb) + mark if kind.memory_gb else NONE,
         kind.basis if timed and kind.basis else NONE,
     )
 
 
 def _sums(found: Outlook) -> tuple[str, ...]:
     states = found.states
-    sums = (f"{found.flops:.2e}", _time(found.hours))
+    sums = (f"{found.flops:.2e}", _time(found.hours) if found.hours else NONE)
     return ("all", "", "", str(states["there"]), str(states["to run"]), *sums, "", "", "")
 
 
 def _totals(found: Outlook) -> list[str]:
+    if not found.hours:
+        return []
+    least = "at least " if found.unknown else ""
+    chain = [str(row.stage) for row in found.chain if row.seconds]
     said = []
     if found.means.rules:
-        said.append(
-            f"device time   {found.gpu_hours:.1f} GPU-hours, {found.cpu_hours:.1f} CPU-hours"
-        )
-        said.append(f"cost          {found.dollars:,.2f} dollars")
-    elif found.means.workers:
-        said.append(f"workers       {found.means.workers} on this machine")
-    chain = [row for row in found.chain if row.seconds]
-    where = "" if found.means.rules or not found.means.workers else ", by these workers"
-    said.append(f"earliest end  in {_time(found.earliest)}{where}")
-    if chain:
-        said.append(f"longest chain {' > '.join(str(row.stage) for row in chain)}")
-    return said
+        gpus, cpus = f"{found.gpu_hours:,.1f} GPU-hours", f"{found.cpu_hours:,.1f} CPU-hours"
+        said = [
+            f"device time   {least}{gpus}, {cpus}",
+            f"cost          {least}{found.dollars:,.2f} dollars",
+        ]
+    on = f", on {found.means.workers} at once" if found.means.workers else ""
+    end = f"earliest end  in {least}{_time(found.earliest)}{on}"
+    return [*said, end, f"longest chain {' > '.join(chain)}"]
 
 
 def _notes(found: Outlook) -> list[str]:
@@ -146,7 +148,7 @@ def _notes(found: Outlook) -> list[str]:
             f"-  nobody can say how long {len(unknown)} stages take, for no such stage is "
             f"finished, and no rule says flops: {_some(unknown)}"
         )
-    return ["", *notes] if notes else []
+    return notes
 
 
 def _some(rows: Sequence[Row]) -> str:
@@ -174,6 +176,10 @@ def _time(hours: float) -> str:
     if hours >= 1:
         return f"{hours:,.1f} h"
     return f"{hours * 60:.1f} min" if hours * 60 >= 1 else f"{hours * 3600:.1f} s"
+
+
+def _memory(gb: float) -> str:
+    return f"{gb:,.1f} GB" if gb >= 1 else f"{gb * 1000:,.1f} MB"
 
 
 def _si(n: float) -> str:
