@@ -15,6 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 from w2sweep.building import made
 from w2sweep.engine.handover import Handover
 from w2sweep.engine.resources import Rule
+from w2sweep.interface.status_command import status
 from w2sweep.sweep.jobs import stage_jobs
 from w2sweep.sweep.plan import Planned
 from w2sweep.sweep.sweep import Report, Sweep
@@ -85,7 +86,9 @@ def run_stages(whole: Sweep, config: DictConfig, launcher: OfStages, report: Rep
         return whole.run(start, report)
     if left := whole.begin():
         start(left)
-        whole.say(f"w2sweep-status {whole.folder} tells how far it is")
+        for line in status(whole.folder).lines():
+            whole.say(line)
+        whole.say(f"w2sweep-status {whole.folder} tells it again, without submitting anything")
         return 0
     return whole.conclude(report, ran=False)
 
