@@ -113,6 +113,7 @@ def _submit(
     from submitit import AutoExecutor
     from submitit.core.utils import FailedJobError, FailedSubmissionError
 
+    _check_time(*rule, options)
     folder = work.folder / "jobs"
     try:
         executor = AutoExecutor(
@@ -129,6 +130,14 @@ def _submit(
         SubmittedJob(job.job_id, name, work.name, rule[0], tuple(command.stages), str(log)),
     )
     return job.job_id
+
+
+def _check_time(name: str, rule: Rule, options: SlurmOptions) -> None:
+    if 2 * options.signal_delay_s > 60 * rule.minutes:
+        raise ConfigError(
+            f"hydra.launcher.signal_delay_s: found {options.signal_delay_s}, expected at most half "
+            f"of the {rule.minutes} minutes of {name}: a job would be stopped as it begins"
+        )
 
 
 def _parameters(
