@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import cache
+from functools import cache, cached_property
 from importlib.util import find_spec
 from typing import Any
 
@@ -37,23 +37,23 @@ class Cell:
             self._check_generates()
         self._check_targets()
 
-    @property
+    @cached_property
     def student(self) -> Labels:
         """The stage whose answers are the student's."""
         return self.method.student(self.setting)
 
-    @property
+    @cached_property
     def compared(self) -> dict[str, Labels]:
         """The models that the cell compares, by role."""
         return self._always | self.method.compared(self.setting)
 
-    @property
+    @cached_property
     def _always(self) -> dict[str, Labels]:
         """The models that every cell compares, by role."""
         s = self.setting
         return {"supervisor": s.supervisor, "student": self.student, "ceiling": s.ceiling}
 
-    @property
+    @cached_property
     def elsewhere(self) -> dict[str, dict[str, Applied]]:
         """Name of another task -> role -> what that model answers to it. Raises Impossible where
         one of them is no finetuned model."""
@@ -74,12 +74,12 @@ class Cell:
             found[target.task.name] = {role: Applied(of, splits) for role, of in weights.items()}
         return found
 
-    @property
+    @cached_property
     def language_models(self) -> dict[str, Adapt]:
         """The language models whose losses the cell records, by name."""
         return self.method.language_models(self.setting)
 
-    @property
+    @cached_property
     def stages(self) -> list[Stage[Any]]:
         """All stages whose results make up the cell's."""
         applied = [stage for stages in self.elsewhere.values() for stage in stages.values()]

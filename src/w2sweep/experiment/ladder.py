@@ -9,6 +9,7 @@ import itertools
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import cached_property
 from math import log
 from typing import Any
 
@@ -83,7 +84,15 @@ class HubRung(Rung):
 
     def backbone(self, name: str) -> HubModel:
         where = (self.model, self.revision, self.trust_remote_code, self.scratch)
-        return HubModel(*where, rung=name, parameters=self.params, shape=self.shape)
+        if name not in self._backbones:
+            self._backbones[name] = HubModel(
+                *where, rung=name, parameters=self.params, shape=self.shape
+            )
+        return self._backbones[name]
+
+    @cached_property
+    def _backbones(self) -> dict[str, HubModel]:
+        return {}
 
     @property
     def size(self) -> int:
@@ -118,9 +127,15 @@ class HomegrownRung(Rung):
         _ = self.backbone("")
 
     def backbone(self, name: str) -> SmallLlama:
-        return SmallLlama(self.width, self.depth, self.heads, rung=name)
+        if name not in self._backbones:
+            self._backbones[name] = SmallLlama(self.width, self.depth, self.heads, rung=name)
+        return self._backbones[name]
 
-    @property
+    @cached_property
+    def _backbones(self) -> dict[str, SmallLlama]:
+        return {}
+
+    @cached_property
     def pretraining(self) -> Pretraining:
         """How it is pretrained."""
         return Pretraining(
