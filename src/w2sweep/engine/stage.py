@@ -153,6 +153,12 @@ class Stage(Generic[T]):
         return 0
 
     @property
+    def delivered_by(self) -> Stage[Any] | None:
+        """The input that may deliver the result of this one too, while it runs itself (see
+        `Job.deliver`): whoever hands out stages gives both to one worker."""
+        return None
+
+    @property
     def tags(self) -> list[str]:
         """What its run can be found by in the tracker."""
         return []

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from functools import cached_property
+from functools import cache, cached_property
+from importlib.util import find_spec
 from typing import Any
 
 from w2sweep.engine.stage import Stage
@@ -31,6 +32,7 @@ class Cell:
         self._check_classes()
         _ = self.student  # the method may have something to say about the setting
         self._check_batches()
+        self._check_optimizers()
         if s.task.head.classes is None:
             self._check_generates()
         self._check_targets()
@@ -117,6 +119,15 @@ class Cell:
                     f"{loss.smallest_batch}: raise {key}, which is {found}"
                 )
 
+    def _check_optimizers(self) -> None:
+        """Raises ConfigError where a model is to be trained by what is not installed."""
+        trained = [model for model in self.compared.values() if isinstance(model, Finetune)]
+        if any(model.recipe.optimizer == "adamw_8bit" for model in trained) and not _has_8bit():
+            raise ConfigError(
+                "recipe.optimizer: found adamw_8bit, which bitsandbytes makes, and that is not "
+                "installed: pip install 'w2sweep[8bit]', or use recipe.optimizer=adafactor"
+            )
+
     def _check_generates(self) -> None:
         generates = f"but task {self.setting.task.name} generates completions"
         if isinstance(self.setting.tuning, LinearProbe):
@@ -143,6 +154,11 @@ class Cell:
                 "the models read (recipe.max_tokens, ladder.tokenizer.context): lower "
                 "task.head.max_new_tokens (of a file of your own: task.max_new_tokens)"
             )
+
+
+@cache
+def _has_8bit() -> bool:
+    return find_spec("bitsandbytes") is not None
 
 
 def _model(role: str, of: Labels) -> Finetune:

@@ -309,6 +309,10 @@ class Weights(Model):
         return [self.of, *self.of.inputs, *backbone]
 
     @property
+    def delivered_by(self) -> Stage | None:
+        return self.of
+
+    @property
     def what(self) -> str:
         return f"weights of {self.of.what}"
 

@@ -76,10 +76,12 @@ def requested(overrides: Sequence[str]) -> list[Request]:
     return [p.request for p in plan(loader, config, overrides)]
 
 
-def planned_by(name: str, overrides: Sequence[str]) -> list[Planned]:
-    """The cells of the sweep file of this name, with overrides. Raises ConfigError, or an error of
-    Hydra's (see `explaining`)."""
-    loader = opened()
+def planned_by(
+    name: str, overrides: Sequence[str], folder: str = CONF, more: str | None = None
+) -> list[Planned]:
+    """The cells of the configuration of this name, with overrides; `folder` and `more` as of
+    `opened`. Raises ConfigError, or an error of Hydra's (see `explaining`)."""
+    loader = opened(folder, more)
     for_hydra, ours = parts(overrides)
     config = loader.load_configuration(name, for_hydra, RunMode.MULTIRUN)
     params = [f"{key}={value}" for key, value in (config.hydra.sweeper.params or {}).items()]
