@@ -226,7 +226,7 @@ def _as_json(found: Outlook) -> dict[str, Any]:
 
 def _csv_row(row: Row) -> list[object]:
     f = row.forecast
-    inputs = " ".join(stage.name for stage in row.stage.inputs)
+    inputs = " ".join(stage.name for stage in row.stage.reads)
     told = ("", "", "", "") if f is None else (f.flops, f.seconds, f.basis, f"{row.memory_gb:.3f}")
     shown = ["" if cell is None else cell for cell in (row.rule, *told)]
     return [row.stage.name, str(row.stage), row.type, row.stage.size, row.state, *shown, inputs]
