@@ -28,7 +28,7 @@ from w2sweep.interface.composing import (
 )
 from w2sweep.interface.console import answering, say
 from w2sweep.interface.explaining import one_line
-from w2sweep.interface.launching import cores, launch
+from w2sweep.interface.launching import launch
 from w2sweep.interface.settling import check_hydra, is_timed, settle
 from w2sweep.sweep.plan import Planned, folder_name
 from w2sweep.sweep.sweep import Sweep, run_cell
@@ -73,8 +73,7 @@ def sweep(config: DictConfig, launcher: Launcher) -> None:
     settle(config, whole.folder)
 
     def start(left: Sequence[Planned]) -> None:
-        at_once = max(1, cores() // left[0].request.runtime.threads)
-        launch(launcher, [list(p.overrides) for p in left], at_once)
+        launch(launcher, [list(p.overrides) for p in left], left[0].request.runtime)
 
     if code := whole.run(start, _report):
         sys.exit(code)

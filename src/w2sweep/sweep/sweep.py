@@ -15,6 +15,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from w2sweep.engine import gpus
 from w2sweep.engine.devices import device, gains_from_bf16
 from w2sweep.engine.failures import Interrupted, interruptions_apart
 from w2sweep.engine.files import read_json, sweep_up, write_json
@@ -256,8 +257,11 @@ def run_cell(p: Planned, sweep_folder: Path) -> bool:
     sweep's folder. Returns whether there is a result; there is neither where it was
     interrupted."""
     plan = read_json(sweep_folder / PLAN)
+    launcher = Owner.told(plan["launcher"])
     if plan["job"] == os.environ.get(JOB):
-        end_with(Owner.told(plan["launcher"]))
+        end_with(launcher)
+    if launcher != Owner.this():
+        gpus.take(p.request.runtime.accelerator)
     circumstances = Circumstances(
         runtime=replace(p.request.runtime, bf16=plan["bf16"]),
         tracking=p.request.tracking,
