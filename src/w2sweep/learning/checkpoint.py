@@ -18,6 +18,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from w2sweep.engine.files import replacing
+from w2sweep.learning.optimizers import put_back, shapes_of_slots, slots_of
 from w2sweep.tasks.heads import Answers
 
 log = logging.getLogger(__name__)
@@ -51,8 +52,6 @@ NUMBERS = {
     "best_step": int,
 }
 """Fields of a state that are written as JSON."""
-SLOTS = ("exp_avg", "exp_avg_sq", "step")
-"""What AdamW keeps of each parameter."""
 
 
 def learned(net: nn.Module) -> dict[str, nn.Parameter]:
@@ -68,7 +67,7 @@ def save(path: Path, state: State, net: nn.Module, optimizer: torch.optim.Optimi
     tensors: dict[str, Tensor] = {f"net/{name}": p.detach() for name, p in learned(net).items()}
     tensors |= {f"best/{name}": p for name, p in state.best.items()}
     for name, p in learned(net).items():
-        slots = optimizer.state[p]
+        slots = slots_of(optimizer, p)
         tensors |= {f"optimizer/{name}/{slot}": v for slot, v in slots.items()}
     texts: dict[str, list[str]] = {}
     for step, answers in state.answers.items():
@@ -95,13 +94,14 @@ def restore(path: Path, net: nn.Module, optimizer: torch.optim.Optimizer) -> Sta
         return State()
     try:
         state, tensors = _read(path)
-        _check(state, tensors, net)
+        _check(state, tensors, net, optimizer)
     except (SafetensorError, ValueError, TypeError, KeyError, AttributeError) as error:
         reason = " ".join(str(error).split())
         log.warning("%s cannot be used (%s): training starts again", path, reason)
         return State()
-    for key, tensor in tensors.items():
-        _put_back(key, tensor, net, optimizer)
+    for name, p in learned(net).items():
+        p.data.copy_(tensors[f"net/{name}"])
+        put_back(optimizer, p, _slots(tensors, name))
     return state
 
 
@@ -120,7 +120,9 @@ def _read(path: Path) -> tuple[State, dict[str, Tensor]]:
     return state, tensors
 
 
-def _check(state: State, tensors: Mapping[str, Tensor], net: nn.Module) -> None:
+def _check(
+    state: State, tensors: Mapping[str, Tensor], net: nn.Module, optimizer: torch.optim.Optimizer
+) -> None:
     """Raises ValueError where this is not the state of a training, with the parameters that learn
     and their optimizer's."""
     if not all(isinstance(getattr(state, name), kind) for name, kind in NUMBERS.items()):
@@ -128,21 +130,17 @@ def _check(state: State, tensors: Mapping[str, Tensor], net: nn.Module) -> None:
     expected: dict[str, torch.Size] = {}
     for name, p in learned(net).items():
         expected[f"net/{name}"] = p.shape
-        if any(f"optimizer/{name}/{slot}" in tensors for slot in SLOTS):  # else it has no gradient
-            slots = {f"optimizer/{name}/{slot}": p.shape for slot in SLOTS}
-            expected |= {**slots, f"optimizer/{name}/step": torch.Size()}
+        if _slots(tensors, name):  # else it has no gradient
+            slots = shapes_of_slots(optimizer, p)
+            expected |= {f"optimizer/{name}/{slot}": shape for slot, shape in slots.items()}
     if {key: tensor.shape for key, tensor in tensors.items()} != expected:
         raise ValueError("it is of another network")
 
 
-def _put_back(key: str, tensor: Tensor, net: nn.Module, optimizer: torch.optim.Optimizer) -> None:
-    kind, _, name = key.partition("/")
-    if kind == "net":
-        net.get_parameter(name).data.copy_(tensor)
-    else:
-        name, _, slot = name.rpartition("/")
-        p = net.get_parameter(name)
-        optimizer.state[p][slot] = tensor if slot == "step" else tensor.to(p.device)
+def _slots(tensors: Mapping[str, Tensor], name: str) -> dict[str, Tensor]:
+    """What the optimizer kept of the parameter of this name."""
+    prefix = f"optimizer/{name}/"
+    return {key.removeprefix(prefix): t for key, t in tensors.items() if key.startswith(prefix)}
 
 
 def _put_answers(state: State, key: str, said: Answers) -> None:

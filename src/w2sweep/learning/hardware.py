@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import torch
 
 from w2sweep.engine.stage import Job
-from w2sweep.experiment.recipe import Precision
+from w2sweep.experiment.recipe import Precision, WeightPrecision
 
 
 def prepared(job: Job) -> torch.device:
@@ -28,7 +28,7 @@ def precision_of(asked: Precision, job: Job) -> Precision:
     return asked if job.bf16 else "32-true"
 
 
-def autocast(precision: Precision, device: torch.device) -> torch.autocast:
+def autocast(precision: WeightPrecision, device: torch.device) -> torch.autocast:
     """The precision of training, for inference; "32-true" within a training of less as well."""
     return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16-mixed")
 

@@ -27,8 +27,10 @@ from transformers.utils import logging as transformers_logging
 from w2sweep.engine.files import read_json
 from w2sweep.engine.stage import public_name
 from w2sweep.experiment.backbone import Backbone, HubModel, SmallLlama
+from w2sweep.experiment.tuning import Base
 from w2sweep.learning.hub import explained
-from w2sweep.learning.model import HEAD, HEAD_FACTS, Net
+from w2sweep.learning.logits import in_fp32
+from w2sweep.learning.model import HEAD, HEAD_FACTS, Net, unembedding
 from w2sweep.learning.soundness import check
 from w2sweep.learning.tokens import hub_source
 from w2sweep.tasks.heads import Completion, Head
@@ -38,11 +40,17 @@ transformers_logging.disable_progress_bar()  # a bar per model would tear the sw
 
 ATTENTION = "sdpa" if torch.cuda.is_available() else "eager"
 """On CPUs eager attention is as fast in fp32, and faster in bf16."""
+DTYPES: dict[Base, torch.dtype] = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
 
 @explained
 def load(
-    backbone: Backbone, folder: Path | None, head: Head | None, seed: int, new: bool = False
+    backbone: Backbone,
+    folder: Path | None,
+    head: Head | None,
+    seed: int,
+    base: Base = "fp32",
+    new: bool = False,
 ) -> Net:
     """The backbone with its head. Dropout is off: two forward passes agree.
 
@@ -51,10 +59,11 @@ def load(
         folder: where the weights are; None: where the backbone says.
         head: None: the language model's own.
         seed: of random weights, where the backbone is not pretrained.
+        base: what its weights are kept in. A head of its own is in fp32.
         new: whether the head is a new one even if there is one in the folder.
     """
     torch.manual_seed(seed)
-    lm, tokenizer = loaded(backbone, folder)
+    lm, tokenizer = loaded(backbone, folder, base)
     net = Net(lm, tokenizer, head)
     generates = isinstance(head, Completion)
     if generates:
@@ -104,13 +113,15 @@ def _shapes(tensors: Mapping[str, Tensor]) -> dict[str, torch.Size]:
 
 
 def loaded(
-    backbone: Backbone, folder: Path | None
+    backbone: Backbone, folder: Path | None, base: Base = "fp32"
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:
-    """The model in fp32, without dropout, and its tokenizer.
+    """The model without dropout, and its tokenizer.
 
     Args:
         backbone: the model as its ladder knows it.
         folder: where the weights are; None: where the backbone says.
+        base: what the weights are kept in. They are read into it, with no copy in fp32 between;
+            the logits of a model in bf16 are computed in fp32.
 
     Raises:
         ConfigError: where it is no causal language model, or a part of its weights is missing.
@@ -121,7 +132,7 @@ def loaded(
     _check_kind(config, backbone.label)
     leave_nothing_to_chance(config)
     _forget_padding(config)
-    options = {"attn_implementation": ATTENTION}
+    options = {"attn_implementation": ATTENTION, "dtype": DTYPES[base]}
     if folder is None and isinstance(backbone, HubModel) and backbone.scratch:
         trusted = backbone.trust_remote_code
         lm = AutoModelForCausalLM.from_config(config, trust_remote_code=trusted, **options)
@@ -130,6 +141,8 @@ def loaded(
     for module in lm.modules():
         if isinstance(module, nn.Dropout):  # which a model's own code may have made otherwise
             module.p = 0.0
+    if base == "bf16":
+        in_fp32(unembedding(lm))
     return lm, tokenizer
 
 
@@ -181,7 +194,6 @@ def _with_weights(name: str, source: dict[str, Any], options: dict[str, Any]) ->
             found: Any = AutoModelForCausalLM.from_pretrained(
                 **source,
                 **options,
-                dtype=torch.float32,
                 use_safetensors=True,
                 output_loading_info=True,
             )

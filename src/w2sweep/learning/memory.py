@@ -58,6 +58,12 @@ def halved(budget: int) -> int:
     return budget
 
 
+def in_main_memory(tensor: torch.Tensor) -> torch.Tensor:
+    """A copy where there is more room than on a device."""
+    copy = torch.empty_like(tensor, device="cpu", requires_grad=False)
+    return copy.copy_(tensor.detach())
+
+
 def saying_what_to_lower(work: Callable[[S, Job], None]) -> Callable[[S, Job], None]:
     """What a stage does; where memory runs out, it says which setting to lower.
 

@@ -35,6 +35,8 @@ def adapt(stage: Adapt, job: Job) -> None:
     device = prepared(job)
     recipe, text = stage.recipe, job.get(stage.text)
     net = _begun(stage, job)
+    if job.runtime.gradient_checkpointing:
+        net.lm.activation_checkpointing_enable()
     context = _context(stage, net)
     heldout = np.load(text / "heldout.npy", mmap_mode="r")
     tokens = np.load(text / "train.npy", mmap_mode="r")

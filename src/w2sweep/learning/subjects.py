@@ -69,7 +69,7 @@ class TextSubject(Subject):
     def __init__(self, stage: Finetune, splits: Splits, job: Job):
         folder = job.get(stage.init) if stage.init else None
         self.head = stage.head
-        self.net = load(stage.backbone, folder, stage.head, stage.seed)
+        self.net = load(stage.backbone, folder, stage.head, stage.seed, stage.base)
         self.longest = min(stage.recipe.max_tokens, self.net.context)
         tune(self.net, stage.tuning)
         if job.runtime.gradient_checkpointing:
@@ -145,7 +145,7 @@ class Probe(Subject):
     def save(self, folder: Path) -> None:
         stage = self.stage
         backbone = self.job.get(stage.init) if stage.init else None
-        load(stage.backbone, backbone, None, stage.seed).save(folder)
+        load(stage.backbone, backbone, None, stage.seed, stage.base).save(folder)
         save_head(self.net.own_head, self.net.head, folder)
 
 

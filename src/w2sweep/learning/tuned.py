@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import nn
 from transformers.pytorch_utils import Conv1D
 
@@ -38,9 +39,17 @@ def parameter_groups(
 
 
 def merge_adapters(net: Net) -> None:
-    """Adds adapters to the matrices they adapt: the model is a plain one again."""
+    """Adds adapters to the matrices they adapt: the model is a plain one again, in fp32.
+
+    A backbone in bf16 is moved to main memory for it: rounded to bf16, what was learned would be
+    lost in part.
+    """
     from peft.tuners.tuners_utils import BaseTunerLayer
 
+    if net.lm.dtype is torch.bfloat16 and any(
+        isinstance(module, BaseTunerLayer) for module in net.lm.modules()
+    ):
+        net.lm.to("cpu", torch.float32)
     for name, module in list(net.lm.named_modules()):
         if isinstance(module, BaseTunerLayer):
             module.merge()
@@ -49,6 +58,7 @@ def merge_adapters(net: Net) -> None:
 
 def _add_adapters(net: Net, tuning: Lora) -> None:
     from peft import LoraConfig, inject_adapter_in_model
+    from peft.tuners.tuners_utils import BaseTunerLayer
 
     # GPT-2 stores its matrices the other way
     transposed = any(isinstance(m, Conv1D) for m in net.lm.modules())
@@ -67,3 +77,10 @@ def _add_adapters(net: Net, tuning: Lora) -> None:
         raise ConfigError(
             f"LoRA cannot adapt a {type(net.lm).__name__} ({reason}): use tuning=full"
         ) from error
+    for module in net.lm.modules():
+        if isinstance(module, BaseTunerLayer):
+            # autocast casts for each matrix; a copy in fp32 before would be kept as well
+            module.cast_input_dtype_enabled = tuning.base == "fp32"
+    for p in net.lm.parameters():
+        if p.requires_grad:
+            p.data = p.data.float()
