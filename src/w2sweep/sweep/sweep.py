@@ -37,6 +37,7 @@ from w2sweep.sweep.joining import (
     joined,
     kept,
     store_of,
+    take_gpus,
 )
 from w2sweep.sweep.plan import Planned, by_new_work
 from w2sweep.sweep.request import Request
@@ -291,6 +292,7 @@ def run_cell(p: Planned, sweep_folder: Path) -> bool:
     sweep's folder. Returns whether there is a result; there is neither where it was
     interrupted."""
     end_with_launcher(sweep_folder)
+    take_gpus(p.request.runtime, sweep_folder)
     store = joined(p.request, sweep_folder)
     assert p.cell is not None
     try:
