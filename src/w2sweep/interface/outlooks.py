@@ -42,11 +42,10 @@ NONE = "-"
 def means_of(config: DictConfig, launcher: Launcher, runtime: Runtime) -> Means:
     """Where stages would run: under the rules of the launcher, or in its workers. Raises
     ConfigError for a rule that cannot be."""
-    given = config.hydra.launcher.get("resources")
-    if given is None:
+    rules = rules_of(config)
+    if not rules:
         at_once = max(1, cores() // runtime.threads)
         return Means(workers(launcher, at_once))
-    rules = rules_of(config)
     runtimes = {name: _with(runtime, rule, f"{KEY}.{name}") for name, rule in rules.items()}
     return Means(None, rules, runtimes)
 
