@@ -3,6 +3,7 @@ it takes. Nothing is run, and nothing is written."""
 
 from __future__ import annotations
 
+import math
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -46,6 +47,8 @@ class Row:
     """None of a stage that would not run."""
     too_large: bool = False
     """Whether it needs more memory than its rule gives."""
+    allocations: int = 1
+    """Jobs that it takes one after the other, each as long as its rule lets it be."""
 
     @property
     def type(self) -> str:
@@ -242,7 +245,9 @@ def _row(
     rule = means.rules[name] if name else None
     its = means.runtimes.get(name or "", runtime)
     forecast = forecasts.of(stage, rule, its)
-    return Row(stage, "to run", name, forecast, _too_large(forecast, rule))
+    minutes = (forecast.seconds or 0.0) / 60
+    jobs = math.ceil(minutes / rule.minutes) if rule else 1
+    return Row(stage, "to run", name, forecast, _too_large(forecast, rule), max(1, jobs))
 
 
 def _too_large(forecast: Forecast, rule: Rule | None) -> bool:
