@@ -86,7 +86,9 @@ def _with(runtime: Runtime, rule: Rule, path: str) -> Runtime:
 def _cells_said(found: Outlook) -> list[str]:
     skipped = sum(found.skipped.values())
     reasons = [f"  {n} skipped: {reason}" for reason, n in found.skipped.items()]
-    said = f"{found.cells - skipped} cells, {len(found.rows)} stages; nothing is run, only told"
+    jobs = f" in {sum(found.jobs.values())} jobs" if found.jobs else ""
+    what = f"{found.cells - skipped} cells, {len(found.rows)} stages"
+    said = f"{what}, {found.states['to run']} of them to be run{jobs}; nothing is run now"
     return [said, *reasons]
 
 
@@ -221,6 +223,7 @@ def _as_json(found: Outlook) -> dict[str, Any]:
         "stages": len(found.rows),
         **{state.replace(" ", "_"): n for state, n in found.states.items()},
         "kinds": kinds,
+        "jobs": dict(found.jobs),
         "flops": found.flops,
         "hours": found.hours,
         "gpu_hours": found.gpu_hours,

@@ -16,6 +16,7 @@ from w2sweep.engine.stage import Stage, closure, public_name
 from w2sweep.engine.store import Store
 from w2sweep.sweep.comparison import needed
 from w2sweep.sweep.estimates import Basis, Forecast, Forecasts
+from w2sweep.sweep.jobs import stage_jobs
 from w2sweep.sweep.plan import Planned
 
 HOUR_S, GB = 3600.0, 1e9
@@ -129,6 +130,8 @@ class Outlook:
     rows: Sequence[Row]
     """All stages, inputs before their readers."""
     means: Means
+    jobs: Mapping[str, int] = field(default_factory=dict)
+    """Name of a rule -> how many jobs of a cluster it makes."""
 
     @cached_property
     def states(self) -> Counter[State]:
@@ -220,7 +223,8 @@ def outlook(planned: Sequence[Planned], means: Means) -> Outlook:
     forecasts = Forecasts(finished, missing, store)
     rows = [_row(stage, there, missing, forecasts, means, request.runtime) for stage in stages]
     skipped = Counter(p.skipped for p in planned if p.skipped)
-    return Outlook(len(planned), skipped, rows, means)
+    jobs = stage_jobs(planned, means.rules, lambda s: s.name in there) if means.rules else []
+    return Outlook(len(planned), skipped, rows, means, Counter(job.rule for job in jobs))
 
 
 def _distinct(stages: Iterable[Iterable[Stage[Any]]]) -> tuple[Stage[Any], ...]:
