@@ -98,7 +98,7 @@ def finetune(stage: Finetune, job: Job) -> None:
         log.write(f"{stage.key}\n")
     if task.lasting == stage.role:
         time.sleep(300)
-    job.note(bf16=job.bf16)
+    job.note(bf16=job.bf16, gpus=os.environ.get("CUDA_VISIBLE_DEVICES"))
     row = {"step": 1, "loss": 0.5, "validation/accuracy_own": accuracy(stage)}
     job.log(row)
     write_curves(job.out, [row])

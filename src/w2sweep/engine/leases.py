@@ -166,6 +166,18 @@ def held(folder: Path, key: str) -> Held | None:
     return Held(number, owner, max(0.0, filesystem_time(folder) - touched))
 
 
+def abandoned(folder: Path, key: str) -> int | None:
+    """The number of the lease that a worker of this machine left who was killed; None where the
+    last one gave it back, or nobody here can tell."""
+    try:
+        number = _highest(folder, key)
+        lease = _file(folder, key, number)
+        left = lease.stat().st_mtime != RELEASED and _owner(lease).dead
+    except (OSError, ValueError):
+        return None
+    return number if left else None
+
+
 def filesystem_time(folder: Path) -> float:
     """Now, by the clock that stamps the files of `folder`, which on a network file system is not
     this machine's."""
