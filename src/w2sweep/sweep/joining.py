@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from w2sweep.engine import gpus
 from w2sweep.engine.files import read_json
@@ -61,3 +62,22 @@ def take_gpus(runtime: Runtime, folder: Path) -> None:
 def store_of(request: Request, circumstances: Circumstances, since: float | None = None) -> Store:
     """The store that a request names."""
     return Store(request.store, circumstances, request.cache, since)
+
+
+def kept(folder: Path) -> dict[str, Any]:
+    """What an onlooker leaves as it is in the plan of a sweep."""
+    try:
+        plan = read_json(folder / PLAN)
+        return {key: plan[key] for key in ("command", "started", "launcher", "job") if key in plan}
+    except (OSError, ValueError, TypeError):
+        return {}
+
+
+def as_before(runtime: Runtime, folder: Path) -> Runtime:
+    """With bf16 as an earlier run of this sweep decided it, maybe on another machine."""
+    if runtime.bf16 != "auto":
+        return runtime
+    try:
+        return replace(runtime, bf16=read_json(folder / PLAN)["bf16"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return runtime
