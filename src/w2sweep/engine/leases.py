@@ -166,6 +166,18 @@ def held(folder: Path, key: str) -> Held | None:
     return Held(number, owner, max(0.0, filesystem_time(folder) - touched))
 
 
+def abandoned(folder: Path, key: str) -> int | None:
+    """The number of the lease that a worker of this machine left who was killed; None where the
+    last one gave it back, or nobody here can tell."""
+    try:
+        number = _highest(folder, key)
+        lease = _file(folder, key, number)
+        left = lease.stat().st_mtime != RELEASED and _owner(lease).dead
+    except (OSError, ValueError):
+        return None
+    return number if left else None
+
+
 def give_back(folder: Path, key: str, owner: Owner) -> bool:
     """Releases the lease on a key if it is that of an owner who is known to be dead, so that nobody
     waits for it to expire on another machine. Returns whether it did."""

@@ -28,7 +28,7 @@ from w2sweep.engine.failures import (
 from w2sweep.engine.files import read_json, write_json
 from w2sweep.engine.job import Circumstances, StoreJob
 from w2sweep.engine.journal import Journal
-from w2sweep.engine.leases import Lease, claim, filesystem_time, held
+from w2sweep.engine.leases import Lease, abandoned, claim, filesystem_time, held
 from w2sweep.engine.record import WrongRecord
 from w2sweep.engine.stage import Stage, closure
 
@@ -126,6 +126,16 @@ class Store:
             if not done[stage.name]
         }
         return done, begun
+
+    def abandoned(self, stages: Sequence[Stage[Any]]) -> dict[str, int]:
+        """Those of the stages whose last worker was killed while it was at them, as far as this
+        machine can tell, and the numbers of the leases that it left."""
+        left = {
+            stage.name: abandoned(self.path(stage).parent, stage.key)
+            for stage in stages
+            if not self.done(stage)
+        }
+        return {name: number for name, number in left.items() if number is not None}
 
     def get(self, stage: Stage[T]) -> T:
         """Its result, whose files were compared with what was written.
