@@ -146,7 +146,7 @@ class Probe(Subject):
         stage = self.stage
         backbone = self.job.get(stage.init) if stage.init else None
         load(stage.backbone, backbone, None, stage.seed).save(folder)
-        save_head(self.net.own_head, self.net.head, folder)
+        save_head(self.net.own_head.state_dict(), self.net.head, folder)
 
 
 def nobodys(examples: Sequence | torch.Tensor) -> Answers:

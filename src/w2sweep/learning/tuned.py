@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 from transformers.pytorch_utils import Conv1D
 
 from w2sweep.experiment.tuning import Lora, Tuning
@@ -60,6 +61,7 @@ def _add_adapters(net: Net, tuning: Lora) -> None:
         fan_in_fan_out=transposed,
     )
     net.lm.requires_grad_(False)
+    random = torch.get_rng_state()
     try:
         inject_adapter_in_model(config, net.lm)
     except (TypeError, ValueError) as error:
@@ -67,3 +69,20 @@ def _add_adapters(net: Net, tuning: Lora) -> None:
         raise ConfigError(
             f"LoRA cannot adapt a {type(net.lm).__name__} ({reason}): use tuning=full"
         ) from error
+    if net.lm.get_input_embeddings().weight.is_meta:
+        _draw_again(net.lm, random)
+
+
+def _draw_again(lm: nn.Module, random: Tensor) -> None:
+    """Gives memory and their random numbers to the adapters of a model that has no memory yet:
+    PEFT puts adapters where the matrix is that they adapt. `random`: the state of the generator
+    before it made them."""
+    from peft.tuners.lora import LoraLayer
+
+    torch.set_rng_state(random)
+    for layer in [m for m in lm.modules() if isinstance(m, LoraLayer)]:
+        for name in list(layer.lora_A):
+            for parts in (layer.lora_A, layer.lora_B):
+                made = parts[name]
+                parts[name] = nn.Linear(made.in_features, made.out_features, bias=False)
+            layer.reset_lora_parameters(name, True)
