@@ -296,6 +296,8 @@ def fit(net: nn.Module, course: Course, job: Job) -> Trained:
         warnings.filterwarnings("ignore", "The `srun` command is available")
         # Lightning 2.6 with torch 2.13
         warnings.filterwarnings("ignore", ".*isinstance.treespec, LeafSpec.*")
+        # logits are one, and nothing changes them in place
+        warnings.filterwarnings("ignore", "FSDP2-wrapped module .* returned a view")
         try:
             _trainer(course, job).fit(learner)
         except SystemExit as exit:
