@@ -96,6 +96,11 @@ WRONG = {
         ["task=mate_in_one", "method=confidence"],
         "impossible=skip leaves such cells out",
     ),
+    "completions of shards": (
+        ["task=mate_in_one", "runtime.sharded=true"],
+        "task mate_in_one generates completions, and ranks that hold one model together cannot: "
+        "use runtime.sharded=false",
+    ),
     "no regular expression": (
         ["supervision=simulated", "supervision.cue='(it'"],
         "supervision: cue: found '(it', expected a regular expression (missing ), unterminated "

@@ -22,6 +22,7 @@ from w2sweep.experiment.setting import Half, Setting, Supervision
 from w2sweep.experiment.splits import Sizes
 from w2sweep.experiment.target import Target
 from w2sweep.experiment.tuning import Tuning
+from w2sweep.tasks.heads import Completion
 from w2sweep.tasks.task import Task
 from w2sweep.values import ConfigError, Fraction, Seed, value
 
@@ -92,9 +93,16 @@ class Request(Keys):
 
     @property
     def cell(self) -> Cell:
-        """Raises ConfigError where the method cannot work with the task."""
+        """Raises ConfigError where the method cannot work with the task, or shards cannot."""
         cell = {"setting": self.setting, "method": self.method, "evaluate_on": self.evaluate_on}
-        return made(Cell, cell)
+        found = made(Cell, cell)
+        if self.runtime.sharded and isinstance(self.task.head, Completion):
+            raise ConfigError(
+                f"runtime.sharded=true, but task {self.task.name} generates completions, and ranks "
+                "that hold one model together cannot: use runtime.sharded=false, with tuning=lora "
+                "where a model does not fit on one device"
+            )
+        return found
 
 
 def request(config: Mapping[str, Any]) -> Request:
