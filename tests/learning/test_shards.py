@@ -1,18 +1,27 @@
-"""Shards: a model that is spread over two ranks is the same model."""
+"""Shards: a model that is spread over two ranks is the same model, and its stages find the same."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 import pytest
-from shard_cases import CASES, write_models
+import shard_cases
+import shard_stage_cases
+from shard_stage_cases import TOLERANCE, largest_difference, place, run, stages
 from side_by_side import Case, outcomes
+
+CASES = (*shard_cases.CASES, *shard_stage_cases.CASES)
 
 
 @pytest.fixture(scope="module")
-def found(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    folder: Path = tmp_path_factory.mktemp("shards")
-    write_models(folder)
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("shards")
+
+
+@pytest.fixture(scope="module")
+def found(folder: Path) -> dict[str, str]:
+    shard_cases.write_models(folder)
+    shard_stage_cases.on_one_device(folder)
     return outcomes(CASES, folder)
 
 
@@ -20,3 +29,8 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 def test_shards(found: dict[str, str], case: Case):
     if found[case.__name__]:
         pytest.fail(found[case.__name__], pytrace=False)
+
+
+def test_one_device_goes_on_from_the_checkpoint_of_two_ranks(found: dict[str, str], folder: Path):
+    out = run(stages()["naive"], place(folder, "naive", "killed on two", 0), folder)
+    assert largest_difference(out, place(folder, "naive", "one")) < TOLERANCE

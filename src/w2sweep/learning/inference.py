@@ -9,6 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from w2sweep.learning import spread
 from w2sweep.learning.batches import Batch, Data, chunks
 from w2sweep.learning.memory import with_less_at_once
 from w2sweep.learning.model import Net
@@ -39,10 +40,15 @@ def in_order(data: Data, budget: int, answer: Callable[[Batch], Tensor]) -> NDAr
 
     def within(budget: int) -> NDArray[np.float32]:
         parts = list(chunks(data.lengths * data.views, budget))
-        answers = torch.cat([answer(data.batch(rows)).float().cpu() for rows in parts]).numpy()
-        out = np.empty_like(answers)
-        out[np.concatenate(parts)] = answers
-        return out
+        found = [
+            (rows, answer(data.batch(rows)).float() * counts)
+            for _, rows, counts in spread.in_step(parts)
+        ]
+        first = found[0][1]
+        out = first.new_zeros(len(data.lengths), *first.shape[1:])
+        for rows, said in found:
+            out.index_add_(0, torch.from_numpy(rows).to(out.device), said)
+        return spread.summed(out).cpu().numpy()
 
     return with_less_at_once(budget, within)
 

@@ -23,11 +23,12 @@ from torch.utils.data import DataLoader, IterableDataset
 from w2sweep.engine.stage import Job
 from w2sweep.experiment.losses import Loss
 from w2sweep.experiment.recipe import Precision
-from w2sweep.learning import checkpoint
+from w2sweep.learning import checkpoint, spread
 from w2sweep.learning.batches import Batch
 from w2sweep.learning.hardware import autocast, flushing_denormals
 from w2sweep.learning.memory import halved, is_out_of_memory
 from w2sweep.learning.schedules import Schedule
+from w2sweep.learning.shards import is_sharded
 from w2sweep.tasks.heads import Answers
 
 logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)  # it advertises at every fit
@@ -150,6 +151,8 @@ class Learner(pl.LightningModule):
                 largest = max(parts, key=lambda part: part.mask.numel())
                 if len(largest.ids) == largest.views or not is_out_of_memory(error):
                     raise
+                if is_sharded(self.net):  # the other ranks wait in the middle of a layer
+                    raise
             # behind the handler, for the error holds on to what filled the memory
             self.micro_tokens = halved(largest.mask.numel())
             self.job.note(micro_tokens=self.micro_tokens)
@@ -157,6 +160,8 @@ class Learner(pl.LightningModule):
     def backward_through(self, micro: list[Batch], progress: float) -> Tensor:
         """The batch's loss, a scalar. Its gradient is added up over micro-batches whose graphs
         never live together."""
+        if is_sharded(self.net):
+            return self._backward_in_shards(micro, progress)
         if len(micro) == 1:
             total = self.loss(self.net(micro[0]), micro[0].targets, progress)
             self.manual_backward(total)
@@ -198,6 +203,39 @@ class Learner(pl.LightningModule):
             self.manual_backward((self.net(m) * part).sum())
         return total.detach()
 
+    def _backward_in_shards(self, micro: list[Batch], progress: float) -> Tensor:
+        """The same by all ranks, which run the model equally often: all of them put each layer
+        together."""
+        share = -(-sum(m.mask.numel() for m in micro) // spread.ranks())
+        micro = [part for m in micro for part in m.within(share)]
+        if not self.course.loss.separable:
+            return self._backward_by_gathered_logits(micro, progress)
+        examples = sum(len(m.targets) for m in micro)
+        total = torch.zeros((), device=self.device)
+        for _, m, counts in spread.in_step(micro):
+            part = self.loss(self.net(m), m.targets, progress) * (
+                counts * len(m.targets) / examples
+            )
+            self.manual_backward(part)
+            total += part.detach()
+        return spread.summed(total)
+
+    def _backward_by_gathered_logits(self, micro: list[Batch], progress: float) -> Tensor:
+        """A loss that looks at the whole batch, whose logits all ranks are told."""
+        own = list(spread.in_step(micro))
+        sizes = [len(m.targets) for m in micro]
+        with torch.no_grad():
+            found = [(n, self.net(m) * counts) for n, m, counts in own]
+        logits = found[0][1].new_zeros(sum(sizes), found[0][1].shape[1])
+        for n, its in found:
+            logits.split(sizes)[n].add_(its)
+        logits = spread.summed(logits).requires_grad_()
+        total = self.loss(logits, torch.cat([m.targets for m in micro]), progress)
+        (gradient,) = torch.autograd.grad(total, logits)
+        for n, m, counts in own:
+            self.manual_backward((self.net(m) * gradient.split(sizes)[n] * counts).sum())
+        return total.detach()
+
     def after_step(self, lr: float) -> None:
         """Logs, evaluates and saves when it is time to."""
         step, steps = self.state.step, self.course.steps
@@ -213,6 +251,8 @@ class Learner(pl.LightningModule):
                 row |= self.evaluate()
             self.job.log(row)
         overdue = time.monotonic() - self.saved_at > self.job.runtime.checkpoint_seconds
+        if is_sharded(self.net):  # all ranks take part in saving
+            overdue = spread.as_the_first(overdue, self.device)
         if overdue and step < steps:
             self.save()
 

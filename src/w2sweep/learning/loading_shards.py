@@ -16,6 +16,7 @@ from torch.distributed.tensor import DTensor
 from transformers import PreTrainedModel
 from transformers.utils.hub import cached_file, get_checkpoint_shard_files
 
+from w2sweep.engine.stage import Job
 from w2sweep.experiment.backbone import WEIGHTS, Backbone, HubModel, SmallLlama
 from w2sweep.experiment.tuning import Full, Tuning
 from w2sweep.learning.hub import explained
@@ -31,11 +32,17 @@ from w2sweep.learning.loading import (
 from w2sweep.learning.model import Net, rows_that_start, unembedding
 from w2sweep.learning.shards import layers_of, put, shard, with_memory
 from w2sweep.learning.soundness import check
+from w2sweep.learning.spread import rank, ranks
 from w2sweep.learning.tuned import tune
 from w2sweep.tasks.heads import Head
 
 Whole = Callable[[], PreTrainedModel]
 """Makes all of a language model, in main memory."""
+
+
+def in_shards(job: Job) -> bool:
+    """Whether the ranks of a job hold one model together."""
+    return job.runtime.sharded and ranks() > 1
 
 
 @explained
@@ -145,7 +152,7 @@ def _given_memory(lm: PreTrainedModel, device: torch.device) -> Empty:
 def _hand_out(empty: Empty, whole: Whole, device: torch.device) -> None:
     """The first rank makes the model in its main memory; each tensor is once, for a moment, whole
     on all devices."""
-    source = whole().state_dict() if dist.get_rank() == 0 else {}
+    source = whole().state_dict() if rank() == 0 else {}
     for tensor, names in empty:
         together = torch.empty(tensor.shape, dtype=tensor.dtype, device=device)
         if source:

@@ -11,6 +11,7 @@ from typing import TypeVar
 import torch
 
 from w2sweep.engine.stage import Job
+from w2sweep.learning.spread import ranks
 
 T = TypeVar("T")
 S = TypeVar("S")
@@ -37,8 +38,8 @@ def with_less_at_once(budget: int, compute: Callable[[int], T]) -> T:
         try:
             return compute(budget)
         except Exception as error:
-            if budget <= 1 or not is_out_of_memory(error):
-                raise
+            if budget <= 1 or not is_out_of_memory(error) or ranks() > 1:
+                raise  # other ranks compute in step with this one
         # behind the handler, for the error holds on to what filled the memory
         budget = halved(budget)
 
@@ -82,5 +83,7 @@ def _advice(job: Job) -> str:
     options = [f"lower runtime.micro_tokens, which is {runtime.micro_tokens}"]
     if not runtime.gradient_checkpointing:
         options.append("set runtime.gradient_checkpointing=true")
+    if ranks() > 1:
+        options.append("raise runtime.devices, with runtime.sharded=true")
     options += ["start fewer workers on this machine", "or use tuning=lora or a smaller rung"]
     return ", ".join(options)

@@ -21,11 +21,13 @@ from w2sweep.learning.batches import Completions, Data, Featured, Labelled
 from w2sweep.learning.inference import completions, probabilities
 from w2sweep.learning.lengths import completions_within, prompts_within, views_within
 from w2sweep.learning.loading import load
+from w2sweep.learning.loading_shards import in_shards, load_shards
 from w2sweep.learning.model import Net, ProbeNet, save_head
 from w2sweep.learning.tokens import Ragged
 from w2sweep.learning.tuned import merge_adapters, tune
 from w2sweep.tasks.example import Example
 from w2sweep.tasks.heads import Answers, Completion, LinearHead
+from w2sweep.values import ConfigError
 
 Splits = Mapping[str, Sequence[Example]]
 
@@ -69,9 +71,12 @@ class TextSubject(Subject):
     def __init__(self, stage: Finetune, splits: Splits, job: Job):
         folder = job.get(stage.init) if stage.init else None
         self.head = stage.head
-        self.net = load(stage.backbone, folder, stage.head, stage.seed)
+        if in_shards(job):
+            self.net = _in_shards(stage, folder, torch.device(job.device))
+        else:
+            self.net = load(stage.backbone, folder, stage.head, stage.seed)
+            tune(self.net, stage.tuning)
         self.longest = min(stage.recipe.max_tokens, self.net.context)
-        tune(self.net, stage.tuning)
         if job.runtime.gradient_checkpointing:
             self.net.lm.activation_checkpointing_enable()
         read = (stage.on, *answered(splits))
@@ -80,6 +85,16 @@ class TextSubject(Subject):
     def save(self, folder: Path) -> None:
         merge_adapters(self.net)
         self.net.save(folder)
+
+
+def _in_shards(stage: Finetune, folder: Path | None, device: torch.device) -> Net:
+    """The model, spread over the ranks. Raises ConfigError where it is to generate."""
+    if isinstance(stage.head, Completion):
+        raise ConfigError(
+            "runtime.sharded=true: ranks that hold one model together cannot generate completions: "
+            "use runtime.sharded=false, with tuning=lora where a model does not fit on one device"
+        )
+    return load_shards(stage.backbone, folder, stage.head, stage.seed, stage.tuning, device)
 
 
 class Classifier(TextSubject):
