@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import torch
 import torch.distributed as dist
+from safetensors.torch import load_file, save_file
 from side_by_side import Case
 from torch import Tensor, nn
 from torch.distributed.tensor import DTensor
@@ -22,6 +23,7 @@ from transformers import (
     GPTNeoXConfig,
     LlamaConfig,
     PreTrainedConfig,
+    RobertaConfig,
 )
 
 from w2sweep.experiment.backbone import HubModel, Tokenizer
@@ -34,6 +36,7 @@ from w2sweep.learning.model import Net
 from w2sweep.learning.tokens import train_tokenizer
 from w2sweep.learning.tuned import parameter_groups, tune
 from w2sweep.tasks.heads import Choice
+from w2sweep.values import ConfigError
 
 CPU = torch.device("cpu")
 VOCABULARY = 300
@@ -57,10 +60,12 @@ TUNINGS: tuple[Tuning, ...] = (Full(), Lora(rank=2))
 
 def write_models(folder: Path) -> None:
     """A tiny model of each family, with larger weights than is usual, so that nothing is close to
-    anything."""
+    anything; and two that are refused."""
     texts = list(ToyCorpus().documents())
     tokenizer = train_tokenizer(Tokenizer("bpe", vocabulary=VOCABULARY), texts)
-    for name, config in FAMILIES.items():
+    lacking, looking_ahead = FAMILIES["llama"], RobertaConfig(**LLAMA)
+    refused = {"lacking": lacking, "looking ahead": looking_ahead}
+    for name, config in (FAMILIES | refused).items():
         torch.manual_seed(0)
         lm = AutoModelForCausalLM.from_config(config)
         for p in lm.parameters():
@@ -69,6 +74,10 @@ def write_models(folder: Path) -> None:
         lm.tie_weights()
         lm.save_pretrained(folder / name, max_shard_size="20KB" if name == "untied" else "5GB")
         tokenizer.save_pretrained(folder / name)
+    file = folder / "lacking" / "model.safetensors"
+    tensors = load_file(file)
+    del tensors["model.layers.1.mlp.up_proj.weight"]
+    save_file(tensors, file, metadata={"format": "pt"})
 
 
 def on_one(folder: Path, family: str, tuning: Tuning) -> Net:
@@ -180,6 +189,11 @@ def bytes_here(net: nn.Module) -> int:
     return sum(shards.local(p).numel() * p.element_size() for p in net.parameters())
 
 
+def state_bytes(optimizer: torch.optim.Optimizer) -> int:
+    slots = [value for slots in optimizer.state.values() for value in slots.values()]
+    return sum(shards.local(t).numel() * t.element_size() for t in slots if t.ndim)
+
+
 def exactly_what_is_meant_learns_as_on_one_device(rank: int, folder: Path) -> None:
     for family in ("llama", "untied"):
         for tuning in TUNINGS:
@@ -188,6 +202,9 @@ def exactly_what_is_meant_learns_as_on_one_device(rank: int, folder: Path) -> No
             optimizers = optimizer_of(one), optimizer_of(two)
             for _ in range(3):
                 assert_close(step(two, optimizers[1], rank), step(one, optimizers[0]))
+            assert state_bytes(optimizers[1]) == pytest.approx(
+                state_bytes(optimizers[0]) / 2, rel=0.1
+            )
             after = numbers(two)
             moved = {name for name in after if not after[name].equal(before[name])}
             named = two.named_parameters(remove_duplicate=False)
@@ -267,6 +284,13 @@ def state_of(net: Net) -> checkpoint.State:
     return checkpoint.State(step=2, best=best)
 
 
+def what_is_wrong_with_a_model_is_told_by_all_ranks(rank: int, folder: Path) -> None:
+    with pytest.raises(ConfigError, match=r"lacks 1 of the weights .*layers\.1\.mlp"):
+        on_two(folder, "lacking", Full())
+    with pytest.raises(ConfigError, match="sees the tokens that come after one"):
+        on_two(folder, "looking ahead", Full())
+
+
 CASES: tuple[Case, ...] = (
     each_rank_reads_its_own_rows,
     exactly_what_is_meant_learns_as_on_one_device,
@@ -274,4 +298,5 @@ CASES: tuple[Case, ...] = (
     gradients_are_summed,
     every_way_through_the_model_leaves_shards_behind,
     a_checkpoint_serves_any_number_of_devices,
+    what_is_wrong_with_a_model_is_told_by_all_ranks,
 )

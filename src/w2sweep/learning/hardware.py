@@ -10,6 +10,7 @@ import torch
 
 from w2sweep.engine.stage import Job
 from w2sweep.experiment.recipe import Precision
+from w2sweep.learning.spread import ranks
 
 
 def prepared(job: Job) -> torch.device:
@@ -29,8 +30,14 @@ def precision_of(asked: Precision, job: Job) -> Precision:
 
 
 def autocast(precision: Precision, device: torch.device) -> torch.autocast:
-    """The precision of training, for inference; "32-true" within a training of less as well."""
-    return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16-mixed")
+    """The precision of training, for inference; "32-true" within a training of less as well.
+
+    Copies of weights in bf16 are not kept from one forward pass to the next where ranks may hold
+    one model together: they would be the whole model, on each of them.
+    """
+    kept = None if ranks() == 1 else False
+    bf16 = precision == "bf16-mixed"
+    return torch.autocast(device.type, torch.bfloat16, enabled=bf16, cache_enabled=kept)
 
 
 @contextlib.contextmanager

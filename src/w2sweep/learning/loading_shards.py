@@ -35,6 +35,7 @@ from w2sweep.learning.soundness import check
 from w2sweep.learning.spread import rank, ranks
 from w2sweep.learning.tuned import tune
 from w2sweep.tasks.heads import Head
+from w2sweep.values import ConfigError
 
 Whole = Callable[[], PreTrainedModel]
 """Makes all of a language model, in main memory."""
@@ -151,8 +152,17 @@ def _given_memory(lm: PreTrainedModel, device: torch.device) -> Empty:
 @torch.no_grad()
 def _hand_out(empty: Empty, whole: Whole, device: torch.device) -> None:
     """The first rank makes the model in its main memory; each tensor is once, for a moment, whole
-    on all devices."""
-    source = whole().state_dict() if rank() == 0 else {}
+    on all devices. All ranks raise what is wrong with the model."""
+    source, wrong = {}, ""
+    if rank() == 0:
+        try:
+            source = whole().state_dict()
+        except ConfigError as error:
+            wrong = str(error)
+    told = [wrong]
+    dist.broadcast_object_list(told, 0, device=device)
+    if told[0]:
+        raise ConfigError(told[0])
     for tensor, names in empty:
         together = torch.empty(tensor.shape, dtype=tensor.dtype, device=device)
         if source:

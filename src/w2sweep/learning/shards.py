@@ -8,6 +8,7 @@ must run it equally often.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
@@ -43,16 +44,23 @@ def shard(net: nn.Module, layers: list[nn.Module], device: torch.device) -> None
 
 
 def layers_of(lm: Any) -> list[nn.Module]:
-    """The layers of a language model of Transformers, which says what must not be split. Raises
-    ConfigError where it does not."""
+    """The layers of a language model of Transformers, which says what must not be split, but for
+    those that share a parameter with what is outside of them. Raises ConfigError where there are
+    none."""
     names = set(getattr(lm, "_no_split_modules", None) or ())
-    found = [m for m in lm.modules() if type(m).__name__ in names]
-    inner = {id(m) for layer in found for m in layer.modules() if m is not layer}
-    layers = [layer for layer in found if id(layer) not in inner]
+    places = Counter(p for _, p in lm.named_parameters(remove_duplicate=False))
+    layers: list[nn.Module] = []
+    inside: set[nn.Module] = set()
+    for module in lm.modules():  # what is outside comes first
+        if type(module).__name__ not in names or module in inside:
+            continue
+        if all(places[p] == 1 for p in module.parameters()):
+            layers.append(module)
+            inside.update(module.modules())
     if not layers:
         raise ConfigError(
-            f"a {type(lm).__name__} does not say what its layers are, so it cannot be sharded: use "
-            "runtime.split=replicas"
+            f"runtime.sharded=true: a {type(lm).__name__} does not say what its layers are, so its "
+            "devices cannot hold one together: use runtime.sharded=false"
         )
     return layers
 
