@@ -27,9 +27,10 @@ from transformers import (
 )
 
 from w2sweep.experiment.backbone import HubModel, Tokenizer
-from w2sweep.experiment.tuning import Full, Lora, Tuning
+from w2sweep.experiment.tuning import Base, Full, Lora, Tuning
 from w2sweep.learning import checkpoint, loading_shards, shards
 from w2sweep.learning.batches import Batch, last_tokens
+from w2sweep.learning.hardware import autocast
 from w2sweep.learning.loading import load
 from w2sweep.learning.loading_shards import load_shards
 from w2sweep.learning.model import Net
@@ -56,6 +57,7 @@ FAMILIES: dict[str, PreTrainedConfig] = {
 }
 """Whose files have other names than its parameters: neox. In several files: untied."""
 TUNINGS: tuple[Tuning, ...] = (Full(), Lora(rank=2))
+BF16 = Lora(rank=2, base="bf16")
 
 
 def write_models(folder: Path) -> None:
@@ -81,13 +83,18 @@ def write_models(folder: Path) -> None:
 
 
 def on_one(folder: Path, family: str, tuning: Tuning) -> Net:
-    net = load(HubModel(str(folder / family)), None, Choice(), seed=0)
+    net = load(HubModel(str(folder / family)), None, Choice(), 0, base_of(tuning))
     tune(net, tuning)
     return net
 
 
 def on_two(folder: Path, family: str, tuning: Tuning) -> Net:
-    return load_shards(HubModel(str(folder / family)), None, Choice(), 0, tuning, CPU)
+    model, base = HubModel(str(folder / family)), base_of(tuning)
+    return load_shards(model, None, Choice(), 0, tuning, base, CPU)
+
+
+def base_of(tuning: Tuning) -> Base:
+    return tuning.base if isinstance(tuning, Lora) else "fp32"
 
 
 def batch() -> Batch:
@@ -213,6 +220,23 @@ def exactly_what_is_meant_learns_as_on_one_device(rank: int, folder: Path) -> No
                 assert_close(after[name], tensor, atol=2e-6, rtol=1e-5)
 
 
+def a_frozen_base_in_bf16_is_spread_too(rank: int, folder: Path) -> None:
+    one, two = on_one(folder, "llama", BF16), on_two(folder, "llama", BF16)
+    same = numbers(two)
+    for name, tensor in numbers(one).items():
+        assert same[name].dtype is tensor.dtype
+        assert same[name].equal(tensor), name
+    assert bytes_here(two) == pytest.approx(bytes_here(one) / 2, rel=0.05)
+    optimizers = optimizer_of(one), optimizer_of(two)
+    for _ in range(2):
+        with autocast("bf16-mixed", CPU):
+            step(one, optimizers[0])
+            step(two, optimizers[1], rank)
+    same = numbers(two)
+    for name, tensor in numbers(one).items():
+        assert_close(same[name], tensor, atol=4e-3, rtol=0.0)
+
+
 def recomputed_activations_change_nothing(rank: int, folder: Path) -> None:
     nets = [on_two(folder, "llama", Full()) for _ in range(2)]
     nets[1].lm.activation_checkpointing_enable()
@@ -294,6 +318,7 @@ def what_is_wrong_with_a_model_is_told_by_all_ranks(rank: int, folder: Path) -> 
 CASES: tuple[Case, ...] = (
     each_rank_reads_its_own_rows,
     exactly_what_is_meant_learns_as_on_one_device,
+    a_frozen_base_in_bf16_is_spread_too,
     recomputed_activations_change_nothing,
     gradients_are_summed,
     every_way_through_the_model_leaves_shards_behind,

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import difflib
+import functools
 import importlib
 import inspect
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from pydantic import ValidationError
@@ -25,12 +26,33 @@ def build(node: Any, path: str) -> Any:
     recursively. `path` is where the node stands, for messages. Raises ConfigError, which begins
     with the path of what is wrong.
     """
+    return _built(node, path, build)
+
+
+class Builder:
+    """Builds values as `build` does, and the very same one of what says the same, so that it is
+    checked once, and what is known of it is found out once."""
+
+    def __init__(self):
+        self._values: dict[str, Any] = {}
+
+    def build(self, node: Any, path: str) -> Any:
+        """As `build`."""
+        if not isinstance(node, Mapping | list):
+            return node
+        said = repr(node)  # tells 1 from 1.0, as equality does not
+        if said not in self._values:
+            self._values[said] = _built(node, path, self.build)
+        return self._values[said]
+
+
+def _built(node: Any, path: str, below: Callable[[Any, str], Any]) -> Any:
     if isinstance(node, Mapping):
         cls = _target(node["_target_"], path) if "_target_" in node else None
-        fields = {str(k): build(v, f"{path}.{k}") for k, v in node.items() if k != "_target_"}
+        fields = {str(k): below(v, f"{path}.{k}") for k, v in node.items() if k != "_target_"}
         return fields if cls is None else made(cls, fields, path)
     if isinstance(node, list | tuple):
-        return tuple(build(v, f"{path}.{i}") for i, v in enumerate(node))
+        return tuple(below(v, f"{path}.{i}") for i, v in enumerate(node))
     return node
 
 
@@ -73,7 +95,7 @@ def parameters(target: str) -> list[str]:
 
 
 def _check_keys(cls: type, fields: Mapping[str, Any], path: str) -> None:
-    owner, parameters = path or "the configuration", inspect.signature(cls).parameters
+    owner, parameters = path or "the configuration", _parameters(cls)
     if fields and not parameters:
         raise ConfigError(_without_fields(cls, fields, path))
     for key in fields:
@@ -84,6 +106,11 @@ def _check_keys(cls: type, fields: Mapping[str, Any], path: str) -> None:
         if key not in fields and parameter.default is parameter.empty:
             where = _join(path, key)
             raise ConfigError(f"{where}: missing; {owner} needs it, so set {where}=...")
+
+
+@functools.cache
+def _parameters(cls: type) -> Mapping[str, inspect.Parameter]:
+    return inspect.signature(cls).parameters
 
 
 def _without_fields(cls: type, fields: Mapping[str, Any], path: str) -> str:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
+import gc
 import importlib
 import json
 import math
+import pickle
 import pkgutil
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -17,6 +20,7 @@ import pytest
 from arithmetic import Number, Sum
 
 import w2sweep
+from w2sweep.engine import stage as stage_module
 from w2sweep.engine.source_code import source
 from w2sweep.engine.stage import Stage, closure, identity, public_name
 from w2sweep.values import named, value
@@ -108,6 +112,42 @@ def test_a_class_of_the_package_may_move_and_a_users_own_keeps_its_path():
     assert len(own) == 3
     assert key("w2sweep.here") == key("w2sweep.there.deeper") not in own
     assert public_name(Answer) == "Answer"
+
+
+def test_a_stage_of_the_very_same_values_is_the_very_same_stage():
+    speed, equal = Speed(1), Speed(1)
+
+    @dataclass(frozen=True)
+    class Race(Stage[None]):
+        of: object
+        seconds: float = 1.0
+        over: tuple[Any, ...] = ()
+
+    race = Race(speed)
+    assert Race(speed) is race
+    assert Race(equal) is not race
+    assert Race(equal).key == race.key
+    assert Race(speed, 2) is not Race(speed, 2.0)
+    assert Race(1) is not Race(True)
+    assert Race("1.0", over=(1.0,)) is not Race("1.0", over=("1.0",))
+    assert Race(race, over=(speed, 2)) is Race(race, over=(speed, 2))
+    assert Race(race, over=(speed, 2)) is not Race(race, over=(equal, 2))
+    assert dataclasses.replace(race, seconds=3.0).seconds == 3.0
+    assert race.seconds == 1.0
+
+
+def test_a_copied_stage_is_as_good_as_the_first():
+    for copied in (pickle.loads(pickle.dumps(Number(3))), copy.deepcopy(Number(3))):
+        assert copied == Number(3)
+        assert copied.key == Number(3).key
+
+
+def test_stages_that_nobody_holds_are_forgotten():
+    before = len(stage_module._MADE)
+    keys = {Number(n).key for n in range(1000)}
+    assert len(keys) == 1000
+    gc.collect()
+    assert len(stage_module._MADE) < before + 100
 
 
 def test_public_names_are_unique():

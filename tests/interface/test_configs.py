@@ -24,7 +24,8 @@ from omegaconf import DictConfig
 from w2sweep.experiment.losses import ConfidenceLoss, CrossEntropy
 from w2sweep.experiment.recipe import Recipe
 from w2sweep.experiment.stages import Finetune
-from w2sweep.interface.composing import composer, plan, use_folders
+from w2sweep.interface.composer import Composer
+from w2sweep.interface.composing import plan, use_folders
 from w2sweep.interface.origins import Origins
 from w2sweep.report.paper import FINDINGS
 from w2sweep.sweep.plan import Planned
@@ -236,7 +237,7 @@ def test_the_same_cells_as_hydra_itself_would_compose(loader):
         "+recipe.added=2",
     ]
     theirs = loader.load_sweep_config(composed, overrides)
-    ours = composer(loader, composed, Origins(loader, composed, []))(overrides).config
+    ours = Composer(loader, composed, Origins(loader, composed, []))(overrides).config
     assert ours == {k: v for k, v in theirs.items() if k != "hydra"}
 
 

@@ -98,8 +98,12 @@ WRONG = {
     ),
     "completions of shards": (
         ["task=mate_in_one", "runtime.sharded=true"],
-        "task mate_in_one generates completions, and ranks that hold one model together cannot: "
-        "use runtime.sharded=false",
+        "runtime.sharded=true: devices that hold one model together cannot work with a head that "
+        "generates completions: use runtime.sharded=false",
+    ),
+    "8 bits of shards": (
+        ["recipe.optimizer=adafactor", "runtime.sharded=true"],
+        "cannot work with recipe.optimizer=adafactor: use runtime.sharded=false",
     ),
     "no regular expression": (
         ["supervision=simulated", "supervision.cue='(it'"],

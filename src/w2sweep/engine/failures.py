@@ -32,6 +32,11 @@ class StageFailed(RuntimeError):
         return f"{self.what} failed: {self.error}: {self.reason}"
 
 
+class MachineFailed(StageFailed):
+    """It failed by no fault of its own: the disk is full, or the memory. Nothing is remembered of
+    it, and it goes on from its checkpoint elsewhere, or later."""
+
+
 class LeaseLost(RuntimeError):
     """This worker was taken for dead while it computed, and another one took over. Nothing is lost
     but time."""
@@ -46,11 +51,16 @@ class Interrupted(BaseException):
         self.error = error
 
 
-def failure_of(stage: Stage[Any], error: Exception, note: str = "") -> StageFailed:
+def failure_of(
+    stage: Stage[Any],
+    error: Exception,
+    note: str = "",
+    kind: type[StageFailed] = StageFailed,
+) -> StageFailed:
     """The failure that `error` is to `stage`; `note` is added to its reason."""
     reason = " ".join(str(error).split()) or "no message"
     trace = "".join(traceback.format_exception(error))
-    return StageFailed(full_name(stage), type(error).__name__, reason + note, trace)
+    return kind(full_name(stage), type(error).__name__, reason + note, trace)
 
 
 MACHINES = (

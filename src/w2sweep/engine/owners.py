@@ -51,6 +51,11 @@ class Owner:
         return cls(machine(), os.getpid(), _start(os.getpid()))
 
     @classmethod
+    def parent(cls) -> Self:
+        """The process that started the one that asks."""
+        return cls(machine(), os.getppid(), _start(os.getppid()))
+
+    @classmethod
     def told(cls, said: Any) -> Self:
         """The owner that `plain` wrote down. Raises ValueError where it is none."""
         try:

@@ -94,6 +94,14 @@ def facts(folder: Path) -> dict[str, Any]:
         return {}
 
 
+def seconds(folder: Path) -> float | None:
+    """How long the result in a folder took; None where nobody says."""
+    try:
+        return float(_read(folder)["seconds"])
+    except (OSError, KeyError, TypeError, ValueError, _NoRecord):
+        return None
+
+
 def results(root: Path) -> Iterator[Path]:
     """The folders of all results of a store."""
     for folder in sorted(root.glob("*/*")):

@@ -37,6 +37,8 @@ class Rule:
     """Of keys that change no result, such as runtime.devices=8."""
     flops: Rate | None = None
     """What it computes a second, all devices together; for estimates of hours."""
+    device_gb: Rate | None = None
+    """Memory of each GPU; a plan marks the stages that need more."""
     dollars: Annotated[float, Field(ge=0)] = 0.0
     """What an hour costs, all devices together; for estimates."""
     options: dict[str, Any] = Field(default_factory=dict)

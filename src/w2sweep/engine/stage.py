@@ -11,7 +11,8 @@ import math
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, ClassVar, Generic, Protocol, TypeVar
+from typing import Any, ClassVar, Generic, Protocol, Self, TypeVar
+from weakref import WeakValueDictionary
 
 from w2sweep.engine.devices import Device
 from w2sweep.engine.progress import Progress
@@ -21,6 +22,12 @@ from w2sweep.engine.source_code import source
 T = TypeVar("T")
 
 PACKAGE = __name__.partition(".")[0]
+
+
+_MADE: WeakValueDictionary[tuple[object, ...], Any] = WeakValueDictionary()
+"""Class and values -> the stage of these."""
+_IDENTITY = "_identity"
+"""Where a value keeps what it is."""
 
 
 class Job(Protocol):
@@ -86,6 +93,19 @@ class Stage(Generic[T]):
     """Field -> value -> what that value was before it had its present name, and still is in the
     identity, so that earlier results keep their keys."""
 
+    def __new__(cls, *args: Any, **fields: Any) -> Self:
+        """The stage itself where there is one of these very values: what is known of it, such as
+        its key, is then found out once."""
+        if not args and not fields:  # as pickle makes it, to fill it in later
+            return super().__new__(cls)
+        said = (cls, *map(_same, args), *fields, *map(_same, fields.values()))
+        found = _MADE.get(said)
+        if found is None:
+            found = _MADE[said] = super().__new__(cls)
+            # kept, so that no other value can come to stand where one of these stood in memory
+            found.__dict__["_made_of"] = (args, fields)
+        return found
+
     def run(self, job: Job) -> None:
         """Writes the result into `job.out`. The results of the inputs are there already."""
         raise NotImplementedError
@@ -128,6 +148,12 @@ class Stage(Generic[T]):
         return 0
 
     @property
+    def delivered_by(self) -> Stage[Any] | None:
+        """The input that may deliver the result of this one too, while it runs itself (see
+        `Job.deliver`): whoever hands out stages gives both to one worker."""
+        return None
+
+    @property
     def tags(self) -> list[str]:
         """What its run can be found by in the tracker."""
         return []
@@ -149,7 +175,13 @@ def identity(x: Any) -> Any:
         TypeError: for what is not the same tomorrow or elsewhere: a path, a function, a set, nan.
     """
     if _is_dataclass(x):
-        return _described(x)
+        kept = getattr(x, "__dict__", {})
+        if _IDENTITY not in kept:
+            found = _described(x)
+            if not _is_steady(x):
+                return found
+            kept[_IDENTITY] = found
+        return kept[_IDENTITY]
     if isinstance(x, list | tuple):
         return [_nested(v) for v in x]
     if isinstance(x, dict) and all(isinstance(k, str) for k in x):
@@ -197,6 +229,15 @@ def closure(
     return list(found.values())
 
 
+def _same(x: Any) -> object:
+    """Equal for the very same values alone; 1 is not 1.0."""
+    if isinstance(x, float):
+        return repr(x)
+    if x is None or isinstance(x, str | int):
+        return type(x), x
+    return tuple(map(_same, x)) if isinstance(x, tuple) else id(x)
+
+
 def _is_dataclass(x: Any) -> bool:
     return dataclasses.is_dataclass(x) and not isinstance(x, type)
 
@@ -221,6 +262,25 @@ def _described(x: Any) -> dict[str, Any]:
             was = formerly[field.name].get(held, held) if field.name in formerly else held
             kind[field.name] = _nested(was)
     return kind
+
+
+def _is_steady(x: Any) -> bool:
+    """Whether a value stays what it is, as long as there is one: frozen, and none that answers for
+    itself, as a local file does."""
+    if isinstance(x, Stage):
+        return False  # which keeps its key
+    if _is_dataclass(x):
+        frozen = type(x).__dataclass_params__.frozen and hasattr(x, "__dict__")
+        own = callable(getattr(x, "identity", None))
+        return frozen and not own and all(_is_steady(getattr(x, f)) for f in _fields(type(x)))
+    if isinstance(x, dict):
+        return all(map(_is_steady, x.values()))
+    return all(map(_is_steady, x)) if isinstance(x, list | tuple) else True
+
+
+@functools.cache
+def _fields(cls: type) -> tuple[str, ...]:
+    return tuple(field.name for field in dataclasses.fields(cls))
 
 
 def _default(field: dataclasses.Field[Any]) -> Any:

@@ -17,6 +17,7 @@ from w2sweep.engine import record, working
 from w2sweep.engine.failures import (
     Interrupted,
     LeaseLost,
+    MachineFailed,
     StageFailed,
     failure_of,
     full_name,
@@ -214,6 +215,54 @@ class Store:
                 time.sleep(pause)
                 pause = min(1.5 * pause, self.poll_s)
 
+    def ensure_only(self, *stages: Stage[Any]) -> list[StageFailed | Missing]:
+        """Runs what is missing of these very stages, and nothing of what they read. One that cannot
+        be run does not stop the others.
+
+        It waits for what is in other hands when there is nothing else left to do.
+
+        Returns, for each stage that has no result, why: it failed, or an input is not there. Raises
+        Interrupted as `ensure` does.
+        """
+        keys, wrong = _keys(list(stages)), dict[str, StageFailed | Missing]()
+        ordered = [stage for stage in closure(stages) if stage.key in keys]
+        circumstances = self._needing(stages)
+        pause, told = FIRST_PAUSE_S, time.monotonic()
+        with interruptions_apart():
+            while left := [s for s in ordered if s.key not in wrong and not self.done(s)]:
+                others = _keys(left)
+                if any(self._try_alone(s, others, circumstances, wrong) for s in left):
+                    pause, told = FIRST_PAUSE_S, time.monotonic()
+                    continue
+                if time.monotonic() - told > WAITING_S:
+                    told = time.monotonic()
+                    self._tell_waiting(left)
+                time.sleep(pause)
+                pause = min(1.5 * pause, self.poll_s)
+        return list(wrong.values())
+
+    def _try_alone(
+        self,
+        stage: Stage[Any],
+        others: set[str],
+        circumstances: Circumstances,
+        wrong: dict[str, StageFailed | Missing],
+    ) -> bool:
+        """As `_try`, for a stage whose inputs nobody runs but those among `others`. Puts into
+        `wrong` what stands against it."""
+        lacking = [of for of in stage.inputs if not self.done(of)]
+        if not others.isdisjoint(_keys(lacking)):
+            return False
+        try:
+            if lacking:
+                names = ", ".join(full_name(of) for of in lacking)
+                raise Missing(f"{full_name(stage)} reads what is not in {self.root}: {names}")
+            self._refuse([stage])
+            return self._try(stage, circumstances)
+        except (StageFailed, Missing) as error:
+            wrong[stage.key] = error
+            return True
+
     def _tell_waiting(self, ready: list[Stage[Any]]) -> None:
         for stage in ready:
             if holder := held(self.path(stage).parent, stage.key):
@@ -351,7 +400,7 @@ class Store:
             return LeaseLost(f"{stage}: another worker took over, {after}")
         networks = is_networks_fault(error)
         if is_machines_fault(error) and not networks:
-            failure = failure_of(stage, error, self._room())
+            failure = failure_of(stage, error, self._room(), MachineFailed)
             self._interrupt(work, stage, lease, failure.reason)
             return failure
         failure = failure_of(stage, error)

@@ -11,6 +11,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field
 
 from w2sweep.experiment.recipe import Precision
+from w2sweep.experiment.shape import Shape
 from w2sweep.tasks.readers import checksum
 from w2sweep.values import ConfigError, Count, Natural, Rate, named, value
 
@@ -52,6 +53,8 @@ class HubModel:
     """What its ladder calls it."""
     parameters: Natural = named(default=0)
     """As its ladder says; 0: nobody said."""
+    shape: Shape | None = named(default=None)
+    """As its ladder says, for estimates of memory; None: nobody said."""
 
     def __post_init__(self) -> None:
         _check_model(self.model, self.rung)
@@ -62,7 +65,7 @@ class HubModel:
         Raises ConfigError where such a folder has no weights, or a part of them is missing.
         """
         fields = asdict(self)
-        del fields["rung"], fields["parameters"]
+        del fields["rung"], fields["parameters"], fields["shape"]
         if (folder := Path(self.model)).is_dir():
             if not self.scratch:
                 check_weights(folder)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache, cached_property
+from importlib.util import find_spec
 from typing import Any
 
 from w2sweep.engine.stage import Stage
@@ -30,27 +32,28 @@ class Cell:
         self._check_classes()
         _ = self.student  # the method may have something to say about the setting
         self._check_batches()
+        self._check_optimizers()
         if s.task.head.classes is None:
             self._check_generates()
         self._check_targets()
 
-    @property
+    @cached_property
     def student(self) -> Labels:
         """The stage whose answers are the student's."""
         return self.method.student(self.setting)
 
-    @property
+    @cached_property
     def compared(self) -> dict[str, Labels]:
         """The models that the cell compares, by role."""
         return self._always | self.method.compared(self.setting)
 
-    @property
+    @cached_property
     def _always(self) -> dict[str, Labels]:
         """The models that every cell compares, by role."""
         s = self.setting
         return {"supervisor": s.supervisor, "student": self.student, "ceiling": s.ceiling}
 
-    @property
+    @cached_property
     def elsewhere(self) -> dict[str, dict[str, Applied]]:
         """Name of another task -> role -> what that model answers to it. Raises Impossible where
         one of them is no finetuned model."""
@@ -71,12 +74,12 @@ class Cell:
             found[target.task.name] = {role: Applied(of, splits) for role, of in weights.items()}
         return found
 
-    @property
+    @cached_property
     def language_models(self) -> dict[str, Adapt]:
         """The language models whose losses the cell records, by name."""
         return self.method.language_models(self.setting)
 
-    @property
+    @cached_property
     def stages(self) -> list[Stage[Any]]:
         """All stages whose results make up the cell's."""
         applied = [stage for stages in self.elsewhere.values() for stage in stages.values()]
@@ -116,6 +119,15 @@ class Cell:
                     f"{loss.smallest_batch}: raise {key}, which is {found}"
                 )
 
+    def _check_optimizers(self) -> None:
+        """Raises ConfigError where a model is to be trained by what is not installed."""
+        trained = [model for model in self.compared.values() if isinstance(model, Finetune)]
+        if any(model.recipe.optimizer == "adamw_8bit" for model in trained) and not _has_8bit():
+            raise ConfigError(
+                "recipe.optimizer: found adamw_8bit, which bitsandbytes makes, and that is not "
+                "installed: pip install 'w2sweep[8bit]', or use recipe.optimizer=adafactor"
+            )
+
     def _check_generates(self) -> None:
         generates = f"but task {self.setting.task.name} generates completions"
         if isinstance(self.setting.tuning, LinearProbe):
@@ -142,6 +154,11 @@ class Cell:
                 "the models read (recipe.max_tokens, ladder.tokenizer.context): lower "
                 "task.head.max_new_tokens (of a file of your own: task.max_new_tokens)"
             )
+
+
+@cache
+def _has_8bit() -> bool:
+    return find_spec("bitsandbytes") is not None
 
 
 def _model(role: str, of: Labels) -> Finetune:

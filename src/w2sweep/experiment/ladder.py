@@ -9,6 +9,7 @@ import itertools
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import cached_property
 from math import log
 from typing import Any
 
@@ -20,6 +21,7 @@ from w2sweep.experiment.backbone import (
     Tokenizer,
 )
 from w2sweep.experiment.recipe import Precision
+from w2sweep.experiment.shape import Shape
 from w2sweep.tasks.task import Corpus
 from w2sweep.tasks.text_file import CorpusOrFile
 from w2sweep.values import ConfigError, Count, Natural, Rate, Seed, value
@@ -77,10 +79,20 @@ class HubRung(Rung):
     """Runs code that comes with the model. Off unless you trust its authors."""
     scratch: bool = False
     """Random weights in the model's architecture."""
+    shape: Shape | None = None
+    """For estimates of memory; None: it is guessed from `params`, or read in a local folder."""
 
     def backbone(self, name: str) -> HubModel:
         where = (self.model, self.revision, self.trust_remote_code, self.scratch)
-        return HubModel(*where, rung=name, parameters=self.params)
+        if name not in self._backbones:
+            self._backbones[name] = HubModel(
+                *where, rung=name, parameters=self.params, shape=self.shape
+            )
+        return self._backbones[name]
+
+    @cached_property
+    def _backbones(self) -> dict[str, HubModel]:
+        return {}
 
     @property
     def size(self) -> int:
@@ -115,9 +127,15 @@ class HomegrownRung(Rung):
         _ = self.backbone("")
 
     def backbone(self, name: str) -> SmallLlama:
-        return SmallLlama(self.width, self.depth, self.heads, rung=name)
+        if name not in self._backbones:
+            self._backbones[name] = SmallLlama(self.width, self.depth, self.heads, rung=name)
+        return self._backbones[name]
 
-    @property
+    @cached_property
+    def _backbones(self) -> dict[str, SmallLlama]:
+        return {}
+
+    @cached_property
     def pretraining(self) -> Pretraining:
         """How it is pretrained."""
         return Pretraining(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar, Literal
 
 from w2sweep.engine.stage import Job
 from w2sweep.experiment.backbone import Backbone
@@ -12,6 +12,7 @@ from w2sweep.experiment.methods import Method
 from w2sweep.experiment.setting import Setting
 from w2sweep.experiment.splits import Splits
 from w2sweep.experiment.stages import Labels, Model
+from w2sweep.experiment.tuning import Base
 from w2sweep.tasks.heads import Completion, Head, Reward
 from w2sweep.tasks.wording import Wording
 from w2sweep.values import ConfigError, Impossible, Natural, value
@@ -23,6 +24,8 @@ ZERO_SHOT = "zero_shot"
 @dataclass(frozen=True)
 class Prompted(Labels):
     """What a language model says when it is asked, zero-shot or after a few demonstrations."""
+
+    added: ClassVar[frozenset[str]] = frozenset({"base"})
 
     backbone: Backbone
     init: Model | None
@@ -43,6 +46,8 @@ class Prompted(Labels):
     """Longest prompt of an example by itself, in tokens."""
     seed: int
     """Decides the demonstrations and their order."""
+    base: Base = "fp32"
+    """What the backbone is kept in. Logits are in fp32 either way."""
 
     @property
     def label(self) -> str:
@@ -81,6 +86,8 @@ class Prompting(Method):
     """Whose labels demonstrations bear: the supervisor's, or the ground truth, which a student has
     no access to: an oracle."""
     calibrated: bool = False
+    base: Base = "fp32"
+    """What the strong model is kept in."""
 
     def __post_init__(self) -> None:
         if self.shots and self.name == ZERO_SHOT:
@@ -106,6 +113,7 @@ class Prompting(Method):
             head=head,
             max_tokens=s.recipe.max_tokens,
             seed=s.seed,
+            base=self.base,
         )
 
     def _check(self, s: Setting) -> None:

@@ -11,6 +11,12 @@ from w2sweep.values import ConfigError, Count, Fraction, Rate, value
 
 Momentum = Annotated[float, Field(ge=0, lt=1)]
 Precision = Literal["32-true", "bf16-mixed"]
+WeightPrecision = Literal["32-true", "bf16-mixed", "bf16-true"]
+"""`bf16-true`: the weights too are in bf16, and rounded at random after each step, so that small
+updates are not lost on average."""
+OptimizerName = Literal["adamw", "adafactor", "adamw_8bit"]
+BETAS = (0.9, 0.98)
+"""What AdamW forgets of the mean of gradients and of that of their squares, where nobody says."""
 Criterion = Literal["own_labels", "truth"]
 """By what the best evaluation is chosen: by the accuracy on the validation split, against the
 stage's own labels, or against the ground truth. The latter is an oracle: a student does not have
@@ -47,7 +53,7 @@ class Recipe:
     warmup: Fraction = 0.1
     """Fraction of the steps over which the learning rate grows from 0."""
     weight_decay: Annotated[float, Field(ge=0)] = 0.0
-    betas: tuple[Momentum, Momentum] = (0.9, 0.98)
+    betas: tuple[Momentum, Momentum] = BETAS
     clip: Rate = 1.0
     """Largest norm of the gradient."""
     max_tokens: Count = 512
@@ -55,14 +61,26 @@ class Recipe:
     length_pool: Count = 8
     """Batches whose examples are sorted by length together, to spare padding; 1: batches are drawn
     at random."""
-    precision: Precision = "32-true"
+    precision: WeightPrecision = "32-true"
     evaluations: Count = 4
     """How often validation and test split are predicted while training, the end included."""
     early_stop: EarlyStop = "none"
     """Which evaluation is kept. `none`: the last step. `own_labels`: the one with the best accuracy
     against the stage's own labels on the validation split (the paper's way with NLP tasks).
     `truth`: the one with the best against the ground truth, an oracle."""
+    optimizer: OptimizerName = "adamw"
+    """What it keeps of each parameter. `adamw`: two numbers in fp32, 8 bytes. `adamw_8bit`: two of
+    8 bits, by torchao. `adafactor`: a number for each row and column (Shazeer and Stern 2018)."""
 
+    added: ClassVar[frozenset[str]] = frozenset({"optimizer"})
     formerly: ClassVar[Mapping[str, Mapping[str, bool]]] = {
         "early_stop": {"none": False, "own_labels": True}
     }
+
+    def __post_init__(self) -> None:
+        if self.optimizer == "adafactor" and self.betas != BETAS:
+            raise ConfigError(
+                f"betas: found {list(self.betas)}, but adafactor keeps no mean of gradients and "
+                f"forgets their squares by a rule of its own: leave betas={list(BETAS)}, or use "
+                "recipe.optimizer=adamw"
+            )

@@ -4,6 +4,7 @@ are measured by."""
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from functools import cached_property
 from typing import Literal
 
 from w2sweep.experiment.ladder import HomegrownRung, Ladder, Rung
@@ -17,6 +18,7 @@ from w2sweep.values import value
 
 Half = Literal["supervisor", "student"]
 """The two halves of the training data, by whom they are for."""
+PLAIN = CrossEntropy()
 
 
 class Supervision(ABC):
@@ -50,22 +52,22 @@ class Setting:
         """Whether the supervisor is weaker than the student: elsewhere there is nothing to run."""
         return self.ladder.position(self.weak) < self.ladder.position(self.strong)
 
-    @property
+    @cached_property
     def splits(self) -> Splits:
         """The examples, the same for all models of the setting."""
         return Splits.of(self.task, self.sizes, self.seed)
 
-    @property
+    @cached_property
     def weak_model(self) -> Finetune:
         """The weak rung, finetuned on the ground truth."""
         return self.finetune(self.weak, on="supervisor")
 
-    @property
+    @cached_property
     def supervisor(self) -> Labels:
         """What labels the student's examples. Raises Impossible where it cannot."""
         return self.supervision.labels(self)
 
-    @property
+    @cached_property
     def ceiling(self) -> Finetune:
         """The student's rung, finetuned on the ground truth."""
         return self.finetune(self.strong, on=self.ceiling_on)
@@ -105,7 +107,7 @@ class Setting:
             labels=labels,
             head=self.task.head,
             tuning=tuning,
-            loss=loss or CrossEntropy(),
+            loss=loss or PLAIN,
             recipe=recipe,
             lr=tuning.peak_lr(rung.lr * recipe.lr_scale),
             seed=self.seed,

@@ -19,12 +19,13 @@ from w2sweep.engine.stage import Job, Stage
 from w2sweep.experiment.backbone import Backbone, HubModel, Pretraining, Tokenizer
 from w2sweep.experiment.losses import Loss
 from w2sweep.experiment.predictions import Predictions, load_evaluations
-from w2sweep.experiment.recipe import Recipe
+from w2sweep.experiment.recipe import Recipe, WeightPrecision
 from w2sweep.experiment.splits import Answered, Splits
-from w2sweep.experiment.tuning import LinearProbe, Tuning
+from w2sweep.experiment.tuning import Base, Full, LinearProbe, Lora, Tuning
 from w2sweep.tasks.example import Example
 from w2sweep.tasks.heads import Head
 from w2sweep.tasks.task import Corpus
+from w2sweep.values import Impossible
 
 
 class Model(Stage[Path]):
@@ -129,6 +130,8 @@ class Features(Stage[dict[str, NDArray[np.float32]]]):
     Burns et al. 2023, appendix D.2.
     """
 
+    added: ClassVar[frozenset[str]] = frozenset({"base"})
+
     backbone: Backbone
     init: Model | None
     splits: Answered
@@ -136,6 +139,8 @@ class Features(Stage[dict[str, NDArray[np.float32]]]):
     """Decides where a probe starts."""
     max_tokens: int
     seed: int
+    base: Base = "fp32"
+    """What the backbone is kept in. Features are in fp32 either way."""
 
     @property
     def what(self) -> str:
@@ -207,13 +212,35 @@ class Finetune(Labels):
     rows: Rows | None = None
     """The examples of `on` that it trains on; None: all of them. It answers all of them."""
 
+    def __post_init__(self) -> None:
+        if self.recipe.precision == "bf16-true" and not isinstance(self.tuning, Full):
+            raise Impossible(
+                "recipe.precision=bf16-true keeps weights that learn in bf16, but with "
+                f"tuning={type(self.tuning).__name__} those of the backbone do not: use "
+                "tuning.base=bf16 recipe.precision=32-true, or tuning=full"
+            )
+
+    @property
+    def base(self) -> Base:
+        """What the weights of the backbone are kept in."""
+        if isinstance(self.tuning, Full):
+            return "bf16" if self.recipe.precision == "bf16-true" else "fp32"
+        return self.tuning.base
+
+    @property
+    def precision(self) -> WeightPrecision:
+        """What it computes in: bf16 where adapters learn beside a backbone in bf16."""
+        low = isinstance(self.tuning, Lora) and self.tuning.base == "bf16"
+        return "bf16-mixed" if low else self.recipe.precision
+
     @property
     def features(self) -> Features | None:
         """What a linear probe reads instead of the backbone itself."""
         if not isinstance(self.tuning, LinearProbe):
             return None
         limit = self.recipe.max_tokens
-        return Features(self.backbone, self.init, self.splits, self.head, limit, self.seed)
+        base = self.tuning.base
+        return Features(self.backbone, self.init, self.splits, self.head, limit, self.seed, base)
 
     @property
     def inputs(self) -> list[Stage]:
@@ -280,6 +307,10 @@ class Weights(Model):
         features = self.of.features
         backbone = [features.init] if features and features.init else []
         return [self.of, *self.of.inputs, *backbone]
+
+    @property
+    def delivered_by(self) -> Stage | None:
+        return self.of
 
     @property
     def what(self) -> str:

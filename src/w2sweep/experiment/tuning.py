@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+from typing import ClassVar, Literal
+
 from w2sweep.values import Count, Rate, value
+
+Base = Literal["fp32", "bf16"]
+"""What the weights of a frozen model are kept in. Its matrices compute in it too; logits and losses
+are in fp32 either way."""
 
 
 @value
@@ -28,6 +34,10 @@ class Lora:
     alpha: Count = 16
     lr_scale: Rate = 10.0
     """Adapters want a larger learning rate than full finetuning."""
+    base: Base = "fp32"
+    """What the backbone is kept in. Adapters and head are in fp32."""
+
+    added: ClassVar[frozenset[str]] = frozenset({"base"})
 
     def peak_lr(self, rung_lr: float) -> float:
         """The peak learning rate, for a rung whose own is `rung_lr`."""
@@ -42,6 +52,10 @@ class LinearProbe:
     """
 
     lr: Rate = 1e-3
+    base: Base = "fp32"
+    """What the backbone is kept in while it computes the features, which are in fp32."""
+
+    added: ClassVar[frozenset[str]] = frozenset({"base"})
 
     def peak_lr(self, rung_lr: float) -> float:
         """The probe's own learning rate: the rung's is for finetuning."""

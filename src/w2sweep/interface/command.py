@@ -29,7 +29,9 @@ from w2sweep.interface.composing import (
 from w2sweep.interface.console import answering, say
 from w2sweep.interface.explaining import one_line
 from w2sweep.interface.launching import cores, launch
+from w2sweep.interface.outlooks import means_of, tell
 from w2sweep.interface.settling import check_hydra, is_timed, settle
+from w2sweep.sweep.outlook import outlook
 from w2sweep.sweep.plan import Planned, folder_name
 from w2sweep.sweep.sweep import Sweep, run_cell
 
@@ -68,8 +70,12 @@ def run(config: DictConfig) -> None:
 def sweep(config: DictConfig, launcher: Launcher) -> None:
     """Called by Hydra's sweeper, `hydra_plugins.w2sweep.Grid`, with what Hydra has composed, which
     is the first cell (see `_for_hydra`). Exits with 1 where a cell ends without a result."""
+    cells = PLANNED.get()
+    if form := cells[0].request.plan:
+        tell(outlook(cells, means_of(config, launcher, cells[0].request.runtime)), form)
+        return
     folder, timed = Path(config.hydra.sweep.dir), is_timed(config)
-    whole = Sweep(PLANNED.get(), folder, functools.partial(say, NAME), timed)
+    whole = Sweep(cells, folder, functools.partial(say, NAME), timed)
     settle(config, whole.folder)
 
     def start(left: Sequence[Planned]) -> None:

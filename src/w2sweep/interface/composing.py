@@ -3,12 +3,9 @@ and what comes after it knows nothing of Hydra."""
 
 from __future__ import annotations
 
-import copy
-import functools
 import hashlib
 import json
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import Any, TypeVar, cast
@@ -26,19 +23,21 @@ from hydra.core.utils import setup_globals
 from hydra.plugins.search_path_plugin import SearchPathPlugin
 from hydra.types import RunMode
 from hydra.version import setbase
-from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf import DictConfig, OmegaConf
 
 from w2sweep.interface.asking import parts
-from w2sweep.interface.completing import completed
+from w2sweep.interface.composer import Composed, Composer
 from w2sweep.interface.explaining import mendable, one_line
 from w2sweep.interface.origins import Origins
 from w2sweep.interface.targets import with_targets
 from w2sweep.sweep.plan import NEUTRAL, Planned, digest, distinct, folder_name, is_neutral
-from w2sweep.sweep.request import Request, request
+from w2sweep.sweep.request import Request, Requests, request
 from w2sweep.values import ConfigError
 from w2sweep.version import __version__
 
 T = TypeVar("T")
+Plain = Mapping[str, Any]
+"""A configuration without interpolations."""
 
 PACKAGE = Path(__file__).parents[1]
 ROOT = PACKAGE if (PACKAGE / "conf").is_dir() else PACKAGE.parents[1]
@@ -77,10 +76,12 @@ def requested(overrides: Sequence[str]) -> list[Request]:
     return [p.request for p in plan(loader, config, overrides)]
 
 
-def planned_by(name: str, overrides: Sequence[str]) -> list[Planned]:
-    """The cells of the sweep file of this name, with overrides. Raises ConfigError, or an error of
-    Hydra's (see `explaining`)."""
-    loader = opened()
+def planned_by(
+    name: str, overrides: Sequence[str], folder: str = CONF, more: str | None = None
+) -> list[Planned]:
+    """The cells of the configuration of this name, with overrides; `folder` and `more` as of
+    `opened`. Raises ConfigError, or an error of Hydra's (see `explaining`)."""
+    loader = opened(folder, more)
     for_hydra, ours = parts(overrides)
     config = loader.load_configuration(name, for_hydra, RunMode.MULTIRUN)
     params = [f"{key}={value}" for key, value in (config.hydra.sweeper.params or {}).items()]
@@ -104,14 +105,6 @@ def plan(loader: ConfigLoaderImpl, config: DictConfig, overrides: Sequence[str])
     return Cells(loader, config, overrides).planned()
 
 
-@dataclass(frozen=True)
-class Composed:
-    """A cell's configuration, and the overrides that Hydra composes it by."""
-
-    overrides: tuple[str, ...]
-    config: DictConfig
-
-
 class Cells:
     """The cells of the grid that overrides span over a configuration.
 
@@ -121,7 +114,8 @@ class Cells:
     def __init__(self, loader: ConfigLoaderImpl, config: DictConfig, overrides: Sequence[str]):
         self._points = points(loader, overrides)
         self._origins = Origins(loader, config, _own_folders())
-        self._compose = composer(loader, config, self._origins)
+        self._compose = Composer(loader, config, self._origins)
+        self._requests = Requests()
         self._digests: dict[tuple[str, ...], str] = {}
 
     def __len__(self) -> int:
@@ -142,11 +136,11 @@ class Cells:
 
     def _planned(self, point: tuple[str, ...]) -> Planned:
         composed = self._compose(point)
-        request = typed(composed.config)
+        found = self._requests.of(composed.plain)
         others = tuple(o for o in composed.overrides if not o.startswith("seed="))
         if others not in self._digests:
-            self._digests[others] = of_any_seed(request, composed.config)
-        return Planned(composed.overrides, request, self._digests[others])
+            self._digests[others] = of_any_seed(found, composed, self._requests.of)
+        return Planned(composed.overrides, found, self._digests[others])
 
     def _found(self, i: int, make: Callable[[tuple[str, ...]], T]) -> T:
         """Names the cell where it has something wrong that not all of them have."""
@@ -180,45 +174,6 @@ def points(loader: ConfigLoaderImpl, overrides: Sequence[str]) -> list[tuple[str
     return list(dict.fromkeys(map(tuple, grid)))
 
 
-def composer(
-    loader: ConfigLoaderImpl, config: DictConfig, origins: Origins
-) -> Callable[[Sequence[str]], Composed]:
-    """Hydra's `load_sweep_config`, but fast: reading files takes most of the time, so cells that
-    choose the same files share it. Keys that a class has need no "+"."""
-    parse = functools.cache(OverridesParser.create(config_loader=loader).parse_override)
-
-    @functools.cache
-    def chosen(choices: tuple[str, ...]) -> DictConfig:
-        origins.check(choices)
-        composed = loader.load_sweep_config(config, list(choices))
-        with open_dict(composed):
-            del composed["hydra"]
-        return composed
-
-    def chooses(override: str) -> bool:
-        return loader.repository.group_exists(parse(override).key_or_group)
-
-    def compose(overrides: Sequence[str]) -> Composed:
-        choices = tuple(filter(chooses, overrides))
-        composed = copy.deepcopy(chosen(choices))
-        whole = []
-        for override in overrides:
-            if override not in choices:
-                override = completed(parse(override), composed)
-                ConfigLoaderImpl._apply_overrides_to_config([parse(override)], composed)
-            whole.append(override)
-        tasks = loader.get_group_options("task") if composed.get("evaluate_on") else []
-        found = with_targets(composed, overrides, tasks, lambda its: compose(its).config)
-        return Composed(tuple(whole), found)
-
-    return compose
-
-
-def typed(config: DictConfig) -> Request:
-    """A composed configuration as values. Raises ConfigError where it is wrong."""
-    return request(plain(config))
-
-
 def planned(overrides: Sequence[str], config: DictConfig) -> Planned:
     """The cell of a configuration that Hydra has composed in the process that runs it. Raises
     ConfigError where it is wrong."""
@@ -229,31 +184,25 @@ def planned(overrides: Sequence[str], config: DictConfig) -> Planned:
         config = with_targets(
             config, overrides, tasks, lambda its: loader.load_sweep_config(root, list(its))
         )
-    request = typed(config)
-    return Planned(tuple(overrides), request, of_any_seed(request, config))
+    composed = Composed(tuple(overrides), lambda: config)
+    found = request(composed.plain)
+    return Planned(composed.overrides, found, of_any_seed(found, composed, request))
 
 
-def of_any_seed(request: Request, config: DictConfig) -> str:
+def of_any_seed(found: Request, composed: Composed, made: Callable[[Plain], Request]) -> str:
     """A digest of all that the results of a cell come from, but for the seed: that of seed 0, or,
-    where seed 0 cannot be, for want of a file of its own, of what the configuration says."""
-    alike = copy.deepcopy(config)
-    alike.seed = 0
+    where seed 0 cannot be, for want of a file of its own, of what the configuration says.
+
+    `made` makes a request of a configuration without interpolations.
+    """
     try:
-        return digest(request if request.seed == 0 else typed(alike))
+        return digest(found if found.seed == 0 else made(composed.seeded(0)))
     except (ConfigError, OSError):
-        said = OmegaConf.to_container(alike, resolve=False)
+        said = OmegaConf.to_container(composed.alike(0), resolve=False)
         assert isinstance(said, dict)
         told = {str(key): node for key, node in said.items() if key not in NEUTRAL}
         text = json.dumps([__version__, told], sort_keys=True, default=str)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
-
-
-def plain(config: DictConfig) -> dict[str, Any]:
-    """A configuration as dicts and lists, without interpolations. Raises OmegaConf's
-    MissingMandatoryValue where something is still to be given."""
-    found = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
-    assert isinstance(found, dict)
-    return {str(key): value for key, value in found.items()}
 
 
 def _check_choice(override: Override) -> None:

@@ -23,9 +23,13 @@ def say(command: str, line: str) -> None:
 
 
 @contextmanager
-def answering(command: str, explain: Callable[[BaseException], str] = one_line) -> Iterator[None]:
-    """Exits with 2 and one line where the configuration is wrong, with 130 where the user
-    interrupts, and quietly where nobody reads what is printed."""
+def answering(
+    command: str,
+    explain: Callable[[BaseException], str] = one_line,
+    interrupted: int = INTERRUPTED,
+) -> Iterator[None]:
+    """Exits with 2 and one line where the configuration is wrong, with `interrupted` (130) where
+    the user interrupts, and quietly where nobody reads what is printed."""
     _settle_surroundings()
     try:
         yield
@@ -34,7 +38,7 @@ def answering(command: str, explain: Callable[[BaseException], str] = one_line) 
         for again in (signal.SIGINT, signal.SIGTERM):  # no traceback of the end
             signal.signal(again, signal.SIG_DFL)
         say(command, "interrupted: run the same command again, which goes on from here")
-        sys.exit(INTERRUPTED)
+        sys.exit(interrupted)
     except BrokenPipeError:  # of `| head`, and not to be said again when Python closes the pipe
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(UNREAD)

@@ -12,7 +12,8 @@ from omegaconf.errors import MissingMandatoryValue
 from w2sweep.analyses import task_data
 from w2sweep.building import build
 from w2sweep.experiment.splits import Sizes
-from w2sweep.interface.composing import Cells, opened, plain
+from w2sweep.interface.composer import plain
+from w2sweep.interface.composing import Cells, opened
 from w2sweep.interface.console import answering
 from w2sweep.interface.explaining import mendable, one_line
 from w2sweep.tasks.task import Task

@@ -23,6 +23,7 @@ from w2sweep.engine.owners import Owner, end_with
 
 SUBMITIT = "hydra_plugins.hydra_submitit_launcher"
 JOBLIB = "hydra_plugins.hydra_joblib_launcher"
+BASIC = "hydra._internal.core_plugins.basic_launcher"
 WAIT_S = 0.2
 """Between two looks for a worker that has ended."""
 
@@ -42,6 +43,18 @@ def launch(launcher: Launcher, jobs: Sequence[Sequence[str]], at_once: int) -> N
             returned = launcher.launch(jobs, initial_job_idx=0)
     for job in returned:
         _ = job.return_value  # raises what the job raised
+
+
+def workers(launcher: Launcher, at_once: int) -> int | None:
+    """How many jobs a launcher runs on this machine at once, where no more than `at_once` have
+    room; None where it is for a cluster to say."""
+    kind = type(launcher)
+    if kind.__module__.startswith(BASIC):
+        return 1
+    if kind.__module__.startswith(JOBLIB):
+        asked = int(getattr(launcher, "joblib", {}).get("n_jobs", -1))
+        return asked if asked > 0 else max(1, cores() + 1 + asked)
+    return at_once if kind.__name__ == "LocalLauncher" else None
 
 
 def cores() -> int:

@@ -18,6 +18,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from w2sweep.engine.files import replacing
+from w2sweep.learning.optimizers import put_back, shapes_of_slots, slots_of
 from w2sweep.learning.shards import alike, gathered, put
 from w2sweep.tasks.heads import Answers
 
@@ -52,8 +53,6 @@ NUMBERS = {
     "best_step": int,
 }
 """Fields of a state that are written as JSON."""
-SLOTS = ("exp_avg", "exp_avg_sq", "step")
-"""What AdamW keeps of each parameter."""
 
 
 def learned(net: nn.Module) -> dict[str, nn.Parameter]:
@@ -69,7 +68,7 @@ def save(path: Path, state: State, net: nn.Module, optimizer: torch.optim.Optimi
     tensors: dict[str, Tensor] = {f"net/{name}": p for name, p in learned(net).items()}
     tensors |= {f"best/{name}": p for name, p in state.best.items()}
     for name, p in learned(net).items():
-        slots = optimizer.state[p]
+        slots = slots_of(optimizer, p)
         tensors |= {f"optimizer/{name}/{slot}": v for slot, v in slots.items()}
     tensors = gathered(tensors)
     if not any(name.startswith("net/") for name in tensors):
@@ -101,17 +100,14 @@ def restore(path: Path, net: nn.Module, optimizer: torch.optim.Optimizer) -> Sta
     try:
         file = safe_open(path, "pt")
         state = _read(file, net)
-        _check(state, _shapes(file), net)
+        _check(state, _shapes(file), net, optimizer)
     except (SafetensorError, ValueError, TypeError, KeyError, AttributeError) as error:
         reason = " ".join(str(error).split())
         log.warning("%s cannot be used (%s): training starts again", path, reason)
         return State()
     for name, p in learned(net).items():
         put(p, file.get_slice(f"net/{name}"))
-    for key in _of(file, "optimizer"):
-        name, _, slot = key.rpartition("/")
-        p = net.get_parameter(name.removeprefix("optimizer/"))
-        optimizer.state[p][slot] = _slot(file, key, p)
+        put_back(optimizer, p, _slots(file, name, p))
     return state
 
 
@@ -140,7 +136,12 @@ def _shapes(file: Any) -> dict[str, torch.Size]:
     return {key: torch.Size(file.get_slice(key).get_shape()) for key in keys}
 
 
-def _check(state: State, shapes: Mapping[str, torch.Size], net: nn.Module) -> None:
+def _check(
+    state: State,
+    shapes: Mapping[str, torch.Size],
+    net: nn.Module,
+    optimizer: torch.optim.Optimizer,
+) -> None:
     """Raises ValueError where this is not the state of a training, with the parameters that learn
     and their optimizer's."""
     if not all(isinstance(getattr(state, name), kind) for name, kind in NUMBERS.items()):
@@ -148,19 +149,22 @@ def _check(state: State, shapes: Mapping[str, torch.Size], net: nn.Module) -> No
     expected: dict[str, torch.Size] = {}
     for name, p in learned(net).items():
         expected[f"net/{name}"] = p.shape
-        if any(f"optimizer/{name}/{slot}" in shapes for slot in SLOTS):  # else it has no gradient
-            slots = {f"optimizer/{name}/{slot}": p.shape for slot in SLOTS}
-            expected |= {**slots, f"optimizer/{name}/step": torch.Size()}
+        if any(key.startswith(f"optimizer/{name}/") for key in shapes):  # else it has no gradient
+            slots = shapes_of_slots(optimizer, p)
+            expected |= {f"optimizer/{name}/{slot}": shape for slot, shape in slots.items()}
     if shapes != expected:
         raise ValueError("it is of another network")
 
 
-def _slot(file: Any, key: str, p: nn.Parameter) -> Tensor:
-    """What the optimizer keeps of a parameter: a number, or a tensor of which this rank has the
-    same part as of the parameter."""
-    return (
-        alike(p, file.get_slice(key)) if file.get_slice(key).get_shape() else file.get_tensor(key)
-    )
+def _slots(file: Any, name: str, p: nn.Parameter) -> dict[str, Tensor]:
+    """What the optimizer kept of the parameter of this name: of what has a number for each of its
+    own, this rank's part."""
+    slots = {}
+    for key in _of(file, f"optimizer/{name}"):
+        source = file.get_slice(key)
+        whole = torch.Size(source.get_shape()) != p.shape
+        slots[key.rpartition("/")[2]] = file.get_tensor(key) if whole else alike(p, source)
+    return slots
 
 
 def _put_answers(state: State, key: str, said: Answers) -> None:

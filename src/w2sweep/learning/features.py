@@ -25,7 +25,9 @@ def features(stage: Features, job: Job) -> None:
     starts from [outputs, width]."""
     device = prepared(job)
     folder = job.get(stage.init) if stage.init else None
-    net = load(stage.backbone, folder, stage.head, stage.seed, new=True).to(device).eval()
+    net = (
+        load(stage.backbone, folder, stage.head, stage.seed, stage.base, new=True).to(device).eval()
+    )
     splits = job.get(stage.splits)
     read = views_within(net.tokenizer, splits, min(stage.max_tokens, net.context), job)
     progress = job.progress(len(splits), unit="splits")

@@ -56,7 +56,7 @@ def train_again(weights: Weights, job: Job) -> None:
 
 def _learn(stage: Finetune, job: Job, splits: Splits) -> tuple[Subject, Trained]:
     device = prepared(job)
-    job.note(precision=stage.recipe.precision)
+    job.note(precision=stage.precision)
     truth = {name: stage.head.labels(examples) for name, examples in splits.items()}
     labels = dict(job.get(stage.labels).answers) if stage.labels else truth
     subject = subject_of(stage, splits, job)
@@ -85,7 +85,8 @@ def _course(stage: Finetune, job: Job, net: nn.Module, data: Data, evaluate: Eva
         betas=recipe.betas,
         weight_decay=recipe.weight_decay,
         clip=recipe.clip,
-        precision=recipe.precision,
+        precision=stage.precision,
+        optimizer=recipe.optimizer,
         keep_best=BEST_BY.get(recipe.early_stop),
     )
 
@@ -98,7 +99,7 @@ def _evaluation(
     budget, agree = job.runtime.micro_tokens, stage.head.agree
 
     def evaluate(net: nn.Module, device: torch.device) -> Evaluation:
-        with autocast(stage.recipe.precision, device):
+        with autocast(stage.precision, device):
             answers = {name: subject.answers(name, device, budget) for name in EVALUATED}
         metrics = {"validation/accuracy_own": float(agree(answers["validation"], own).mean())}
         for name, said in answers.items():
@@ -114,7 +115,7 @@ def _answers(
     """Of all splits that are answered; those of the evaluation that is kept are there already."""
     device, budget = torch.device(job.device), job.runtime.micro_tokens
     answers = {}
-    with autocast(stage.recipe.precision, device):
+    with autocast(stage.precision, device):
         for name in answered(splits):
             kept = trained.kept.get(name)
             answers[name] = subject.answers(name, device, budget) if kept is None else kept

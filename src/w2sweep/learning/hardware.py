@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import torch
 
 from w2sweep.engine.stage import Job
-from w2sweep.experiment.recipe import Precision
+from w2sweep.experiment.recipe import Precision, WeightPrecision
 from w2sweep.learning.spread import ranks
 
 
@@ -29,7 +29,7 @@ def precision_of(asked: Precision, job: Job) -> Precision:
     return asked if job.bf16 else "32-true"
 
 
-def autocast(precision: Precision, device: torch.device) -> torch.autocast:
+def autocast(precision: WeightPrecision, device: torch.device) -> torch.autocast:
     """The precision of training, for inference; "32-true" within a training of less as well.
 
     Copies of weights in bf16 are not kept from one forward pass to the next where ranks may hold

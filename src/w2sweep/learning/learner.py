@@ -22,11 +22,12 @@ from torch.utils.data import DataLoader, IterableDataset
 
 from w2sweep.engine.stage import Job
 from w2sweep.experiment.losses import Loss
-from w2sweep.experiment.recipe import Precision
+from w2sweep.experiment.recipe import OptimizerName, WeightPrecision
 from w2sweep.learning import checkpoint, spread
 from w2sweep.learning.batches import Batch
 from w2sweep.learning.hardware import autocast, flushing_denormals
-from w2sweep.learning.memory import halved, is_out_of_memory
+from w2sweep.learning.memory import halved, in_main_memory, is_out_of_memory
+from w2sweep.learning.optimizers import optimizer_of
 from w2sweep.learning.schedules import Schedule
 from w2sweep.learning.shards import is_sharded
 from w2sweep.tasks.heads import Answers
@@ -69,7 +70,8 @@ class Course:
     betas: tuple[float, float] = (0.9, 0.98)
     weight_decay: float = 0.0
     clip: float = 1.0
-    precision: Precision = "32-true"
+    precision: WeightPrecision = "32-true"
+    optimizer: OptimizerName = "adamw"
     keep_best: str | None = None
     """The metric whose best evaluation is the result; None: the last step is."""
 
@@ -106,11 +108,10 @@ class Learner(pl.LightningModule):
         """What a model would have in the last step that finds all classes equally likely."""
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
-        """AdamW, resumed where a killed worker left it."""
-        groups = [{**g, "lr": g["base_lr"]} for g in self.course.groups]
-        optimizer = torch.optim.AdamW(
-            groups, betas=self.course.betas, weight_decay=self.course.weight_decay, fused=True
-        )
+        """The course's optimizer, resumed where a killed worker left it."""
+        course = self.course
+        groups = [{**g, "lr": g["base_lr"]} for g in course.groups]
+        optimizer = optimizer_of(course.optimizer, groups, course.betas, course.weight_decay)
         self.state = checkpoint.restore(self.checkpoint, self.net, optimizer)
         self.losses = list(torch.tensor(self.state.losses, device=self.device))
         for row in self.state.curves:  # a tracker's run of the same stage begins as the first did
@@ -290,7 +291,7 @@ class Learner(pl.LightningModule):
         if score > self.state.best_score:
             learned = checkpoint.learned(self.net)
             self.state.best_score, self.state.best_step = score, self.state.step
-            self.state.best = {k: p.detach().clone() for k, p in learned.items()}
+            self.state.best = {name: in_main_memory(p) for name, p in learned.items()}
         return found.metrics
 
     def save(self) -> None:
@@ -353,7 +354,8 @@ def _trainer(course: Course, job: Job) -> pl.Trainer:
     trainer = pl.Trainer(
         accelerator=job.runtime.accelerator,
         devices=1,
-        precision=course.precision,
+        # what is in bf16 already needs no plugin, which would take the head with it
+        precision="bf16-mixed" if course.precision == "bf16-mixed" else "32-true",
         max_epochs=1,
         logger=False,
         enable_checkpointing=False,

@@ -97,8 +97,10 @@ def _within(
             labels = [e.label for e in splits[name]]
             cut[name] = {"texts": len(texts), "cut": lost, **_confused(read[name], labels)}
             _check_told_apart(name, cut[name], read[name], longest)
-    job.note(cut=cut)
-    _tell(cut, sum(map(len, whole.values())), longest)
+    texts = sum(map(len, read.values()))
+    tokens = sum(len(ids) for its in read.values() for ids in its)
+    job.note(cut=cut, tokens_per_text=round(tokens / max(1, texts), 1))
+    _tell(cut, texts, longest)
     return read
 
 

@@ -27,8 +27,10 @@ from transformers.utils import logging as transformers_logging
 from w2sweep.engine.files import read_json
 from w2sweep.engine.stage import public_name
 from w2sweep.experiment.backbone import Backbone, HubModel, SmallLlama
+from w2sweep.experiment.tuning import Base
 from w2sweep.learning.hub import explained
-from w2sweep.learning.model import HEAD, HEAD_FACTS, Net
+from w2sweep.learning.logits import in_fp32
+from w2sweep.learning.model import HEAD, HEAD_FACTS, Net, unembedding
 from w2sweep.learning.shards import put
 from w2sweep.learning.soundness import check
 from w2sweep.learning.tokens import hub_source
@@ -39,11 +41,17 @@ transformers_logging.disable_progress_bar()  # a bar per model would tear the sw
 
 ATTENTION = "sdpa" if torch.cuda.is_available() else "eager"
 """On CPUs eager attention is as fast in fp32, and faster in bf16."""
+DTYPES: dict[Base, torch.dtype] = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
 
 @explained
 def load(
-    backbone: Backbone, folder: Path | None, head: Head | None, seed: int, new: bool = False
+    backbone: Backbone,
+    folder: Path | None,
+    head: Head | None,
+    seed: int,
+    base: Base = "fp32",
+    new: bool = False,
 ) -> Net:
     """The backbone with its head. Dropout is off: two forward passes agree.
 
@@ -52,10 +60,11 @@ def load(
         folder: where the weights are; None: where the backbone says.
         head: None: the language model's own.
         seed: of random weights, where the backbone is not pretrained.
+        base: what its weights are kept in. A head of its own is in fp32.
         new: whether the head is a new one even if there is one in the folder.
     """
     torch.manual_seed(seed)
-    lm, tokenizer = loaded(backbone, folder)
+    lm, tokenizer = loaded(backbone, folder, base)
     net = Net(lm, tokenizer, head)
     generates = isinstance(head, Completion)
     if generates:
@@ -106,13 +115,15 @@ def _shapes(tensors: Mapping[str, Tensor]) -> dict[str, torch.Size]:
 
 
 def loaded(
-    backbone: Backbone, folder: Path | None
+    backbone: Backbone, folder: Path | None, base: Base = "fp32"
 ) -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:
-    """The model in fp32, without dropout, and its tokenizer.
+    """The model without dropout, and its tokenizer.
 
     Args:
         backbone: the model as its ladder knows it.
         folder: where the weights are; None: where the backbone says.
+        base: what the weights are kept in. They are read into it, with no copy in fp32 between;
+            the logits of a model in bf16 are computed in fp32.
 
     Raises:
         ConfigError: where it is no causal language model, or a part of its weights is missing.
@@ -120,11 +131,11 @@ def loaded(
     source = source_of(backbone, folder)
     tokenizer, config = described(backbone, folder)
     if is_scratch(backbone, folder):
-        lm = made(backbone, config)
+        lm = made(backbone, config, base)
     else:
-        options = {"config": config, "attn_implementation": ATTENTION}
-        lm = without_dropout(_with_weights(backbone.label, source, options))
-    return lm, tokenizer
+        options = {"attn_implementation": ATTENTION, "dtype": DTYPES[base]}
+        lm = _with_weights(backbone.label, source, {"config": config, **options})
+    return as_it_is_used(lm, base), tokenizer
 
 
 def is_scratch(backbone: Backbone, folder: Path | None) -> bool:
@@ -146,20 +157,21 @@ def described(
     return tokenizer, config
 
 
-def made(backbone: Backbone, config: PreTrainedConfig, **options: Any) -> PreTrainedModel:
+def made(backbone: Backbone, config: PreTrainedConfig, base: Base) -> PreTrainedModel:
     """A model with random weights, without dropout."""
     trusted = isinstance(backbone, HubModel) and backbone.trust_remote_code
-    options = {"attn_implementation": ATTENTION, **options}
-    lm = AutoModelForCausalLM.from_config(config, trust_remote_code=trusted, **options)
-    return without_dropout(lm)
+    options = {"attn_implementation": ATTENTION, "dtype": DTYPES[base]}
+    return AutoModelForCausalLM.from_config(config, trust_remote_code=trusted, **options)
 
 
-def without_dropout(lm: PreTrainedModel) -> PreTrainedModel:
+def as_it_is_used(lm: PreTrainedModel, base: Base) -> PreTrainedModel:
     """The same model, without the dropout that its own code may have made whatever its
-    configuration says."""
+    configuration says, and with logits in fp32."""
     for module in lm.modules():
         if isinstance(module, nn.Dropout):
             module.p = 0.0
+    if base == "bf16":
+        in_fp32(unembedding(lm))
     return lm
 
 
@@ -211,7 +223,6 @@ def _with_weights(name: str, source: dict[str, Any], options: dict[str, Any]) ->
             found: Any = AutoModelForCausalLM.from_pretrained(
                 **source,
                 **options,
-                dtype=torch.float32,
                 use_safetensors=True,
                 output_loading_info=True,
             )

@@ -18,9 +18,11 @@ from transformers.utils.hub import cached_file, get_checkpoint_shard_files
 
 from w2sweep.engine.stage import Job
 from w2sweep.experiment.backbone import WEIGHTS, Backbone, HubModel, SmallLlama
-from w2sweep.experiment.tuning import Full, Tuning
+from w2sweep.experiment.tuning import Base, Full, Tuning
+from w2sweep.learning.hardware import autocast
 from w2sweep.learning.hub import explained
 from w2sweep.learning.loading import (
+    as_it_is_used,
     described,
     fresh,
     is_scratch,
@@ -53,6 +55,7 @@ def load_shards(
     head: Head | None,
     seed: int,
     tuning: Tuning,
+    base: Base,
     device: torch.device,
 ) -> Net:
     """What `load` and `tune` make, as shards on the ranks' devices.
@@ -67,24 +70,27 @@ def load_shards(
         head: None: the language model's own.
         seed: of random weights, where the backbone is not pretrained, and of adapters.
         tuning: what will learn. Adapters are there before the model is sharded.
+        base: what its weights are kept in. Adapters and a head of its own are in fp32.
         device: where this rank computes.
     """
     torch.manual_seed(seed)
     tokenizer, config = described(backbone, folder)
     scratch = is_scratch(backbone, folder)
     with init_empty_weights():
-        lm = made(backbone, config, **({} if scratch else {"dtype": torch.float32})).eval()
+        lm = made(backbone, config, base).eval()
     lm.tie_weights()  # what was shared is two while there is no memory
-    net = Net(lm, tokenizer, head)
+    net = Net(as_it_is_used(lm, base), tokenizer, head)
     files = None if scratch else Files.of(source_of(backbone, folder), lm)
 
     def whole() -> PreTrainedModel:
         torch.manual_seed(seed)
-        return loaded(backbone, folder)[0]
+        return loaded(backbone, folder, base)[0]
 
     _shard(net, tuning, device, files, whole)
     if isinstance(backbone, HubModel):
-        check(net, backbone.label, generates=False)
+        # adapters in fp32 are there already, and a base in bf16 meets them by autocast
+        with autocast("bf16-mixed" if base == "bf16" else "32-true", device):
+            check(net, backbone.label, generates=False)
     if folder:
         take_head(net, folder)
     return net

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 import torch
+from torch.distributed.tensor import DTensor
 
 from w2sweep.engine.stage import Job
 from w2sweep.learning.spread import ranks
@@ -57,6 +58,15 @@ def halved(budget: int) -> int:
         budget,
     )
     return budget
+
+
+def in_main_memory(tensor: torch.Tensor) -> torch.Tensor:
+    """A copy where there is more room than on a device; of a shard, which is put together on
+    devices, beside it."""
+    if isinstance(tensor, DTensor):
+        return tensor.detach().clone()
+    copy = torch.empty_like(tensor, device="cpu", requires_grad=False)
+    return copy.copy_(tensor.detach())
 
 
 def saying_what_to_lower(work: Callable[[S, Job], None]) -> Callable[[S, Job], None]:

@@ -37,6 +37,8 @@ def adapt(stage: Adapt, job: Job) -> None:
     device = prepared(job)
     recipe, text = stage.recipe, job.get(stage.text)
     net = _begun(stage, job)
+    if job.runtime.gradient_checkpointing:
+        net.lm.activation_checkpointing_enable()
     context = _context(stage, net)
     heldout = np.load(text / "heldout.npy", mmap_mode="r")
     tokens = np.load(text / "train.npy", mmap_mode="r")
@@ -61,7 +63,7 @@ def _begun(stage: Adapt, job: Job) -> Net:
         return fresh_shards(*given, device) if in_shards(job) else fresh(*given)
     folder = job.get(stage.init) if stage.init else None
     if in_shards(job):
-        return load_shards(stage.backbone, folder, None, seed, Full(), device)
+        return load_shards(stage.backbone, folder, None, seed, Full(), "fp32", device)
     return load(stage.backbone, folder, None, seed)
 
 

@@ -41,7 +41,7 @@ def prompted(stage: Prompted, job: Job) -> None:
     splits = job.get(stage.splits)
     folder = job.get(stage.init) if stage.init else None
     head = stage.head if stage.wording is None else None
-    net = load(stage.backbone, folder, head, stage.seed).to(device).eval()
+    net = load(stage.backbone, folder, head, stage.seed, stage.base).to(device).eval()
     say = _completed if stage.wording is None else _chosen
     Predictions(say(stage, job, net, splits, device)).save(job.out)
 

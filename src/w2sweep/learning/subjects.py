@@ -15,6 +15,7 @@ from torch import nn
 
 from w2sweep.building import located
 from w2sweep.engine.stage import Job
+from w2sweep.experiment.sharded import check_sharded
 from w2sweep.experiment.splits import answered
 from w2sweep.experiment.stages import Finetune
 from w2sweep.learning.batches import Completions, Data, Featured, Labelled
@@ -27,7 +28,6 @@ from w2sweep.learning.tokens import Ragged
 from w2sweep.learning.tuned import merge_adapters, tune
 from w2sweep.tasks.example import Example
 from w2sweep.tasks.heads import Answers, Completion, LinearHead
-from w2sweep.values import ConfigError
 
 Splits = Mapping[str, Sequence[Example]]
 
@@ -74,7 +74,7 @@ class TextSubject(Subject):
         if in_shards(job):
             self.net = _in_shards(stage, folder, torch.device(job.device))
         else:
-            self.net = load(stage.backbone, folder, stage.head, stage.seed)
+            self.net = load(stage.backbone, folder, stage.head, stage.seed, stage.base)
             tune(self.net, stage.tuning)
         self.longest = min(stage.recipe.max_tokens, self.net.context)
         if job.runtime.gradient_checkpointing:
@@ -88,13 +88,10 @@ class TextSubject(Subject):
 
 
 def _in_shards(stage: Finetune, folder: Path | None, device: torch.device) -> Net:
-    """The model, spread over the ranks. Raises ConfigError where it is to generate."""
-    if isinstance(stage.head, Completion):
-        raise ConfigError(
-            "runtime.sharded=true: ranks that hold one model together cannot generate completions: "
-            "use runtime.sharded=false, with tuning=lora where a model does not fit on one device"
-        )
-    return load_shards(stage.backbone, folder, stage.head, stage.seed, stage.tuning, device)
+    """The model, spread over the ranks. Raises ConfigError where it cannot be."""
+    check_sharded(stage.head, stage.recipe)
+    given = (stage.backbone, folder, stage.head, stage.seed, stage.tuning, stage.base)
+    return load_shards(*given, device)
 
 
 class Classifier(TextSubject):
@@ -160,7 +157,7 @@ class Probe(Subject):
     def save(self, folder: Path) -> None:
         stage = self.stage
         backbone = self.job.get(stage.init) if stage.init else None
-        load(stage.backbone, backbone, None, stage.seed).save(folder)
+        load(stage.backbone, backbone, None, stage.seed, stage.base).save(folder)
         save_head(self.net.own_head.state_dict(), self.net.head, folder)
 
 

@@ -8,6 +8,7 @@ from transformers.pytorch_utils import Conv1D
 
 from w2sweep.experiment.tuning import Lora, Tuning
 from w2sweep.learning.model import Net, unembedding
+from w2sweep.learning.shards import is_sharded
 from w2sweep.values import ConfigError
 
 
@@ -39,9 +40,17 @@ def parameter_groups(
 
 
 def merge_adapters(net: Net) -> None:
-    """Adds adapters to the matrices they adapt: the model is a plain one again."""
+    """Adds adapters to the matrices they adapt: the model is a plain one again, in fp32.
+
+    A backbone in bf16 is moved to main memory for it, unless it is spread over devices: rounded to
+    bf16, what was learned would be lost in part.
+    """
     from peft.tuners.tuners_utils import BaseTunerLayer
 
+    if net.lm.dtype is torch.bfloat16 and any(
+        isinstance(module, BaseTunerLayer) for module in net.lm.modules()
+    ):
+        net.lm.to(None if is_sharded(net) else "cpu", torch.float32)
     for name, module in list(net.lm.named_modules()):
         if isinstance(module, BaseTunerLayer):
             module.merge()
@@ -50,6 +59,7 @@ def merge_adapters(net: Net) -> None:
 
 def _add_adapters(net: Net, tuning: Lora) -> None:
     from peft import LoraConfig, inject_adapter_in_model
+    from peft.tuners.tuners_utils import BaseTunerLayer
 
     # GPT-2 stores its matrices the other way
     transposed = any(isinstance(m, Conv1D) for m in net.lm.modules())
@@ -69,8 +79,15 @@ def _add_adapters(net: Net, tuning: Lora) -> None:
         raise ConfigError(
             f"LoRA cannot adapt a {type(net.lm).__name__} ({reason}): use tuning=full"
         ) from error
+    for module in net.lm.modules():
+        if isinstance(module, BaseTunerLayer):
+            # autocast casts for each matrix; a copy in fp32 before would be kept as well
+            module.cast_input_dtype_enabled = tuning.base == "fp32"
     if net.lm.get_input_embeddings().weight.is_meta:
         _draw_again(net.lm, random)
+    for p in net.lm.parameters():
+        if p.requires_grad:
+            p.data = p.data.float()
 
 
 def _draw_again(lm: nn.Module, random: Tensor) -> None:
@@ -86,3 +103,5 @@ def _draw_again(lm: nn.Module, random: Tensor) -> None:
                 made = parts[name]
                 parts[name] = nn.Linear(made.in_features, made.out_features, bias=False)
             layer.reset_lora_parameters(name, True)
+            for parts in (layer.lora_A, layer.lora_B):
+                parts[name].to(lm.dtype)  # as PEFT does, wherever they are then

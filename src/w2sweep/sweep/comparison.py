@@ -64,14 +64,14 @@ def answer(cell: Cell, place: Place, store: Store, folder: Path) -> bool:
 
 def _ensured(cell: Cell, place: Place, store: Store) -> Result:
     while True:  # a store gives up by itself on what is damaged again and again
-        store.ensure(*_compared(cell))
+        store.ensure(*needed(cell))
         try:
             return compare(cell, place, store)
         except Damaged:
             continue
 
 
-def _compared(cell: Cell) -> list[Stage[Any]]:
+def needed(cell: Cell) -> list[Stage[Any]]:
     """All that `compare` reads: also inputs of stages that are there may be gone, or damaged."""
     begun = [earlier for of in cell.language_models.values() for earlier in earlier_of(of)]
     read: list[Stage[Any]] = [*cell.stages, *begun, cell.setting.splits]

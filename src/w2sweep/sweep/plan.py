@@ -22,7 +22,7 @@ NAMED = ("task", "ladder", "method")
 """Groups whose choices tables call by the name that is in their file."""
 ORACLE = " (oracle)"
 """What names of methods end with whose training is stopped by the truth."""
-NEUTRAL = ("sweep", "runtime", "tracking", "store", "cache", "impossible")
+NEUTRAL = ("sweep", "runtime", "tracking", "store", "cache", "impossible", "plan")
 """Keys that change no result. (A root of data does where the data differ.)"""
 
 

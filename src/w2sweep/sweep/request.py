@@ -5,11 +5,12 @@ from __future__ import annotations
 import inspect
 from collections.abc import Mapping
 from dataclasses import fields
+from functools import cached_property
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field
 
-from w2sweep.building import build, made, unknown
+from w2sweep.building import Builder, made, unknown
 from w2sweep.engine.runtime import Runtime
 from w2sweep.engine.store import Mode
 from w2sweep.engine.tracking import Tracking
@@ -19,15 +20,16 @@ from w2sweep.experiment.losses import Loss
 from w2sweep.experiment.methods import Method
 from w2sweep.experiment.recipe import Recipe
 from w2sweep.experiment.setting import Half, Setting, Supervision
+from w2sweep.experiment.sharded import check_sharded
 from w2sweep.experiment.splits import Sizes
 from w2sweep.experiment.target import Target
 from w2sweep.experiment.tuning import Tuning
-from w2sweep.tasks.heads import Completion
 from w2sweep.tasks.task import Task
 from w2sweep.values import ConfigError, Fraction, Seed, value
 
 FilledPath = Annotated[str, Field(min_length=1)]
 """A path. An empty one would be the current folder."""
+Form = Literal[False, True, "json", "csv"]
 LONGEST_NAME = 100
 """Of a sweep, in characters: its folder has others in it, and trackers cut longer ones."""
 
@@ -62,6 +64,9 @@ class Keys:
     impossible: Literal["error", "skip"]
 
 
+KEYS = frozenset(inspect.signature(Keys).parameters)
+
+
 @value
 class Request(Keys):
     """One cell, and how and where it is run."""
@@ -79,11 +84,13 @@ class Request(Keys):
     tracking: Tracking | None
     evaluate_on: tuple[Target, ...] = ()
     """Other tasks that supervisor, student and ceiling answer too."""
+    plan: Form = False
+    """Whether to tell what would be run, and in which form, instead of running it."""
 
     def __post_init__(self) -> None:
         _ = self.task.head  # a task that reads a file of the user's says now what is wrong with it
 
-    @property
+    @cached_property
     def setting(self) -> Setting:
         """Raises ConfigError where `weak` or `strong` is no rung of the ladder."""
         for key in ("weak", "strong"):
@@ -91,18 +98,14 @@ class Request(Keys):
         values = {f.name: getattr(self, f.name) for f in fields(Setting)}  # type: ignore
         return Setting(**values)
 
-    @property
+    @cached_property
     def cell(self) -> Cell:
-        """Raises ConfigError where the method cannot work with the task, or shards cannot."""
+        """Raises ConfigError where the method cannot work with the task, or the
+        runtime with both."""
         cell = {"setting": self.setting, "method": self.method, "evaluate_on": self.evaluate_on}
-        found = made(Cell, cell)
-        if self.runtime.sharded and isinstance(self.task.head, Completion):
-            raise ConfigError(
-                f"runtime.sharded=true, but task {self.task.name} generates completions, and ranks "
-                "that hold one model together cannot: use runtime.sharded=false, with tuning=lora "
-                "where a model does not fit on one device"
-            )
-        return found
+        if self.runtime.sharded:
+            check_sharded(self.task.head, self.recipe)
+        return made(Cell, cell)
 
 
 def request(config: Mapping[str, Any]) -> Request:
@@ -110,11 +113,21 @@ def request(config: Mapping[str, Any]) -> Request:
 
     Raises ConfigError, which begins with the path of what is wrong.
     """
-    # Keys first: a wrong `seed` is also wrong at each `${seed}`, where nobody wrote it.
-    keys = inspect.signature(Keys).parameters
-    made(Keys, {key: node for key, node in config.items() if key in keys})
-    values = {key: build(node, key) for key, node in config.items()}
-    return made(Request, values)
+    return Requests().of(config)
+
+
+class Requests:
+    """Requests that share the values of what their configurations have in common."""
+
+    def __init__(self):
+        self._builder = Builder()
+
+    def of(self, config: Mapping[str, Any]) -> Request:
+        """As `request`."""
+        # Keys first: a wrong `seed` is also wrong at each `${seed}`, where nobody wrote it.
+        made(Keys, {key: node for key, node in config.items() if key in KEYS})
+        values = {key: self._builder.build(node, key) for key, node in config.items()}
+        return made(Request, values)
 
 
 def _check_rung(ladder: Ladder, key: str, rung: str) -> None:

@@ -19,7 +19,7 @@ from w2sweep.engine.devices import device, gains_from_bf16
 from w2sweep.engine.failures import Interrupted, interruptions_apart
 from w2sweep.engine.files import read_json, sweep_up, write_json
 from w2sweep.engine.job import Circumstances, place, replay
-from w2sweep.engine.owners import Owner, end_with
+from w2sweep.engine.owners import Owner
 from w2sweep.engine.progress import Watch
 from w2sweep.engine.record import facts
 from w2sweep.engine.runtime import Runtime
@@ -30,18 +30,15 @@ from w2sweep.results import cell as records
 from w2sweep.results import metrics
 from w2sweep.results.cell import Failed, Result, SkippedCell
 from w2sweep.sweep import comparison
+from w2sweep.sweep.joining import JOB, PLAN, end_with_launcher, joined, store_of
 from w2sweep.sweep.plan import Planned, by_new_work
 from w2sweep.sweep.request import Request
 from w2sweep.values import ConfigError
 
-PLAN = "sweep.json"
 SHOWN = "tracked.json"
 FRUITLESS = 2
 """Starts in a row that may bring nothing: a worker may die before it has done anything, but what
 dies each time is not to be started for ever."""
-JOB = "SLURM_JOB_ID"
-"""The variable that tells which job of a cluster a process belongs to: jobs outlive a launcher that
-does not run in them."""
 
 Launch = Callable[[Sequence[Planned]], object]
 """Calls `run_cell` for each of these cells, in this or in other processes. What it raises means
@@ -74,7 +71,7 @@ class Sweep:
         request = planned[0].request
         self.tracking, self.runtime = request.tracking, _as_before(request.runtime, folder)
         with _expecting_to_write():
-            self.store = _store(request, Circumstances(self.runtime, request.tracking))
+            self.store = store_of(request, Circumstances(self.runtime, request.tracking))
             self.folder = _claimed(folder) if timed else folder
         self.name = request.sweep or self.folder.name
 
@@ -255,16 +252,8 @@ def run_cell(p: Planned, sweep_folder: Path) -> bool:
     """Runs one launched cell, in whatever process, and writes its result or its failure into the
     sweep's folder. Returns whether there is a result; there is neither where it was
     interrupted."""
-    plan = read_json(sweep_folder / PLAN)
-    if plan["job"] == os.environ.get(JOB):
-        end_with(Owner.told(plan["launcher"]))
-    circumstances = Circumstances(
-        runtime=replace(p.request.runtime, bf16=plan["bf16"]),
-        tracking=p.request.tracking,
-        sweep=plan["name"],
-        planned=frozenset(plan["stages"]),
-    )
-    store = _store(p.request, circumstances, since=plan["started"])
+    end_with_launcher(sweep_folder)
+    store = joined(p.request, sweep_folder)
     assert p.cell is not None
     try:
         with interruptions_apart():
@@ -275,7 +264,7 @@ def run_cell(p: Planned, sweep_folder: Path) -> bool:
 
 def open_store(request: Request, name: str) -> Store:
     """The store that a request names, for work that is no sweep."""
-    return _store(request, Circumstances(settled(request.runtime), request.tracking, name))
+    return store_of(request, Circumstances(settled(request.runtime), request.tracking, name))
 
 
 def settled(runtime: Runtime) -> Runtime:
@@ -308,10 +297,6 @@ def _as_before(runtime: Runtime, folder: Path) -> Runtime:
         return replace(runtime, bf16=read_json(folder / PLAN)["bf16"])
     except (OSError, ValueError, KeyError, TypeError):
         return runtime
-
-
-def _store(request: Request, circumstances: Circumstances, since: float | None = None) -> Store:
-    return Store(request.store, circumstances, request.cache, since)
 
 
 def _entry(p: Planned) -> dict[str, object]:

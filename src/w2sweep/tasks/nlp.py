@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 from typing import ClassVar
 
 from w2sweep.tasks.example import Example, Skipped, normalized
@@ -43,7 +44,7 @@ class Classification(Task):
         points = some(self.format(self.source.rows()), self.source.label)
         return of_two_classes(points, self.source.label)
 
-    @property
+    @cached_property
     def corpus(self) -> Corpus:
         """The texts of all points: every answer to a question, with none marked as right."""
         return TaskTexts(self)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator
@@ -114,7 +114,7 @@ class OwnFile(Task):
             return Wording(BETTER, (" A", " B"))
         return Wording("{text}\nAnswer:", tuple(f" {name}" for name in self.classes))
 
-    @property
+    @cached_property
     def corpus(self) -> Corpus:
         """The file's texts, without labels and completions."""
         return TaskTexts(self)

@@ -8,6 +8,7 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import BeforeValidator
@@ -94,12 +95,12 @@ class Puzzles(Task):
         for row in sample:
             yield Puzzle.of(row, games)
 
-    @property
+    @cached_property
     def corpus(self) -> Corpus:
         """Moves to pretrain on, none of which is an answer."""
         return Moves(self)
 
-    @property
+    @cached_property
     def for_examples(self) -> Puzzles:
         """Without what only pretraining reads: games matter where the prompt is one."""
         games = self.games if self.prompt == "game" else None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cached_property
 from itertools import takewhile
 from typing import ClassVar
 
@@ -60,7 +61,7 @@ class Preferences(Task):
         """All pairs with different responses."""
         return some(self._compared(), self.source.label)
 
-    @property
+    @cached_property
     def corpus(self) -> Corpus:
         """Prompts with both responses; the preferred one is not marked."""
         return TaskTexts(self)

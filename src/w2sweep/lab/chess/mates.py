@@ -6,6 +6,7 @@ import functools
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import cached_property
 from typing import Annotated, ClassVar
 
 import numpy as np
@@ -97,7 +98,7 @@ class MateInOne(Task):
         """Other games of the same world."""
         return self.games
 
-    @property
+    @cached_property
     def for_examples(self) -> MateInOne:
         """With the games as they are played, whatever of them is written down."""
         return replace(self, games=self.games.as_played)

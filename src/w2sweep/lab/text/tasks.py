@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
+from functools import cached_property
 from typing import Annotated, ClassVar, Self
 
 import numpy as np
@@ -46,7 +47,7 @@ class WorldTask(Task):
         """The world's text."""
         return self.world
 
-    @property
+    @cached_property
     def for_examples(self) -> Self:
         """With the world's words, whatever is written about them."""
         return replace(self, world=self.world.words_alone)

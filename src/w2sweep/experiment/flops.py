@@ -1,0 +1,169 @@
+"""How much stages compute, from their fields alone: 2 FLOPs a parameter for each token that a model
+reads, and 6 for each that it is trained on. Attention over long texts comes on top, and is left
+out.
+
+Kaplan et al. 2020, arXiv 2001.08361, section 2.1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from w2sweep.engine.stage import Stage
+from w2sweep.experiment.backbone import Backbone
+from w2sweep.experiment.difficulty import Subset
+from w2sweep.experiment.prompting import Prompted
+from w2sweep.experiment.splits import Answered, Splits, answered
+from w2sweep.experiment.splitting import Sizes
+from w2sweep.experiment.stages import (
+    Adapt,
+    Applied,
+    Features,
+    Finetune,
+    SplitTexts,
+    Weights,
+)
+from w2sweep.experiment.tuning import Lora
+from w2sweep.tasks.heads import Head, Reward
+
+READ, TRAINED, ADAPTED = 2, 6, 4
+"""FLOPs a parameter and token: of a forward pass; of one with its backward pass; and of both where
+the weights are frozen, so that the gradient only passes through them to the adapters."""
+AGAIN = 2
+"""Of activations that are computed again in the backward pass."""
+EVALUATED = ("validation", "test")
+"""The splits that are answered at every evaluation."""
+
+
+@dataclass(frozen=True)
+class Texts:
+    """What is known of the texts of some splits before anything runs."""
+
+    examples: Mapping[str, int]
+    """By split."""
+    tokens: float | None = None
+    """Of a text, on average; None: nobody has counted them."""
+
+
+Known = Callable[[Answered], Texts]
+"""What is known of the texts that a stage reads."""
+
+
+@dataclass(frozen=True)
+class Work:
+    """The floating-point operations of a stage."""
+
+    flops: float
+    bound: bool = False
+    """Whether texts were taken to be as long as they may be, for nobody has counted them."""
+
+
+NONE = Work(0.0)
+
+
+def asked(splits: Answered) -> Texts:
+    """What the configuration says of texts: how many examples are asked for."""
+    return Texts(_sizes(splits).asked)
+
+
+def work(stage: Stage[Any], known: Known = asked, again: bool = False) -> Work | None:
+    """What a stage computes; None where nobody can say, for its model or its class is not known.
+
+    Args:
+        stage: of whatever class. Those that run no model compute next to nothing.
+        known: what is known of the texts that it reads.
+        again: whether activations are computed again in the backward pass.
+    """
+    if isinstance(stage, Weights):
+        return work(stage.of, known, again)
+    backbone = _backbone(stage)
+    if backbone is None:
+        return None if stage.size else NONE
+    if isinstance(stage, Finetune) and stage.features:
+        return NONE  # a head alone
+    if not backbone.parameters:
+        return None
+    texts, tokens = _tokens(stage, known)
+    trained, read = tokens
+    a_token = (ADAPTED if _frozen(stage) else TRAINED) + AGAIN * again
+    return Work(backbone.parameters * (a_token * trained + READ * read), texts.tokens is None)
+
+
+def _backbone(stage: Stage[Any]) -> Backbone | None:
+    if isinstance(stage, Applied):
+        return stage.of.of.backbone
+    if isinstance(stage, Adapt | Features | Finetune | Prompted):
+        return stage.backbone
+    return None
+
+
+def _frozen(stage: Stage[Any]) -> bool:
+    return isinstance(stage, Finetune) and isinstance(stage.tuning, Lora)
+
+
+def _tokens(stage: Stage[Any], known: Known) -> tuple[Texts, tuple[float, float]]:
+    """What is known of the texts that a stage reads; on how many tokens it trains, and how many it
+    only reads."""
+    if isinstance(stage, Adapt):
+        return _of_adapt(stage, known)
+    assert isinstance(stage, Applied | Features | Finetune | Prompted)
+    texts, longest = known(stage.splits), _longest(stage)
+    examples, shown = texts.examples, 1
+    predicted = sum(examples.get(name, 0) for name in answered(examples))
+    trained = 0.0
+    if isinstance(stage, Applied):
+        predicted = examples["test"]
+    if isinstance(stage, Features):
+        predicted = sum(examples.values())
+    if isinstance(stage, Prompted):
+        shown += stage.shots
+    if isinstance(stage, Finetune):
+        trained, predicted = _of_finetune(stage, examples)
+    each = _views(stage) * (texts.tokens or longest)
+    return texts, (trained * each, predicted * shown * each)
+
+
+def _of_finetune(stage: Finetune, examples: Mapping[str, int]) -> tuple[float, int]:
+    """How many examples it trains on, each as often as it does, and how many it answers. Those of
+    the evaluation that is kept are not answered again."""
+    recipe, there = stage.recipe, float(examples[stage.on])
+    if isinstance(stage.rows, Subset):
+        there *= stage.rows.share
+    batches = max(1, int(there) // recipe.batch_size)
+    trained = recipe.epochs * batches * min(recipe.batch_size, there)
+    looked_at = recipe.evaluations * sum(examples[name] for name in EVALUATED)
+    others = [n for name, n in examples.items() if name not in ("supervisor", *EVALUATED)]
+    return trained, looked_at + sum(others)
+
+
+def _of_adapt(stage: Adapt, known: Known) -> tuple[Texts, tuple[float, float]]:
+    corpus, context = stage.text.corpus, stage.text.tokenizer.context
+    texts, length = Texts({}, tokens=context), 0
+    if isinstance(corpus, SplitTexts):
+        texts = known(corpus.splits)
+        length = int(texts.examples[corpus.of] * (texts.tokens or context))
+    recipe = stage.recipe
+    return texts, (recipe.steps(length, context) * recipe.batch * context, 0.0)
+
+
+def _longest(stage: Applied | Features | Finetune | Prompted) -> int:
+    """The tokens that a text may have."""
+    of = stage.of.of if isinstance(stage, Applied) else stage
+    limit = of.recipe.max_tokens if isinstance(of, Finetune) else of.max_tokens
+    init = of.init.of.init if isinstance(of.init, Weights) else of.init
+    return min(limit, init.text.tokenizer.context) if isinstance(init, Adapt) else limit
+
+
+def _views(stage: Applied | Features | Finetune | Prompted) -> int:
+    """Texts an example."""
+    head: Head = stage.of.of.head if isinstance(stage, Applied) else stage.head
+    return 2 if isinstance(head, Reward) else 1
+
+
+def _sizes(splits: Answered) -> Sizes:
+    found = splits
+    while not isinstance(found, Splits):
+        [found] = [stage for stage in found.inputs if isinstance(stage, Answered)]
+    return found.sizes

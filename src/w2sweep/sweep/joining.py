@@ -1,0 +1,53 @@
+"""Workers of a sweep: what a process is told that runs a part of it, by the plan in its folder."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from pathlib import Path
+
+from w2sweep.engine.files import read_json
+from w2sweep.engine.job import Circumstances
+from w2sweep.engine.owners import Owner, end_with
+from w2sweep.engine.store import Store
+from w2sweep.sweep.request import Request
+from w2sweep.values import ConfigError
+
+PLAN = "sweep.json"
+"""In a sweep's folder: its cells, its stages, and what all of its workers have in common."""
+JOB = "SLURM_JOB_ID"
+"""The variable that tells which job of a cluster a process belongs to: jobs outlive a launcher that
+does not run in them."""
+
+
+def joined(request: Request, folder: Path) -> Store:
+    """The store that a request names, as all workers of the sweep in `folder` use it.
+
+    Raises ConfigError where there is no sweep.
+    """
+    try:
+        plan = read_json(folder / PLAN)
+    except (OSError, ValueError) as error:
+        raise ConfigError(
+            f"{folder} is no sweep ({type(error).__name__}: {PLAN}): expected outputs/sweeps/NAME"
+        ) from error
+    circumstances = Circumstances(
+        runtime=replace(request.runtime, bf16=plan["bf16"]),
+        tracking=request.tracking,
+        sweep=plan["name"],
+        planned=frozenset(plan["stages"]),
+    )
+    return store_of(request, circumstances, since=plan["started"])
+
+
+def end_with_launcher(folder: Path) -> None:
+    """Ends this process when the one ends that launched the sweep in `folder`, unless that is in
+    another job of a cluster."""
+    plan = read_json(folder / PLAN)
+    if plan["job"] == os.environ.get(JOB):
+        end_with(Owner.told(plan["launcher"]))
+
+
+def store_of(request: Request, circumstances: Circumstances, since: float | None = None) -> Store:
+    """The store that a request names."""
+    return Store(request.store, circumstances, request.cache, since)
