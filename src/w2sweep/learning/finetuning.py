@@ -39,11 +39,11 @@ def finetune(stage: Finetune, job: Job) -> None:
     and `curves.jsonl`; the weights too, where the sweep wants them."""
     splits = job.get(stage.splits)
     subject, trained = _learn(stage, job, splits)
+    answers = _answers(stage, job, subject, trained, splits)
     write_curves(job.out, trained.curves)
     save_evaluations(trained.answers, job.out)
-    answers = _answers(stage, job, subject, trained, splits)
     Predictions(answers).save(job.out)
-    if job.wants(Weights(stage)):
+    if job.rank.leads and job.wants(Weights(stage)):
         subject.save(job.deliver(Weights(stage)))
 
 
@@ -51,7 +51,8 @@ def finetune(stage: Finetune, job: Job) -> None:
 def train_again(weights: Weights, job: Job) -> None:
     """Writes the model of a stage whose predictions are there, and whose weights nobody kept."""
     subject, _ = _learn(weights.of, job, job.get(weights.of.splits))
-    subject.save(job.out)
+    if job.rank.leads:
+        subject.save(job.out)
 
 
 def _learn(stage: Finetune, job: Job, splits: Splits) -> tuple[Subject, Trained]:
@@ -73,7 +74,7 @@ def _learn(stage: Finetune, job: Job, splits: Splits) -> tuple[Subject, Trained]
 
 def _course(stage: Finetune, job: Job, net: nn.Module, data: Data, evaluate: Evaluate) -> Course:
     recipe = stage.recipe
-    budget = job.runtime.micro_tokens
+    budget = job.runtime.micro_tokens * job.rank.of
     return Course(
         steps=recipe.epochs * batches_per_epoch(data, recipe),
         batches=partial(finetuning_batches, data, recipe, stage.seed, budget),

@@ -10,12 +10,15 @@ import torch
 
 from w2sweep.engine.stage import Job
 from w2sweep.experiment.recipe import Precision, WeightPrecision
+from w2sweep.learning import spread
 
 
 def prepared(job: Job) -> torch.device:
-    """Where the job computes; with as many threads as its runtime says."""
+    """Where the job computes; with as many threads as its runtime says, and together with the other
+    processes that run the same stage."""
     torch.set_num_threads(job.runtime.threads)
     keep_freed_memory()
+    spread.join(job.rank, job.device)
     return torch.device(job.device)
 
 

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from w2sweep.learning.batches import Batch, Data, chunks
-from w2sweep.learning.memory import with_less_at_once
+from w2sweep.learning import spread
+from w2sweep.learning.batches import Batch, Data, Rows, chunks
+from w2sweep.learning.memory import Room
 from w2sweep.learning.model import Net
 from w2sweep.learning.tokens import Ragged
 
@@ -37,14 +39,10 @@ def in_order(data: Data, budget: int, answer: Callable[[Batch], Tensor]) -> NDAr
     """Answers [N, ...], computed longest first under the token budget, or half of it where memory
     runs out, and put back into the order of the examples."""
 
-    def within(budget: int) -> NDArray[np.float32]:
-        parts = list(chunks(data.lengths * data.views, budget))
-        answers = torch.cat([answer(data.batch(rows)).float().cpu() for rows in parts]).numpy()
-        out = np.empty_like(answers)
-        out[np.concatenate(parts)] = answers
-        return out
+    def say(rows: Rows) -> NDArray[np.float32]:
+        return answer(data.batch(rows)).float().cpu().numpy()
 
-    return with_less_at_once(budget, within)
+    return _of_all(data.lengths * data.views, budget, say)
 
 
 @torch.no_grad()
@@ -58,15 +56,39 @@ def completions(
     """Greedy completions of N prompts, given as token ids [N]."""
     ragged = Ragged.of(prompts)
 
-    def within(budget: int) -> list[str]:
-        out = np.empty(len(prompts), dtype=object)
-        for rows in chunks(ragged.lengths + max_new_tokens, budget):
-            ids, mask = ragged.padded(rows, net.pad, left=True)
-            said = net.complete(ids.to(device), mask.to(device), max_new_tokens)
-            out[rows] = np.array(said, dtype=object)
-        return list(out)
+    def say(rows: Rows) -> NDArray[np.object_]:
+        ids, mask = ragged.padded(rows, net.pad, left=True)
+        said = net.complete(ids.to(device), mask.to(device), max_new_tokens)
+        return np.array(said, dtype=object)
 
-    return with_less_at_once(budget, within)
+    return list(_of_all(ragged.lengths + max_new_tokens, budget, say))
+
+
+def _of_all(
+    lengths: NDArray[np.int64], budget: int, say: Callable[[Rows], NDArray[Any]]
+) -> NDArray[Any]:
+    """What is said of N examples, of lengths [N] in tokens, in their order [N, ...].
+
+    Each of the processes that run the stage together says it of its share, and all know the whole.
+    """
+    room, ranks = Room(budget), spread.ranks()
+
+    def at_once(rows: Rows) -> NDArray[Any]:
+        def within(budget: int) -> NDArray[Any]:
+            return np.concatenate([say(rows[part]) for part in chunks(lengths[rows], budget)])
+
+        return room.compute(within)
+
+    def one_by_one(rows: Rows) -> NDArray[Any]:
+        parts = [rows[part] for part in chunks(lengths[rows], budget)]
+        return np.concatenate([at_once(part) for part in parts])
+
+    longest_first = np.argsort(-lengths, kind="stable")
+    shares = [longest_first[rank::ranks] for rank in range(min(ranks, len(lengths)))]
+    said = np.concatenate(spread.together(shares, one_by_one))
+    out = np.empty_like(said)
+    out[np.concatenate(shares)] = said
+    return out
 
 
 def to(batch: Batch, device: torch.device) -> Batch:

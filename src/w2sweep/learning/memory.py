@@ -28,19 +28,22 @@ def is_out_of_memory(error: BaseException) -> bool:
     return isinstance(error, RuntimeError) and any(words in str(error) for words in TELLING)
 
 
-def with_less_at_once(budget: int, compute: Callable[[int], T]) -> T:
-    """`compute(budget)`, and with half the budget of tokens as often as memory runs out.
+class Room:
+    """Tokens in one forward pass: half as many from then on, as often as memory runs out."""
 
-    Raises what `compute` raised where a budget of one token is too much.
-    """
-    while True:
-        try:
-            return compute(budget)
-        except Exception as error:
-            if budget <= 1 or not is_out_of_memory(error):
-                raise
-        # behind the handler, for the error holds on to what filled the memory
-        budget = halved(budget)
+    def __init__(self, budget: int):
+        self.budget = budget
+
+    def compute(self, work: Callable[[int], T]) -> T:
+        """`work(budget)`. Raises what it raised where a budget of one token is too much."""
+        while True:
+            try:
+                return work(self.budget)
+            except Exception as error:
+                if self.budget <= 1 or not is_out_of_memory(error):
+                    raise
+            # behind the handler, for the error holds on to what filled the memory
+            self.budget = halved(self.budget)
 
 
 def halved(budget: int) -> int:
