@@ -14,7 +14,7 @@ from side_by_side import Case
 from toys import ToyPairs, killed_after, pretrained_store, rung, setting, store
 
 from w2sweep.engine.job import Circumstances, StoreJob
-from w2sweep.engine.runtime import Runtime
+from w2sweep.engine.runtime import Rank, Runtime
 from w2sweep.experiment.losses import ConfidenceLoss
 from w2sweep.experiment.predictions import Predictions
 from w2sweep.experiment.recipe import Recipe
@@ -31,7 +31,8 @@ MICRO_TOKENS = 48
 TOLERANCE = 1e-4
 """The largest difference that another order of sums may make, of answers and of parameters."""
 IN_BF16 = 0.05
-"""The same, where numbers have three digits."""
+"""The same of answers alone, where numbers have three digits: by AdamW what is noise in a gradient
+that is about zero is as large in the step as any other."""
 KILLED_AFTER = 4
 """Steps of six."""
 
@@ -71,12 +72,14 @@ def run(stage: Finetune | Adapt, out: Path, folder: Path) -> Path:
     runtime = Runtime(
         accelerator="cpu",
         micro_tokens=MICRO_TOKENS,
-        sharded=spread.ranks() > 1,
+        sharded=True,
+        devices=spread.ranks(),
         checkpoint_seconds=1e-9,
     )
     wanted = [Weights(stage).name] if isinstance(stage, Finetune) else []
     circumstances = Circumstances(runtime, planned=frozenset(wanted))
     with StoreJob(stage, out, circumstances, store(folder / "store").get) as job:
+        job.rank = Rank(spread.rank(), spread.ranks())
         stage.run(job)
         for _, weights in job.delivered:
             weights.rename(out / "weights")
@@ -98,9 +101,11 @@ def numbers(out: Path) -> dict[str, NDArray]:
     return found
 
 
-def largest_difference(a: Path, b: Path) -> float:
+def largest_difference(a: Path, b: Path, only_answers: bool = False) -> float:
     found, expected = numbers(a), numbers(b)
     assert found.keys() == expected.keys()
+    if only_answers:
+        found = dict(Predictions.load(a).answers)
     return max(float(np.abs(found[name] - expected[name]).max()) for name in found)
 
 
@@ -123,9 +128,10 @@ def two_ranks_find_what_one_device_does(rank: int, folder: Path) -> None:
     for name, stage in stages().items():
         out = run(stage, place(folder, name, "two", rank), folder)
         if rank == 0:
-            told = largest_difference(out, place(folder, name, "one"))
+            bf16 = name.endswith("bf16")
+            told = largest_difference(out, place(folder, name, "one"), only_answers=bf16)
             print(f"{name}: {told:.1e}")
-            assert told < (IN_BF16 if name.endswith("bf16") else TOLERANCE), (name, told)
+            assert told < (IN_BF16 if bf16 else TOLERANCE), (name, told)
 
 
 def a_second_run_finds_the_same_to_the_bit(rank: int, folder: Path) -> None:

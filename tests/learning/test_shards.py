@@ -7,12 +7,11 @@ from pathlib import Path
 import pytest
 import shard_cases
 import shard_stage_cases
-import torch
+import torch.distributed as dist
 from shard_stage_cases import TOLERANCE, largest_difference, place, run, stages
 from side_by_side import Case, outcomes
 
-from w2sweep.learning import memory, spread
-from w2sweep.learning.memory import with_less_at_once
+from w2sweep.learning import spread
 
 CASES = (*shard_cases.CASES, *shard_stage_cases.CASES)
 
@@ -42,26 +41,13 @@ def test_one_device_goes_on_from_the_checkpoint_of_two_ranks(found: dict[str, st
 
 @pytest.mark.parametrize("parts", range(1, 8))
 @pytest.mark.parametrize("ranks", [1, 2, 3])
-def test_ranks_compute_equally_often_and_every_part_counts_once(
-    parts: int, ranks: int, monkeypatch: pytest.MonkeyPatch
-):
+def test_in_step_all_work_equally_often(parts: int, ranks: int, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(spread, "ranks", lambda: ranks)
-    done: list[list[tuple[int, str, bool]]] = []
+    monkeypatch.setattr(dist, "all_gather_object", lambda *_: None)
+    done: list[list[str]] = []
     for rank in range(ranks):
+        done.append([])
         monkeypatch.setattr(spread, "rank", lambda rank=rank: rank)
-        done.append(list(spread.in_step("abcdefg"[:parts])))
-    assert len({len(its) for its in done}) == 1
-    counted = [(number, part) for its in done for number, part, counts in its if counts]
-    assert sorted(counted) == list(enumerate("abcdefg"[:parts]))
-
-
-def test_a_device_that_is_full_is_no_reason_to_compute_out_of_step(
-    monkeypatch: pytest.MonkeyPatch,
-):
-    monkeypatch.setattr(memory, "ranks", lambda: 2)
-
-    def compute(budget: int) -> None:
-        raise torch.OutOfMemoryError("CUDA out of memory")
-
-    with pytest.raises(torch.OutOfMemoryError):
-        with_less_at_once(64, compute)
+        spread.together("abcdefg"[:parts], done[-1].append, in_step=True)
+    assert {len(its) for its in done} == {-(-parts // ranks)}
+    assert {part for its in done for part in its} == set("abcdefg"[:parts])

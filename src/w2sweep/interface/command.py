@@ -79,7 +79,8 @@ def sweep(config: DictConfig, launcher: Launcher) -> None:
     settle(config, whole.folder)
 
     def start(left: Sequence[Planned]) -> None:
-        at_once = max(1, cores() // left[0].request.runtime.threads)
+        runtime = left[0].request.runtime
+        at_once = max(1, cores() // (runtime.threads * runtime.devices))
         launch(launcher, [list(p.overrides) for p in left], at_once)
 
     if code := whole.run(start, _report):

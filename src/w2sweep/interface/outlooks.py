@@ -43,7 +43,7 @@ def means_of(config: DictConfig, launcher: Launcher, runtime: Runtime) -> Means:
     ConfigError for a rule that cannot be."""
     given = config.hydra.launcher.get("resources")
     if given is None:
-        at_once = max(1, cores() // runtime.threads)
+        at_once = max(1, cores() // (runtime.threads * runtime.devices))
         return Means(workers(launcher, at_once))
     said = OmegaConf.to_container(given, resolve=True)
     assert isinstance(said, dict)

@@ -34,7 +34,7 @@ from w2sweep.learning.loading import (
 from w2sweep.learning.model import Net, rows_that_start, unembedding
 from w2sweep.learning.shards import layers_of, put, shard, with_memory
 from w2sweep.learning.soundness import check
-from w2sweep.learning.spread import rank, ranks
+from w2sweep.learning.spread import leads
 from w2sweep.learning.tuned import tune
 from w2sweep.tasks.heads import Head
 from w2sweep.values import ConfigError
@@ -45,7 +45,7 @@ Whole = Callable[[], PreTrainedModel]
 
 def in_shards(job: Job) -> bool:
     """Whether the ranks of a job hold one model together."""
-    return job.runtime.sharded and ranks() > 1
+    return job.runtime.sharded and job.rank.of > 1
 
 
 @explained
@@ -160,13 +160,13 @@ def _hand_out(empty: Empty, whole: Whole, device: torch.device) -> None:
     """The first rank makes the model in its main memory; each tensor is once, for a moment, whole
     on all devices. All ranks raise what is wrong with the model."""
     source, wrong = {}, ""
-    if rank() == 0:
+    if leads():
         try:
             source = whole().state_dict()
         except ConfigError as error:
             wrong = str(error)
     told = [wrong]
-    dist.broadcast_object_list(told, 0, device=device)
+    dist.broadcast_object_list(told, 0)
     if told[0]:
         raise ConfigError(told[0])
     for tensor, names in empty:

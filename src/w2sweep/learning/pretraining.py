@@ -17,7 +17,7 @@ from w2sweep.experiment.backbone import SmallLlama
 from w2sweep.experiment.losses import CrossEntropy
 from w2sweep.experiment.stages import Adapt
 from w2sweep.experiment.tuning import Full
-from w2sweep.learning import schedules
+from w2sweep.learning import schedules, spread
 from w2sweep.learning.batches import pretraining_batches, window
 from w2sweep.learning.curves import write_curves
 from w2sweep.learning.hardware import autocast, precision_of, prepared
@@ -27,6 +27,7 @@ from w2sweep.learning.loading import fresh, load
 from w2sweep.learning.loading_shards import fresh_shards, in_shards, load_shards
 from w2sweep.learning.memory import saying_what_to_lower
 from w2sweep.learning.model import Net
+from w2sweep.learning.shards import is_sharded
 from w2sweep.learning.tuned import parameter_groups
 
 
@@ -46,7 +47,8 @@ def adapt(stage: Adapt, job: Job) -> None:
     if steps:
         trained = fit(net, _course(stage, job, net, tokens, heldout, steps), job)
         write_curves(job.out, trained.curves)
-    net.save(job.out)
+    if job.rank.leads or is_sharded(net):
+        net.save(job.out)
     facts = {
         "heldout_loss": heldout_loss(net.to(device), heldout, context, device),
         "tokens": steps * recipe.batch * context,
@@ -101,9 +103,11 @@ def heldout_loss(
     """Cross-entropy per token, in nats, on the corpus's held-out end [N]; in fp32, whatever the
     training is in."""
     offsets = np.arange(0, len(tokens) - context - 1, context)[:windows]
-    losses = []
+
+    def loss(part: NDArray[np.int64]) -> float:
+        batch = to(window(tokens, part, context), device)
+        return cross_entropy(net(batch), batch.targets).item() * len(part)
+
     with autocast("32-true", device):
-        for part in np.array_split(offsets, math.ceil(len(offsets) / 32)):
-            batch = to(window(tokens, part, context), device)
-            losses.append(cross_entropy(net(batch), batch.targets).item() * len(part))
-    return sum(losses) / len(offsets)
+        parts = np.array_split(offsets, math.ceil(len(offsets) / 32))
+        return sum(spread.together(parts, loss, is_sharded(net))) / len(offsets)

@@ -13,12 +13,12 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
-import torch.distributed as dist
 from torch import Tensor, nn
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import FSDPModule, fully_shard, register_fsdp_forward_method
 from torch.distributed.tensor import DTensor
 
+from w2sweep.learning.spread import leads, ranks
 from w2sweep.values import ConfigError
 
 
@@ -31,7 +31,7 @@ def shard(net: nn.Module, layers: list[nn.Module], device: torch.device) -> None
             embeddings, which a head may share, is together whenever the model runs.
         device: where this rank computes.
     """
-    mesh = init_device_mesh(device.type, (dist.get_world_size(),))
+    mesh = init_device_mesh(device.type, (ranks(),))
     for part in (*layers, net):
         # else the last part stays whole after a forward without a gradient
         sharded = fully_shard(part, mesh=mesh, reshard_after_forward=True)
@@ -125,7 +125,7 @@ def _placed(own: Tensor, like: Tensor) -> Tensor:
 def gathered(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Tensors, each whole: those that are shards in the main memory of the first rank, while others
     get nothing. All ranks take part. What is no shard is left as it is."""
-    first = not dist.is_initialized() or dist.get_rank() == 0
+    first = leads()
     found: dict[int, Tensor] = {}  # what is shared stays shared
     for tensor in tensors.values():
         if isinstance(tensor, DTensor) and id(tensor) not in found:
