@@ -41,7 +41,7 @@ def join(rank: Rank, device: Device) -> None:
     if LOOPBACK.exists():  # all are on this machine, and nobody else is spoken to
         for library in ("GLOO", "NCCL"):
             os.environ.setdefault(f"{library}_SOCKET_IFNAME", LOOPBACK.name)
-    store = dist.FileStore(rank.meeting, rank.of)
+    store = dist.FileStore(rank.meeting, rank.of)  # type: ignore[attr-defined]
     dist.init_process_group(
         BACKEND[device], store=store, rank=rank.number, world_size=rank.of, timeout=PATIENCE
     )
