@@ -16,7 +16,7 @@ from omegaconf import DictConfig
 from w2sweep.building import made
 from w2sweep.engine.resources import Rule
 from w2sweep.engine.runtime import Runtime
-from w2sweep.interface.launching import cores, workers
+from w2sweep.interface.launching import room, workers
 from w2sweep.interface.staging import rules_of
 from w2sweep.sweep.outlook import Kind, Means, Outlook, Row
 from w2sweep.sweep.request import Form
@@ -44,8 +44,7 @@ def means_of(config: DictConfig, launcher: Launcher, runtime: Runtime) -> Means:
     ConfigError for a rule that cannot be."""
     rules = rules_of(config)
     if not rules:
-        at_once = max(1, cores() // runtime.threads)
-        return Means(workers(launcher, at_once))
+        return Means(workers(launcher, room(runtime)))
     runtimes = {name: _with(runtime, rule, f"{KEY}.{name}") for name, rule in rules.items()}
     return Means(None, rules, runtimes)
 

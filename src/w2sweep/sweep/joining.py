@@ -61,7 +61,7 @@ def take_gpus(runtime: Runtime, folder: Path) -> None:
     in `folder`, and is not that one."""
     plan = read_json(folder / PLAN)
     if Owner.told(plan["launcher"]) != Owner.this():
-        gpus.take(runtime.accelerator)
+        gpus.take(runtime.accelerator, runtime.devices)
 
 
 def store_of(request: Request, circumstances: Circumstances, since: float | None = None) -> Store:
