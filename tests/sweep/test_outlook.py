@@ -199,6 +199,14 @@ def test_a_rule_may_change_how_a_stage_is_run(tmp_path: Path):
     assert other.rows[-1].flops > plain.rows[-1].flops
 
 
+def test_devices_that_hold_one_model_together_need_less_memory_each(tmp_path: Path):
+    together = replace(Runtime(), devices=8, sharded=True)
+    found = told(tmp_path, rules=RULES, workers=None, runtimes={"large": together})
+    last = found.rows[-1]
+    assert last.memory_gb * 1e9 == pytest.approx(memory(last.stage, together, 8).total)
+    assert last.memory_gb < told(tmp_path, rules=RULES, workers=None).rows[-1].memory_gb
+
+
 def test_a_stage_without_a_rule_is_refused(tmp_path: Path):
     with pytest.raises(ConfigError, match="no rule matches pretrain small of"):
         told(tmp_path, rules={"small": RULES["small"]}, workers=None)
