@@ -107,6 +107,14 @@ def test_hours_are_flops_by_those_of_the_rule(tmp_path: Path):
     assert found.cpu_hours == 0.0  # of splits and texts nobody knows how long
 
 
+def test_a_stage_that_needs_more_than_one_job_says_how_many(tmp_path: Path):
+    slow = {"all": Rule(flops=1e7, minutes=30)}
+    rows = told(tmp_path, rules=slow, workers=None).rows
+    expected = [max(1, -(-row.flops // (1e7 * 1800))) for row in rows]
+    assert [row.allocations for row in rows] == expected
+    assert max(expected) > 1
+
+
 def test_the_longest_chain_is_the_earliest_end(tmp_path: Path):
     found = told(tmp_path, rules=RULES, workers=None)
     chain = [type(row.stage).__name__ for row in found.chain]

@@ -16,7 +16,7 @@ from weakref import WeakValueDictionary
 
 from w2sweep.engine.devices import Device
 from w2sweep.engine.progress import Progress
-from w2sweep.engine.runtime import Runtime
+from w2sweep.engine.runtime import Rank, Runtime
 from w2sweep.engine.source_code import source
 
 T = TypeVar("T")
@@ -38,6 +38,9 @@ class Job(Protocol):
     interrupted on this very stage, if there was one; checkpoints are no part of the result."""
     runtime: Runtime
     """How to compute."""
+    rank: Rank
+    """Which one of the processes that run the stage together; most often there is one. Each has a
+    job, and what is written or told by others than the first is thrown away."""
 
     @property
     def device(self) -> Device:
@@ -105,6 +108,9 @@ class Stage(Generic[T]):
             # kept, so that no other value can come to stand where one of these stood in memory
             found.__dict__["_made_of"] = (args, fields)
         return found
+
+    spreads: ClassVar[bool] = False
+    """Whether several processes may run it together, each with a job (see `Job.rank`)."""
 
     def run(self, job: Job) -> None:
         """Writes the result into `job.out`. The results of the inputs are there already."""

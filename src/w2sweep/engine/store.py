@@ -13,7 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args
 
-from w2sweep.engine import record, working
+from w2sweep.engine import ranks, record, working
 from w2sweep.engine.failures import (
     Interrupted,
     LeaseLost,
@@ -339,7 +339,7 @@ class Store:
                 self._journal.tell(stage, lease, "adopted")
             self._journal.tell(stage, lease, "start")
             with StoreJob(stage, work, circumstances, self.get) as job:
-                stage.run(job)
+                ranks.run(job)
             self._commit(job, lease)
         except Damaged as damaged:  # what it reads is computed again first
             self._interrupt(work, stage, lease, str(damaged))

@@ -31,9 +31,10 @@ def ensure_in_processes(store: Store, stages: Sequence[Stage], workers: int) -> 
 
 
 def _share(store: Store, stages: Sequence[Stage], workers: int) -> None:
-    accelerator = store.circumstances.runtime.accelerator
+    runtime = store.circumstances.runtime
+    own = (runtime.accelerator, runtime.devices)
     context = get_context("spawn")
-    with ProcessPoolExecutor(workers, context, gpus.take, (accelerator,)) as pool:
+    with ProcessPoolExecutor(workers, context, gpus.take, own) as pool:
         running = [pool.submit(store.ensure, *stages) for _ in range(workers)]
         for worker in running:
             worker.result()

@@ -20,7 +20,6 @@ from unittest import mock
 from hydra.plugins.launcher import Launcher
 
 from w2sweep.engine import gpus
-from w2sweep.engine.devices import Accelerator
 from w2sweep.engine.owners import Owner, end_with
 from w2sweep.engine.runtime import Runtime
 
@@ -43,7 +42,7 @@ def launch(launcher: Launcher, jobs: Sequence[Sequence[str]], runtime: Runtime) 
     if not kind.startswith(SUBMITIT):
         returned = launcher.launch(jobs, initial_job_idx=0)
     else:
-        with _waiting_for_all(), _few_at_once(max(1, cores() // runtime.threads)):
+        with _waiting_for_all(), _few_at_once(room(runtime)):
             returned = launcher.launch(jobs, initial_job_idx=0)
     for job in returned:
         _ = job.return_value  # raises what the job raised
@@ -61,6 +60,11 @@ def workers(launcher: Launcher, at_once: int) -> int | None:
     return at_once if kind.__name__ == "LocalLauncher" else None
 
 
+def room(runtime: Runtime) -> int:
+    """How many workers this machine has cores for."""
+    return max(1, cores() // (runtime.threads * runtime.devices))
+
+
 def cores() -> int:
     """Of this machine, those that this process may use."""
     if hasattr(os, "sched_getaffinity"):
@@ -70,13 +74,13 @@ def cores() -> int:
 
 def _prepare_workers(launcher: Any, runtime: Runtime) -> None:
     """Has each of joblib's workers, also those that never get a job, begin with `_begin`."""
-    launcher.joblib["initializer"] = functools.partial(_begin, Owner.this(), runtime.accelerator)
+    launcher.joblib["initializer"] = functools.partial(_begin, Owner.this(), runtime)
 
 
-def _begin(launcher: Owner, accelerator: Accelerator) -> None:
-    """A worker ends when its launcher does, and takes a GPU before anything is imported."""
+def _begin(launcher: Owner, runtime: Runtime) -> None:
+    """A worker ends when its launcher does, and takes its GPUs before anything is imported."""
     end_with(launcher)
-    gpus.take(accelerator)
+    gpus.take(runtime.accelerator, runtime.devices)
 
 
 class _Died:

@@ -15,7 +15,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from w2sweep.engine.devices import device, gains_from_bf16
+from w2sweep.engine.devices import check_devices, device, gains_from_bf16
 from w2sweep.engine.failures import Interrupted, interruptions_apart
 from w2sweep.engine.files import read_json, sweep_up, write_json
 from w2sweep.engine.job import Circumstances, place, replay
@@ -272,7 +272,8 @@ def open_store(request: Request, name: str) -> Store:
 
 def settled(runtime: Runtime) -> Runtime:
     """With bf16 decided, by the machine that starts the sweep. Raises ConfigError where a GPU is
-    asked for and there is none."""
+    asked for and there is none, or more of them than there are."""
+    check_devices(runtime.accelerator, runtime.devices)
     if runtime.bf16 != "auto" and runtime.accelerator != "gpu":
         return runtime
     found = device(runtime.accelerator)
