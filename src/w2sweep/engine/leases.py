@@ -166,6 +166,19 @@ def held(folder: Path, key: str) -> Held | None:
     return Held(number, owner, max(0.0, filesystem_time(folder) - touched))
 
 
+def give_back(folder: Path, key: str, owner: Owner) -> bool:
+    """Releases the lease on a key if it is that of an owner who is known to be dead, so that nobody
+    waits for it to expire on another machine. Returns whether it did."""
+    lease = _file(folder, key, _highest(folder, key)) if folder.is_dir() else folder
+    try:
+        if _owner(lease) != owner or lease.stat().st_mtime == RELEASED:
+            return False
+        os.utime(lease, (RELEASED, RELEASED))
+    except (OSError, ValueError):
+        return False
+    return True
+
+
 def filesystem_time(folder: Path) -> float:
     """Now, by the clock that stamps the files of `folder`, which on a network file system is not
     this machine's."""

@@ -128,6 +128,11 @@ class Stage(Generic[T]):
         return list(_stages_in(values))
 
     @functools.cached_property
+    def reads(self) -> tuple[Stage[Any], ...]:
+        """Its inputs, looked for once."""
+        return tuple(self.inputs)
+
+    @functools.cached_property
     def key(self) -> str:
         """64 bits of a hash of the identity, in hex."""
         return hashed(identity(self))
@@ -226,7 +231,7 @@ def closure(
 
     def visit(stage: Stage[Any]) -> None:
         if stage.key not in found and not known(stage):
-            for s in stage.inputs:
+            for s in stage.reads:
                 visit(s)
             found[stage.key] = stage
 
@@ -300,7 +305,8 @@ def _stages_in(x: Any) -> Iterator[Stage[Any]]:
     if isinstance(x, Stage):
         yield x
     elif _is_dataclass(x):
-        yield from _stages_in([getattr(x, f.name) for f in dataclasses.fields(x)])
+        if _IDENTITY not in getattr(x, "__dict__", {}):  # which no value keeps that holds a stage
+            yield from _stages_in([getattr(x, name) for name in _fields(type(x))])
     elif isinstance(x, dict):
         yield from _stages_in(list(x.values()))
     elif isinstance(x, list | tuple):

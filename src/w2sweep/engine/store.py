@@ -280,10 +280,10 @@ class Store:
             lacking = f"{self.root} is read-only and lacks {len(todo)} results ({names})"
             raise Missing(f"{lacking}: use cache mode retry")
         for stage in todo:
-            if failure := self._failure(stage):
+            if failure := self.failure(stage):
                 raise failure
 
-    def _failure(self, stage: Stage[Any]) -> StageFailed | None:
+    def failure(self, stage: Stage[Any]) -> StageFailed | None:
         """Its recorded failure, if that still counts."""
         file = self._failure_file(stage)
         try:
@@ -307,7 +307,7 @@ class Store:
             return False
         with lease:
             # it may have been finished, or have failed, between our look and our claim
-            if not self.done(stage) and not self._failure(stage):
+            if not self.done(stage) and not self.failure(stage):
                 try:
                     self._compute(stage, lease, circumstances)
                 except LeaseLost as lost:

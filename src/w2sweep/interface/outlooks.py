@@ -11,12 +11,13 @@ from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.plugins.launcher import Launcher
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from w2sweep.building import made
 from w2sweep.engine.resources import Rule
 from w2sweep.engine.runtime import Runtime
 from w2sweep.interface.launching import cores, workers
+from w2sweep.interface.staging import rules_of
 from w2sweep.sweep.outlook import Kind, Means, Outlook, Row
 from w2sweep.sweep.request import Form
 from w2sweep.values import ConfigError
@@ -43,11 +44,9 @@ def means_of(config: DictConfig, launcher: Launcher, runtime: Runtime) -> Means:
     ConfigError for a rule that cannot be."""
     given = config.hydra.launcher.get("resources")
     if given is None:
-        at_once = max(1, cores() // (runtime.threads * runtime.devices))
+        at_once = max(1, cores() // runtime.cores)
         return Means(workers(launcher, at_once))
-    said = OmegaConf.to_container(given, resolve=True)
-    assert isinstance(said, dict)
-    rules = {str(name): made(Rule, its, f"{KEY}.{name}") for name, its in said.items()}
+    rules = rules_of(config)
     runtimes = {name: _with(runtime, rule, f"{KEY}.{name}") for name, rule in rules.items()}
     return Means(None, rules, runtimes)
 
@@ -227,7 +226,7 @@ def _as_json(found: Outlook) -> dict[str, Any]:
 
 def _csv_row(row: Row) -> list[object]:
     f = row.forecast
-    inputs = " ".join(stage.name for stage in row.stage.inputs)
+    inputs = " ".join(stage.name for stage in row.stage.reads)
     told = ("", "", "", "") if f is None else (f.flops, f.seconds, f.basis, f"{row.memory_gb:.3f}")
     shown = ["" if cell is None else cell for cell in (row.rule, *told)]
     return [row.stage.name, str(row.stage), row.type, row.stage.size, row.state, *shown, inputs]

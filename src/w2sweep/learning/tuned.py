@@ -49,7 +49,7 @@ def merge_adapters(net: Net) -> None:
     if net.lm.dtype is torch.bfloat16 and any(
         isinstance(module, BaseTunerLayer) for module in net.lm.modules()
     ):
-        net.lm.to("cpu", torch.float32)
+        nn.Module.to(net.lm, "cpu", torch.float32)
     for name, module in list(net.lm.named_modules()):
         if isinstance(module, BaseTunerLayer):
             module.merge()
@@ -80,7 +80,7 @@ def _add_adapters(net: Net, tuning: Lora) -> None:
     for module in net.lm.modules():
         if isinstance(module, BaseTunerLayer):
             # autocast casts for each matrix; a copy in fp32 before would be kept as well
-            module.cast_input_dtype_enabled = tuning.base == "fp32"
+            setattr(module, "cast_input_dtype_enabled", tuning.base == "fp32")  # noqa: B010
     for p in net.lm.parameters():
         if p.requires_grad:
             p.data = p.data.float()

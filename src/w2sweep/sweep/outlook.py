@@ -176,7 +176,7 @@ class Outlook:
         before: dict[str, Row | None] = {}
         rows = {row.stage.name: row for row in self.rows if row.state == "to run"}
         for name, row in rows.items():
-            read = {s.name for s in row.stage.inputs} & rows.keys()
+            read = {s.name for s in row.stage.reads} & rows.keys()
             last = max(read, key=lambda input: ends[input], default=None)
             before[name] = rows[last] if last else None
             ends[name] = row.seconds + (ends[last] if last else 0.0)
