@@ -29,6 +29,20 @@ def device(accelerator: Accelerator) -> Device:
     return "cpu"
 
 
+def check_devices(accelerator: Accelerator, devices: int) -> None:
+    """Raises ConfigError where a stage is to be spread over more GPUs than there are. On CPUs any
+    number of processes will do."""
+    if devices == 1 or device(accelerator) == "cpu":
+        return
+    import torch
+
+    if (found := torch.cuda.device_count()) < devices:
+        raise ConfigError(
+            f"runtime.devices: found {devices}, but there are {found} GPUs here (as "
+            f"CUDA_VISIBLE_DEVICES shows them): lower runtime.devices to {found}"
+        )
+
+
 def gains_from_bf16(on: Device) -> bool:
     """Whether matmuls are faster in bf16 than in fp32, by what the processor says it can do."""
     if on == "cpu":

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 from w2sweep.engine.devices import Device, device, gains_from_bf16
 from w2sweep.engine.progress import Progress
-from w2sweep.engine.runtime import Runtime
+from w2sweep.engine.runtime import Rank, Runtime
 from w2sweep.engine.stage import Stage, identity
 from w2sweep.engine.tracking import Run, Tracking
 
@@ -54,9 +54,10 @@ class StoreJob:
         get: Callable[[Stage[Any]], Any],
     ):
         self.stage, self.out, self.runtime = stage, out, circumstances.runtime
+        self.circumstances, self.rank = circumstances, Rank()
         self.facts: dict[str, Any] = {}
         self.delivered: list[tuple[Stage[Any], Path]] = []
-        self._circumstances, self._get = circumstances, get
+        self._get = get
         self._open = contextlib.ExitStack()
 
     def __enter__(self) -> StoreJob:
@@ -90,7 +91,7 @@ class StoreJob:
         self.facts.update(facts)
 
     def wants(self, stage: Stage[Any]) -> bool:
-        return stage.name in self._circumstances.planned
+        return stage.name in self.circumstances.planned
 
     def deliver(self, stage: Stage[Any]) -> Path:
         folder = self.out / f".deliver.{stage.key}"
@@ -100,7 +101,7 @@ class StoreJob:
 
     @cached_property
     def _run(self) -> Run:
-        tracking, sweep = self._circumstances.tracking, self._circumstances.sweep
+        tracking, sweep = self.circumstances.tracking, self.circumstances.sweep
         if tracking is None:
             return Run()
         self.note(tracked=place(tracking, sweep))

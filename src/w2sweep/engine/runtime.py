@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Annotated, Literal
 
 from pydantic import Field
@@ -15,9 +16,12 @@ class Runtime:
     """The machine: its accelerator, and how much fits into its memory."""
 
     accelerator: Accelerator = "auto"
+    devices: Annotated[int, Field(gt=0, le=64)] = 1
+    """How many devices of one machine a stage is spread over that can be: GPUs, or on CPUs
+    processes. Results are the same up to the order of sums."""
     threads: Annotated[int, Field(gt=0, le=1024)] = 1
-    """CPU threads of each worker: several workers with one thread each beat one worker with
-    several."""
+    """CPU threads of each worker, and of each of its devices: several workers with one thread each
+    beat one worker with several."""
     bf16: Literal["auto", "yes", "no"] = "auto"
     """Whether stages that ask for bf16 compute in it, or in fp32. `auto`: in bf16 where the GPU or
     the processor of the machine that starts the sweep gains from it. All workers of a sweep do the
@@ -27,5 +31,33 @@ class Runtime:
     gradient."""
     gradient_checkpointing: bool = False
     """Recompute activations in the backward pass: less memory, about a third more time."""
+    sharded: bool = False
+    """Whether the `devices` of a stage hold one model together (FSDP2), for what does not fit on
+    one of them, instead of one each. Stages that train a whole language model are; others, such as
+    probes, have one each."""
     checkpoint_seconds: Rate = 60.0
     """How much training a killed worker may lose."""
+
+    @property
+    def cores(self) -> int:
+        """CPUs that a worker keeps busy."""
+        return self.threads * self.devices
+
+
+@dataclass(frozen=True)
+class Rank:
+    """Which one of the processes that run a stage together: the first of one, where nothing is
+    said."""
+
+    number: int = 0
+    of: int = 1
+    meeting: str = ""
+    """A path on this machine where there is no file yet: by it they find each other."""
+
+    @property
+    def leads(self) -> bool:
+        """Whether it is the one that writes the result."""
+        return self.number == 0
+
+    def __str__(self) -> str:
+        return f"rank {self.number} of {self.of}"

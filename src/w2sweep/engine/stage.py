@@ -16,7 +16,7 @@ from weakref import WeakValueDictionary
 
 from w2sweep.engine.devices import Device
 from w2sweep.engine.progress import Progress
-from w2sweep.engine.runtime import Runtime
+from w2sweep.engine.runtime import Rank, Runtime
 from w2sweep.engine.source_code import source
 
 T = TypeVar("T")
@@ -38,6 +38,9 @@ class Job(Protocol):
     interrupted on this very stage, if there was one; checkpoints are no part of the result."""
     runtime: Runtime
     """How to compute."""
+    rank: Rank
+    """Which one of the processes that run the stage together; most often there is one. Each has a
+    job, and what is written or told by others than the first is thrown away."""
 
     @property
     def device(self) -> Device:
@@ -93,6 +96,9 @@ class Stage(Generic[T]):
     """Field -> value -> what that value was before it had its present name, and still is in the
     identity, so that earlier results keep their keys."""
 
+    spreads: ClassVar[bool] = False
+    """Whether several processes may run it together, each with a job (see `Job.rank`)."""
+
     def __new__(cls, *args: Any, **fields: Any) -> Self:
         """The stage itself where there is one of these very values: what is known of it, such as
         its key, is then found out once."""
@@ -120,6 +126,11 @@ class Stage(Generic[T]):
         """The stages that `run` reads."""
         values = [getattr(self, f.name) for f in dataclasses.fields(self)]
         return list(_stages_in(values))
+
+    @functools.cached_property
+    def reads(self) -> tuple[Stage[Any], ...]:
+        """Its inputs, looked for once."""
+        return tuple(self.inputs)
 
     @functools.cached_property
     def key(self) -> str:
@@ -220,7 +231,7 @@ def closure(
 
     def visit(stage: Stage[Any]) -> None:
         if stage.key not in found and not known(stage):
-            for s in stage.inputs:
+            for s in stage.reads:
                 visit(s)
             found[stage.key] = stage
 
@@ -294,7 +305,8 @@ def _stages_in(x: Any) -> Iterator[Stage[Any]]:
     if isinstance(x, Stage):
         yield x
     elif _is_dataclass(x):
-        yield from _stages_in([getattr(x, f.name) for f in dataclasses.fields(x)])
+        if _IDENTITY not in getattr(x, "__dict__", {}):  # which no value keeps that holds a stage
+            yield from _stages_in([getattr(x, name) for name in _fields(type(x))])
     elif isinstance(x, dict):
         yield from _stages_in(list(x.values()))
     elif isinstance(x, list | tuple):

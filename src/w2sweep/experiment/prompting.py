@@ -26,6 +26,7 @@ class Prompted(Labels):
     """What a language model says when it is asked, zero-shot or after a few demonstrations."""
 
     added: ClassVar[frozenset[str]] = frozenset({"base"})
+    spreads: ClassVar = True
 
     backbone: Backbone
     init: Model | None

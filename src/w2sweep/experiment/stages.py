@@ -92,6 +92,8 @@ class Text(Stage[Path]):
 class Adapt(Model):
     """A backbone trained on as a language model. With no tokens to read it is what it was."""
 
+    spreads: ClassVar = True
+
     backbone: Backbone
     init: Model | None
     """Where its weights come from. None: of a model of the hub its own, else random ones."""
@@ -131,6 +133,7 @@ class Features(Stage[dict[str, NDArray[np.float32]]]):
     """
 
     added: ClassVar[frozenset[str]] = frozenset({"base"})
+    spreads: ClassVar = True
 
     backbone: Backbone
     init: Model | None
@@ -193,6 +196,7 @@ class Finetune(Labels):
     """A backbone finetuned on the split `on`, and what it then predicts of the others."""
 
     added: ClassVar[frozenset[str]] = frozenset({"rows"})
+    spreads: ClassVar = True
 
     backbone: Backbone
     init: Model | None
@@ -300,6 +304,8 @@ class Weights(Model):
     once; weights of a model that was finetuned by an earlier sweep are trained again.
     """
 
+    spreads: ClassVar = True
+
     of: Finetune
 
     @property
@@ -334,6 +340,8 @@ class Weights(Model):
 @dataclass(frozen=True)
 class Applied(Stage[Predictions]):
     """What a finetuned model answers to the test split of a task that it was not finetuned on."""
+
+    spreads: ClassVar = True
 
     of: Weights
     splits: Splits

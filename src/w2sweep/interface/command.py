@@ -29,7 +29,7 @@ from w2sweep.interface.composing import (
 )
 from w2sweep.interface.console import answering, say
 from w2sweep.interface.explaining import one_line
-from w2sweep.interface.launching import cores, launch
+from w2sweep.interface.launching import launch
 from w2sweep.interface.outlooks import means_of, tell
 from w2sweep.interface.settling import check_hydra, is_timed, settle
 from w2sweep.interface.staging import SAID, Said, of_stages, run_stages
@@ -83,8 +83,7 @@ def sweep(config: DictConfig, launcher: Launcher) -> None:
     settle(config, whole.folder)
 
     def start(left: Sequence[Planned]) -> None:
-        at_once = max(1, cores() // left[0].request.runtime.threads)
-        launch(launcher, [list(p.overrides) for p in left], at_once)
+        launch(launcher, [list(p.overrides) for p in left], left[0].request.runtime)
 
     if stages is not None:
         code = run_stages(whole, config, stages, _report)

@@ -51,16 +51,59 @@ class Batch(NamedTuple):
     def _part(self, start: int, stop: int) -> Batch:
         """The examples from `start` to before `stop`, without columns of padding alone."""
         rows = slice(start * self.views, stop * self.views)
-        mask, asked = self.mask[rows], self.asked[rows]
-        used = mask.bool().any(0)
         targets = self.targets[start:stop]
         if self.targets.ndim == 1:  # a target for each position that is asked
             first = int(self.asked[: rows.start].sum())
-            targets = self.targets[first : first + int(asked.sum())]
-        ids = self.ids[rows]
+            targets = self.targets[first : first + int(self.asked[rows].sum())]
+        return self._trimmed(rows, targets)
+
+    def of_every(self, n: int, first: int) -> tuple[Batch, Tensor]:
+        """Every n-th example from `first` on, and which of the targets are theirs, bool [B]."""
+        examples = torch.arange(len(self.ids) // self.views) % n == first % n
+        rows = examples.repeat_interleave(self.views)
+        theirs = examples if self.targets.ndim == 2 else rows[self.asked.nonzero()[:, 0]]
+        return self._trimmed(rows, self.targets[theirs]), theirs
+
+    def _trimmed(self, rows: slice | Tensor, targets: Tensor) -> Batch:
+        """These sequences without columns of padding alone."""
+        ids, mask, asked = self.ids[rows], self.mask[rows], self.asked[rows]
+        used = mask.bool().any(0)
         if ids.shape == mask.shape:
             ids = ids[:, used]
         return Batch(ids, mask[:, used], asked[:, used], targets)
+
+
+class Share(NamedTuple):
+    """What one of the processes that run a stage together does of a batch."""
+
+    parts: list[Batch]
+    """Its examples, as micro-batches."""
+    targets: Tensor
+    """Of the whole batch [B, K], or [B]."""
+    own: Tensor
+    """Which of the targets are its examples', in their order, bool [B]."""
+    idle: Batch
+    """One short example, for who has none left while others compute in step with it."""
+
+
+def share(micro: list[Batch], rank: int, ranks: int, budget: int) -> Share:
+    """What process `rank` does of a batch, given as its micro-batches.
+
+    The examples, which come sorted by length, go to the processes in turn, so that all have about
+    as many tokens. `budget`: tokens in one forward pass, which a single process has seen to.
+    """
+    targets = torch.cat([m.targets for m in micro])
+    if ranks == 1:
+        return Share(micro, targets, torch.ones(len(targets), dtype=torch.bool), micro[-1])
+    parts, own, before = [], [], 0
+    for m in micro:
+        part, theirs = m.of_every(ranks, rank - before)
+        own.append(theirs)
+        if len(part.ids):
+            parts += part.within(budget)
+        before += len(m.ids) // m.views
+    idle, _ = micro[-1].of_every(len(micro[-1].ids) // micro[-1].views, -1)
+    return Share(parts, targets, torch.cat(own), idle)
 
 
 class Data(Protocol):

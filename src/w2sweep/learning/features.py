@@ -36,7 +36,8 @@ def features(stage: Features, job: Job) -> None:
         views = len(examples[0].views)
         result[name] = states(net, read[name], views, job.runtime.micro_tokens, device)
         progress.advance(done)
-    save_file(result, job.out / "features.safetensors")
+    if job.rank.leads:
+        save_file(result, job.out / "features.safetensors")
 
 
 def states(

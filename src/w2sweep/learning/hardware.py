@@ -10,12 +10,15 @@ import torch
 
 from w2sweep.engine.stage import Job
 from w2sweep.experiment.recipe import Precision, WeightPrecision
+from w2sweep.learning import spread
 
 
 def prepared(job: Job) -> torch.device:
-    """Where the job computes; with as many threads as its runtime says."""
+    """Where the job computes; with as many threads as its runtime says, and together with the other
+    processes that run the same stage."""
     torch.set_num_threads(job.runtime.threads)
     keep_freed_memory()
+    spread.join(job.rank, job.device)
     return torch.device(job.device)
 
 
@@ -29,8 +32,14 @@ def precision_of(asked: Precision, job: Job) -> Precision:
 
 
 def autocast(precision: WeightPrecision, device: torch.device) -> torch.autocast:
-    """The precision of training, for inference; "32-true" within a training of less as well."""
-    return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16-mixed")
+    """The precision of training, for inference; "32-true" within a training of less as well.
+
+    Copies of weights in bf16 are not kept from one forward pass to the next where processes may
+    hold one model together: they would be the whole model, on each device.
+    """
+    kept = None if spread.ranks() == 1 else False
+    bf16 = precision == "bf16-mixed"
+    return torch.autocast(device.type, torch.bfloat16, enabled=bf16, cache_enabled=kept)
 
 
 @contextlib.contextmanager

@@ -11,6 +11,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import pytorch_lightning as pl
@@ -23,12 +24,14 @@ from torch.utils.data import DataLoader, IterableDataset
 from w2sweep.engine.stage import Job
 from w2sweep.experiment.losses import Loss
 from w2sweep.experiment.recipe import OptimizerName, WeightPrecision
-from w2sweep.learning import checkpoint
-from w2sweep.learning.batches import Batch
+from w2sweep.learning import checkpoint, spread
+from w2sweep.learning.batches import Batch, Share, share
+from w2sweep.learning.gradients import Gradients
 from w2sweep.learning.hardware import autocast, flushing_denormals
-from w2sweep.learning.memory import halved, in_main_memory, is_out_of_memory
+from w2sweep.learning.memory import in_main_memory
 from w2sweep.learning.optimizers import optimizer_of
 from w2sweep.learning.schedules import Schedule
+from w2sweep.learning.shards import is_sharded
 from w2sweep.tasks.heads import Answers
 
 logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)  # it advertises at every fit
@@ -58,7 +61,8 @@ class Course:
 
     steps: int
     batches: Callable[[int], Iterator[list[Batch]]]
-    """From this step on, each batch as its micro-batches."""
+    """From this step on, each batch as its micro-batches, of as many tokens as all processes that
+    run the stage have room for together."""
     loss: Loss
     groups: list[dict[str, Any]]
     """Parameter groups, each with its `base_lr`."""
@@ -101,8 +105,7 @@ class Learner(pl.LightningModule):
         self.state = checkpoint.State()
         self.saved_at = time.monotonic()
         self.losses: list[Tensor] = []
-        self.micro_tokens: int | None = None
-        """Tokens in one forward pass, where memory ran out with those of the course's batches."""
+        self.gradients = Gradients(net, self.manual_backward, job)
         self.loss_of_nothing = math.inf
         """What a model would have in the last step that finds all classes equally likely."""
 
@@ -118,9 +121,12 @@ class Learner(pl.LightningModule):
         return optimizer
 
     def train_dataloader(self) -> DataLoader:
-        return DataLoader(Steps(self.course.batches(self.state.step)), batch_size=None)
+        budget = self.job.runtime.micro_tokens
+        batches = self.course.batches(self.state.step)
+        shares = (share(micro, spread.rank(), spread.ranks(), budget) for micro in batches)
+        return DataLoader(Steps(shares), batch_size=None)
 
-    def training_step(self, micro: list[Batch], index: int) -> None:
+    def training_step(self, batch: Share, index: int) -> None:
         """One optimizer step, and what is due after it."""
         optimizer = self.trainer.optimizers[0]
         course, step = self.course, self.state.step
@@ -128,43 +134,16 @@ class Learner(pl.LightningModule):
         factor = course.lr_factor((step + 1) / (course.steps + 1))
         for group in optimizer.param_groups:
             group["lr"] = group["base_lr"] * factor
-        self.losses.append(self.gradient_of(micro, progress))
+        learning = [p for group in optimizer.param_groups for p in group["params"]]
+        loss = partial(self.loss, progress=progress)
+        separable = course.loss.separable
+        self.losses.append(self.gradients.of(batch, loss, separable, learning))
         if step == 0:
             self.state.first_loss = self.losses[0].item()
-        learning = [p for group in optimizer.param_groups for p in group["params"]]
         nn.utils.clip_grad_norm_(learning, course.clip)
         optimizer.step()
         self.state.step += 1
         self.after_step(optimizer.param_groups[0]["lr"])
-
-    def gradient_of(self, micro: list[Batch], progress: float) -> Tensor:
-        """The batch's loss, a scalar. Its gradient is left in the parameters; where memory runs out
-        on the way, it is computed again with less at once, now and from now on."""
-        while True:
-            self.trainer.optimizers[0].zero_grad()
-            parts = micro
-            if self.micro_tokens is not None:
-                parts = [part for batch in micro for part in batch.within(self.micro_tokens)]
-            try:
-                return self.backward_through(parts, progress)
-            except Exception as error:
-                largest = max(parts, key=lambda part: part.mask.numel())
-                if len(largest.ids) == largest.views or not is_out_of_memory(error):
-                    raise
-            # behind the handler, for the error holds on to what filled the memory
-            self.micro_tokens = halved(largest.mask.numel())
-            self.job.note(micro_tokens=self.micro_tokens)
-
-    def backward_through(self, micro: list[Batch], progress: float) -> Tensor:
-        """The batch's loss, a scalar. Its gradient is added up over micro-batches whose graphs
-        never live together."""
-        if len(micro) == 1:
-            total = self.loss(self.net(micro[0]), micro[0].targets, progress)
-            self.manual_backward(total)
-            return total.detach()
-        if self.course.loss.separable:
-            return self._backward_one_by_one(micro, progress)
-        return self._backward_by_logits(micro, progress)
 
     def loss(self, logits: Tensor, targets: Tensor, progress: float) -> Tensor:
         """The course's loss, a scalar, in fp32 whatever the model computes in."""
@@ -173,31 +152,6 @@ class Learner(pl.LightningModule):
                 nothing = self.course.loss(torch.zeros_like(logits), targets, progress)
                 self.loss_of_nothing = nothing.item()
             return self.course.loss(logits, targets, progress)
-
-    def _backward_one_by_one(self, micro: list[Batch], progress: float) -> Tensor:
-        examples = sum(len(m.targets) for m in micro)
-        parts = []
-        for m in micro:
-            share = len(m.targets) / examples
-            part = self.loss(self.net(m), m.targets, progress) * share
-            self.manual_backward(part)
-            parts.append(part.detach())
-        return torch.stack(parts).sum()
-
-    def _backward_by_logits(self, micro: list[Batch], progress: float) -> Tensor:
-        """A loss that looks at the whole batch is first differentiated with respect to the logits;
-        then each micro-batch is run again and given its part of that gradient. (Gradient caching:
-        Gao et al. 2021.)"""
-        with torch.no_grad():
-            logits = torch.cat([self.net(m) for m in micro])
-        logits.requires_grad_()
-        targets = torch.cat([m.targets for m in micro])
-        total = self.loss(logits, targets, progress)
-        (gradient,) = torch.autograd.grad(total, logits)
-        sizes = [len(m.targets) for m in micro]
-        for m, part in zip(micro, gradient.split(sizes), strict=True):
-            self.manual_backward((self.net(m) * part).sum())
-        return total.detach()
 
     def after_step(self, lr: float) -> None:
         """Logs, evaluates and saves when it is time to."""
@@ -213,9 +167,14 @@ class Learner(pl.LightningModule):
             if evaluation:
                 row |= self.evaluate()
             self.job.log(row)
-        overdue = time.monotonic() - self.saved_at > self.job.runtime.checkpoint_seconds
-        if overdue and step < steps:
+        if step < steps and self.saves_now():
             self.save()
+
+    def saves_now(self) -> bool:
+        """Whether a checkpoint is due, and this process has a part in it: the first, or all that
+        hold the model together."""
+        overdue = time.monotonic() - self.saved_at > self.job.runtime.checkpoint_seconds
+        return spread.agreed(overdue) if is_sharded(self.net) else overdue and spread.leads()
 
     def mean_loss(self) -> float:
         """Over the steps since the last row. Raises FloatingPointError where it is no number: the
@@ -272,10 +231,10 @@ class Learner(pl.LightningModule):
 class Steps(IterableDataset):
     """An iterator as Lightning wants it."""
 
-    def __init__(self, batches: Iterator[list[Batch]]):
+    def __init__(self, batches: Iterator[Share]):
         self.batches = batches
 
-    def __iter__(self) -> Iterator[list[Batch]]:
+    def __iter__(self) -> Iterator[Share]:
         return self.batches
 
 
@@ -297,6 +256,8 @@ def fit(net: nn.Module, course: Course, job: Job) -> Trained:
         warnings.filterwarnings("ignore", "The `srun` command is available")
         # Lightning 2.6 with torch 2.13
         warnings.filterwarnings("ignore", ".*isinstance.treespec, LeafSpec.*")
+        # logits are one, and nothing changes them in place
+        warnings.filterwarnings("ignore", "FSDP2-wrapped module .* returned a view")
         try:
             _trainer(course, job).fit(learner)
         except SystemExit as exit:
@@ -311,7 +272,7 @@ def fit(net: nn.Module, course: Course, job: Job) -> Trained:
 def _trainer(course: Course, job: Job) -> pl.Trainer:
     trainer = pl.Trainer(
         accelerator=job.runtime.accelerator,
-        devices=1,
+        devices=[job.rank.number] if job.device == "cuda" else 1,
         # what is in bf16 already needs no plugin, which would take the head with it
         precision="bf16-mixed" if course.precision == "bf16-mixed" else "32-true",
         max_epochs=1,

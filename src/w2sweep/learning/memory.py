@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 import torch
+from torch.distributed.tensor import DTensor
 
 from w2sweep.engine.stage import Job
 
@@ -28,19 +29,22 @@ def is_out_of_memory(error: BaseException) -> bool:
     return isinstance(error, RuntimeError) and any(words in str(error) for words in TELLING)
 
 
-def with_less_at_once(budget: int, compute: Callable[[int], T]) -> T:
-    """`compute(budget)`, and with half the budget of tokens as often as memory runs out.
+class Room:
+    """Tokens in one forward pass: half as many from then on, as often as memory runs out."""
 
-    Raises what `compute` raised where a budget of one token is too much.
-    """
-    while True:
-        try:
-            return compute(budget)
-        except Exception as error:
-            if budget <= 1 or not is_out_of_memory(error):
-                raise
-        # behind the handler, for the error holds on to what filled the memory
-        budget = halved(budget)
+    def __init__(self, budget: int):
+        self.budget = budget
+
+    def compute(self, work: Callable[[int], T]) -> T:
+        """`work(budget)`. Raises what it raised where a budget of one token is too much."""
+        while True:
+            try:
+                return work(self.budget)
+            except Exception as error:
+                if self.budget <= 1 or not is_out_of_memory(error):
+                    raise
+            # behind the handler, for the error holds on to what filled the memory
+            self.budget = halved(self.budget)
 
 
 def halved(budget: int) -> int:
@@ -59,7 +63,10 @@ def halved(budget: int) -> int:
 
 
 def in_main_memory(tensor: torch.Tensor) -> torch.Tensor:
-    """A copy where there is more room than on a device."""
+    """A copy where there is more room than on a device; of a shard, which is put together on
+    devices, beside it."""
+    if isinstance(tensor, DTensor):
+        return tensor.detach().clone()
     copy = torch.empty_like(tensor, device="cpu", requires_grad=False)
     return copy.copy_(tensor.detach())
 
@@ -88,5 +95,8 @@ def _advice(job: Job) -> str:
     options = [f"lower runtime.micro_tokens, which is {runtime.micro_tokens}"]
     if not runtime.gradient_checkpointing:
         options.append("set runtime.gradient_checkpointing=true")
+    if job.rank.of > 1:
+        told = "raise runtime.devices" if runtime.sharded else "set runtime.sharded=true"
+        options.append(told)
     options += ["start fewer workers on this machine", "or use tuning=lora or a smaller rung"]
     return ", ".join(options)

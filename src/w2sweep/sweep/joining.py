@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from w2sweep.engine import gpus
 from w2sweep.engine.files import read_json
 from w2sweep.engine.job import Circumstances
 from w2sweep.engine.owners import Owner, end_with
@@ -53,6 +54,14 @@ def end_with_launcher(folder: Path) -> None:
     plan = read_json(folder / PLAN)
     if plan["job"] == os.environ.get(JOB):
         end_with(Owner.told(plan["launcher"]))
+
+
+def take_gpus(runtime: Runtime, folder: Path) -> None:
+    """Gives this process GPUs of its own, where it works for the process that launched the sweep
+    in `folder`, and is not that one."""
+    plan = read_json(folder / PLAN)
+    if Owner.told(plan["launcher"]) != Owner.this():
+        gpus.take(runtime.accelerator, runtime.devices)
 
 
 def store_of(request: Request, circumstances: Circumstances, since: float | None = None) -> Store:

@@ -20,6 +20,7 @@ from w2sweep.experiment.losses import Loss
 from w2sweep.experiment.methods import Method
 from w2sweep.experiment.recipe import Recipe
 from w2sweep.experiment.setting import Half, Setting, Supervision
+from w2sweep.experiment.sharded import check_sharded
 from w2sweep.experiment.splits import Sizes
 from w2sweep.experiment.target import Target
 from w2sweep.experiment.tuning import Tuning
@@ -29,6 +30,7 @@ from w2sweep.values import ConfigError, Fraction, Seed, value
 FilledPath = Annotated[str, Field(min_length=1)]
 """A path. An empty one would be the current folder."""
 Form = Literal[False, True, "json", "csv"]
+"""Whether to tell what would be run instead of running it, and in which form."""
 LONGEST_NAME = 100
 """Of a sweep, in characters: its folder has others in it, and trackers cut longer ones."""
 
@@ -99,8 +101,11 @@ class Request(Keys):
 
     @cached_property
     def cell(self) -> Cell:
-        """Raises ConfigError where the method cannot work with the task."""
+        """Raises ConfigError where the method cannot work with the task, or the
+        runtime with both."""
         cell = {"setting": self.setting, "method": self.method, "evaluate_on": self.evaluate_on}
+        if self.runtime.sharded:
+            check_sharded(self.task.head, self.recipe)
         return made(Cell, cell)
 
 
