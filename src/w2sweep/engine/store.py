@@ -64,8 +64,8 @@ class Store:
 
     While worker number n on a stage computes, it writes into `root/<stage
     class>/.working/<key>.<n>/`. It is beside the results, as `.leases` and `.failed` are, so that
-    nobody has to list those to see what is going on. `journal.jsonl` tells who started, finished and
-    failed what, and when.
+    nobody has to list those to see what is going on. `journal.jsonl` tells who started, finished
+    and failed what, and when.
 
     Args:
         root: where the results are.
