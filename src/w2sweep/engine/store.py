@@ -15,6 +15,7 @@ from typing import Any, Literal, TypeVar, get_args
 
 from w2sweep.engine import ranks, record, working
 from w2sweep.engine.failures import (
+    FAILED,
     Interrupted,
     LeaseLost,
     MachineFailed,
@@ -36,8 +37,6 @@ T = TypeVar("T")
 Mode = Literal["retry", "cached", "force", "read-only"]
 log = logging.getLogger(__name__)
 
-FAILED = ".failed"
-"""Where, beside the results of a class, the failures of its stages are."""
 FIRST_PAUSE_S = 0.05
 """Before the first look at what other workers did; later ones are longer."""
 WAITING_S = 60.0
@@ -62,10 +61,9 @@ class Damaged(WrongRecord):
 class Store:
     """Folders `root/<stage class>/<key>/`. Each appears whole, by one rename, or not at all.
 
-    While worker number n on a stage computes, it writes into `root/<stage
-    class>/.working/<key>.<n>/`. It is beside the results, as `.leases` and `.failed` are, so that
-    nobody has to list those to see what is going on. `journal.jsonl` tells who started, finished and
-    failed what, and when.
+    While worker number n on a stage computes, it writes into `.working/<key>.<n>/`, beside the
+    results, as `.leases` and `.failed` are: nobody has to list those to see what is going on.
+    `journal.jsonl` tells who started, finished and failed what, and when.
 
     Args:
         root: where the results are.

@@ -1,23 +1,22 @@
-"""How far a sweep is, from its store and the queue of a cluster alone: each folder of the store is
-listed once, however many stages it has."""
+"""How far a sweep is, from its store and the queue of a cluster alone. What else is in the store
+costs no time."""
 
 from __future__ import annotations
 
-import re
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
-from w2sweep.engine.failures import StageFailed
+from w2sweep.engine import working
+from w2sweep.engine.failures import FAILED, StageFailed
 from w2sweep.engine.files import read_json
-from w2sweep.engine.leases import RELEASED
+from w2sweep.engine.leases import holder
 from w2sweep.engine.owners import Owner
 from w2sweep.engine.progress import clock
 from w2sweep.engine.queue import LiveJob, at_work
-
-FAILURE = ".failed.json"
-LEASE = re.compile(r"\.(\w+)\.lease\.(\d+)")
 
 
 @dataclass(frozen=True)
@@ -92,54 +91,41 @@ def _without(failed: Mapping[str, StageFailed], *others: Mapping[str, object]) -
     return {name: failure for name, failure in failed.items() if name not in again}
 
 
-@dataclass
+@dataclass(frozen=True)
 class _Look:
     """At the stages of one type."""
 
     folder: Path
     keys: set[str]
     since: float
-    done: set[str] = field(default_factory=set)
-    _failures: list[str] = field(default_factory=list)
-    _leases: dict[str, int] = field(default_factory=dict)
 
-    def __post_init__(self) -> None:
-        try:
-            names = [entry.name for entry in self.folder.iterdir()]
-        except FileNotFoundError:
-            return
-        for name in names:
-            if name in self.keys:
-                self.done.add(f"{self.folder.name}/{name}")
-            elif name.endswith(FAILURE) and name.removesuffix(FAILURE) in self.keys:
-                self._failures.append(name.removesuffix(FAILURE))
-            elif (lease := LEASE.fullmatch(name)) and lease[1] in self.keys:
-                self._leases[lease[1]] = max(self._leases.get(lease[1], 0), int(lease[2]))
+    @cached_property
+    def done(self) -> set[str]:
+        """The names of those that have a result."""
+        names = {f"{self.folder.name}/{key}" for key in self.keys}
+        return {name for name in names if (self.folder.parent / name).is_dir()}
 
     def running(self) -> Iterator[tuple[str, Owner, Mapping[str, object]]]:
         """Name, who has it, and what it says of itself."""
-        for key, number in self._leases.items():
-            lease = self.folder / f".{key}.lease.{number}"
-            try:
-                held, owner = lease.stat().st_mtime != RELEASED, Owner.told(read_json(lease))
-            except (OSError, ValueError):
-                continue
-            if held and not owner.dead:
-                yield f"{self.folder.name}/{key}", owner, self._said(key, number)
+        begun = dict.fromkeys(key for key, _ in working.begun(self.folder))
+        for key in begun.keys() & self.keys:
+            if found := holder(self.folder, key):
+                number, owner, _ = found
+                said = _said(working.place(self.folder, key, number))
+                yield f"{self.folder.name}/{key}", owner, said
 
     def failed(self) -> Iterator[tuple[str, StageFailed]]:
         """Name, and why."""
-        for key in self._failures:
-            file = self.folder / f"{key}{FAILURE}"
-            try:
-                if file.stat().st_mtime >= self.since:
-                    yield f"{self.folder.name}/{key}", StageFailed(**read_json(file))
-            except (OSError, ValueError, TypeError):
-                continue
+        for file in (self.folder / FAILED).glob("[!.]*.json"):
+            if file.stem in self.keys:
+                with suppress(OSError, ValueError, TypeError):
+                    if file.stat().st_mtime >= self.since:
+                        yield f"{self.folder.name}/{file.stem}", StageFailed(**read_json(file))
 
-    def _said(self, key: str, number: int) -> Mapping[str, object]:
-        try:
-            said = read_json(self.folder / f".{key}.{number}" / "progress.json")
-        except (OSError, ValueError):
-            return {}
-        return said if isinstance(said, dict) else {}
+
+def _said(work: Path) -> Mapping[str, object]:
+    try:
+        said = read_json(work / "progress.json")
+    except (OSError, ValueError):
+        return {}
+    return said if isinstance(said, dict) else {}
