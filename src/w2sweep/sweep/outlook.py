@@ -14,6 +14,8 @@ from w2sweep.engine.resources import Rule, rule_of
 from w2sweep.engine.runtime import Runtime
 from w2sweep.engine.stage import Stage, closure, public_name
 from w2sweep.engine.store import Store
+from w2sweep.experiment.sharded import check_sharded
+from w2sweep.experiment.stages import Finetune
 from w2sweep.sweep.comparison import needed
 from w2sweep.sweep.estimates import Basis, Forecast, Forecasts
 from w2sweep.sweep.jobs import stage_jobs
@@ -211,7 +213,8 @@ class Outlook:
 
 
 def outlook(planned: Sequence[Planned], means: Means) -> Outlook:
-    """What these cells would run. Raises ConfigError where no rule matches a stage."""
+    """What these cells would run. Raises ConfigError where no rule matches a stage, or one would
+    have it run as it cannot be."""
     request = planned[0].request
     store = Store(request.store, mode="read-only")
     wanted = _distinct(needed(p.cell) for p in planned if p.cell)
@@ -248,6 +251,8 @@ def _row(
     name = rule_of(stage, means.rules) if means.rules else None
     rule = means.rules[name] if name else None
     its = means.runtimes.get(name or "", runtime)
+    if its.sharded and isinstance(stage, Finetune):
+        check_sharded(stage.head, stage.recipe)
     forecast = forecasts.of(stage, rule, its)
     minutes = (forecast.seconds or 0.0) / 60
     jobs = math.ceil(minutes / rule.minutes) if rule else 1
