@@ -49,6 +49,7 @@ KNOWN_TO = {
     "hydra": {"interface"},
     "omegaconf": {"interface"},
     "scipy": {"results.intervals"},
+    "submitit": {"engine.slurm", "engine.slurm_job", "interface.launching"},
     "joblib": set(),
     "pandas": set(),
     "sklearn": set(),

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from hydra.types import RunMode
-from omegaconf import OmegaConf
+from omegaconf import DictConfig
 
 from w2sweep.interface.composer import Composer, plain
 from w2sweep.interface.composing import opened, planned_by, points
@@ -83,12 +83,12 @@ def test_one_cell_and_many_are_the_same_cells():
 )
 def test_more_than_values_and_names_is_left_to_omegaconf(content: Any, key: str, value: Any):
     with pytest.raises(Unfit):
-        Template(OmegaConf.create(content), {key: value})
+        Template(DictConfig(content), {key: value})
 
 
 def test_a_name_stands_for_what_is_filled_in():
     content = {"a": {"b": 1, "c": 5}, "d": {"e": "${a}", "f": ["${a.b}"]}, "g": {"h": 2}}
-    template = Template(OmegaConf.create(content), {"a.b": 1})
+    template = Template(DictConfig(content), {"a.b": 1})
     filled, other = template.filled({"a.b": None}), template.filled({"a.b": "x"})
     inner = {"b": None, "c": 5}
     assert filled == {"a": inner, "d": {"e": inner, "f": [None]}, "g": {"h": 2}}

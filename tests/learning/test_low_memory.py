@@ -127,7 +127,7 @@ def answers(of: Finetune, shelf: Store) -> np.ndarray:
 
 
 def test_results_in_bf16_are_close_to_those_in_fp32(shelf: Store):
-    recipe = {"head_lr": 5.0}
+    recipe: dict[str, Any] = {"head_lr": 5.0}
     exact = answers(stage(Lora(rank=4), **recipe), shelf)
     rough = answers(stage(Lora(rank=4, base="bf16"), **recipe), shelf)
     assert 0 < np.abs(exact - rough).max() < 0.1
@@ -173,7 +173,7 @@ def test_updates_below_a_256th_of_a_weight_are_not_lost(optimizer: OptimizerName
 
 def test_in_fp32_each_parameter_is_stepped_as_by_the_optimizer_itself():
     """Beside one in bf16, which makes every parameter be stepped by itself."""
-    options: dict[str, Any] = {
+    options: dict[OptimizerName, Any] = {
         "adamw": partial(torch.optim.AdamW, betas=(0.9, 0.98), weight_decay=0.01),
         "adafactor": partial(torch.optim.Adafactor, eps=(None, 1.0), weight_decay=0.01),
     }

@@ -8,12 +8,13 @@ from typing import Any
 import pytest
 from toys import Toy, cell, setting
 
+from w2sweep.engine.handover import StageJob
 from w2sweep.engine.resources import Rule
 from w2sweep.engine.stage import closure
 from w2sweep.experiment.cell import Cell
 from w2sweep.experiment.stages import Weights
 from w2sweep.experiment.target import Target
-from w2sweep.sweep.jobs import StageJob, stage_jobs
+from w2sweep.sweep.jobs import stage_jobs
 from w2sweep.values import ConfigError
 
 
@@ -81,8 +82,9 @@ def test_siblings_of_a_level_share_a_job_up_to_what_the_rule_packs():
     assert kinds == [
         ("pretrain", 2),
         *(("supervisor", 2),) * 2,
-        ("supervisor", 2),  # and a ceiling
+        ("supervisor", 1),  # nobody waits for ceilings, but a student for each of these
         *(("ceiling", 2),) * 2,
+        ("ceiling", 1),
         *(("student", 2),) * 2,
         ("student", 1),
     ]
@@ -151,3 +153,13 @@ def test_each_stage_is_looked_for_once_however_many_cells_read_it():
 
     stage_jobs(planned, EACH, done)
     assert sorted(asked) == sorted(stage.name for stage in everything(planned))
+
+
+def test_what_a_live_job_is_at_is_not_given_to_another_but_waited_for():
+    (p,) = planned = points(1)
+    splits, student = p.cell.setting.splits.name, p.cell.student
+    found = stage_jobs(planned, EACH, lambda stage: False, {splits: "17"})
+    assert splits not in [name for job in found for name in job.stages]
+    (job,) = [job for job in found if student.name in job.stages]
+    waits_for = {found[i].stages[0].partition("/")[0] for i in job.needs}
+    assert (job.after, waits_for) == (("17",), {"Adapt", "Finetune"})

@@ -48,12 +48,12 @@ class Owner:
     @classmethod
     def this(cls) -> Self:
         """The process that asks."""
-        return cls(machine(), os.getpid(), _start(os.getpid()))
+        return cls.of(os.getpid())
 
     @classmethod
-    def parent(cls) -> Self:
-        """The process that started the one that asks."""
-        return cls(machine(), os.getppid(), _start(os.getppid()))
+    def of(cls, pid: int) -> Self:
+        """A process of this machine that lives."""
+        return cls(machine(), pid, _start(pid))
 
     @classmethod
     def told(cls, said: Any) -> Self:

@@ -96,6 +96,9 @@ class Stage(Generic[T]):
     """Field -> value -> what that value was before it had its present name, and still is in the
     identity, so that earlier results keep their keys."""
 
+    spreads: ClassVar[bool] = False
+    """Whether several processes may run it together, each with a job (see `Job.rank`)."""
+
     def __new__(cls, *args: Any, **fields: Any) -> Self:
         """The stage itself where there is one of these very values: what is known of it, such as
         its key, is then found out once."""
@@ -108,9 +111,6 @@ class Stage(Generic[T]):
             # kept, so that no other value can come to stand where one of these stood in memory
             found.__dict__["_made_of"] = (args, fields)
         return found
-
-    spreads: ClassVar[bool] = False
-    """Whether several processes may run it together, each with a job (see `Job.rank`)."""
 
     def run(self, job: Job) -> None:
         """Writes the result into `job.out`. The results of the inputs are there already."""
@@ -126,6 +126,11 @@ class Stage(Generic[T]):
         """The stages that `run` reads."""
         values = [getattr(self, f.name) for f in dataclasses.fields(self)]
         return list(_stages_in(values))
+
+    @functools.cached_property
+    def reads(self) -> tuple[Stage[Any], ...]:
+        """Its inputs, looked for once."""
+        return tuple(self.inputs)
 
     @functools.cached_property
     def key(self) -> str:
@@ -226,7 +231,7 @@ def closure(
 
     def visit(stage: Stage[Any]) -> None:
         if stage.key not in found and not known(stage):
-            for s in stage.inputs:
+            for s in stage.reads:
                 visit(s)
             found[stage.key] = stage
 
@@ -300,7 +305,8 @@ def _stages_in(x: Any) -> Iterator[Stage[Any]]:
     if isinstance(x, Stage):
         yield x
     elif _is_dataclass(x):
-        yield from _stages_in([getattr(x, f.name) for f in dataclasses.fields(x)])
+        if _IDENTITY not in getattr(x, "__dict__", {}):  # which no value keeps that holds a stage
+            yield from _stages_in([getattr(x, name) for name in _fields(type(x))])
     elif isinstance(x, dict):
         yield from _stages_in(list(x.values()))
     elif isinstance(x, list | tuple):

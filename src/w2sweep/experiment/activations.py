@@ -58,8 +58,13 @@ class Pass:
         return self.sequences * self.length
 
     @property
+    def needed(self) -> int:
+        """Bytes at the peak of the backward pass, with the gradients that one layer works on."""
+        return self.kept + 4 * self.tokens * (self.shape.inner + 2 * self.shape.width)
+
+    @property
     def kept(self) -> int:
-        """Bytes that are kept for the backward pass, at their peak."""
+        """Bytes that are kept for the backward pass, with those of the layer that is recomputed."""
         layer = self.tokens * self._of_layer + self._casts
         depth = self.shape.depth
         if not self.checkpointing:
@@ -82,7 +87,7 @@ class Pass:
         return 2 * self.tokens * self.shape.depth * self.shape.keys * BYTES[self.compute]
 
     @property
-    def _of_layer(self) -> float:
+    def _of_layer(self) -> int:
         """Bytes a token."""
         return self._of_width_and_inner + self._scores + self._of_adapters
 

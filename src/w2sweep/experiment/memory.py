@@ -64,10 +64,12 @@ def memory(stage: Stage[Any], runtime: Runtime, shards: int = 1) -> Memory:
         return _pretraining(stage, runtime, shards)
     if isinstance(stage, Features | Prompted):
         prompted = isinstance(stage, Prompted)
-        return _reading(_Model.of(stage), stage.max_tokens, stage.head, prompted, runtime, shards)
+        model = _Model.of(stage, stage.base)
+        return _reading(model, stage.max_tokens, stage.head, prompted, runtime, shards)
     if isinstance(stage, Applied):
         of = stage.of.of
-        return _reading(_Model.of(of), of.recipe.max_tokens, of.head, False, runtime, shards)
+        model = _Model.of(of, "fp32" if isinstance(of.tuning, Lora) else of.base)
+        return _reading(model, of.recipe.max_tokens, of.head, False, runtime, shards)
     return Memory()
 
 
@@ -80,13 +82,13 @@ class _Model:
     base: Base
 
     @staticmethod
-    def of(stage: Finetune | Adapt | Features | Prompted) -> _Model:
+    def of(stage: Finetune | Adapt | Features | Prompted, base: Base) -> _Model:
         """The model of a stage."""
         shape = _shape(stage.backbone, stage)
         parameters = stage.backbone.parameters or shape.parameters
         if not isinstance(stage.backbone, HubModel):  # which counts without embeddings
             parameters += shape.embedding
-        return _Model(shape, parameters, "fp32" if isinstance(stage, Adapt) else stage.base)
+        return _Model(shape, parameters, base)
 
     def bytes(self, shards: int) -> int:
         """Of its weights on each device. Of weights that are spread out, those of one layer and of
@@ -113,14 +115,20 @@ class _Learned:
         """Bytes of what the optimizer keeps of them."""
         if optimizer == "adamw":
             return 8 * self.count
+        others = self.count - sum(rows * columns for rows, columns in self.matrices)
         if optimizer == "adafactor":
-            return 4 * sum(rows + columns for rows, columns in self.matrices)
-        tables = 2 * 4 * 256 * len(self.matrices)
-        return 2 * self.count + 2 * 4 * self.count // 256 + tables  # a scale for each 256
+            return 4 * (others + sum(rows + columns for rows, columns in self.matrices))
+        return 8 * others + sum(_in_8_bits(rows * columns) for rows, columns in self.matrices)
+
+
+def _in_8_bits(count: int) -> int:
+    """Bytes that bitsandbytes keeps of a matrix: two of each number, two scales of each 256, two
+    tables; of a small one two numbers in fp32."""
+    return 8 * count if count < 4096 else 2 * (count + 4 * -(-count // 256) + 4 * 256)
 
 
 def _finetuning(stage: Finetune, runtime: Runtime, shards: int) -> Memory:
-    model, recipe = _Model.of(stage), stage.recipe
+    model, recipe = _Model.of(stage, stage.base), stage.recipe
     shape, completes = model.shape, isinstance(stage.head, Completion)
     rank = stage.tuning.rank if isinstance(stage.tuning, Lora) else 0
     learned = _adapters(shape, rank) if rank else _all(model, unembedding=completes)
@@ -145,13 +153,13 @@ def _finetuning(stage: Finetune, runtime: Runtime, shards: int) -> Memory:
         parameters=model.bytes(shards) + (learned.bytes * learned.count if rank else 0),
         gradients=learned.bytes * learned.count // shards,
         optimizer=learned.state(recipe.optimizer) // shards,
-        activations=max(forward.kept, _generation(forward, runtime) if completes else 0),
+        activations=max(forward.needed, _generation(forward, runtime) if completes else 0),
         logits=_logits(asked * new, shape, compute),
     )
 
 
 def _pretraining(stage: Adapt, runtime: Runtime, shards: int) -> Memory:
-    model, recipe = _Model.of(stage), stage.recipe
+    model, recipe = _Model.of(stage, "fp32"), stage.recipe
     learned = _all(model, unembedding=True)
     low = recipe.precision == "bf16-mixed" and runtime.bf16 != "no"
     compute: Compute = "mixed" if low else "fp32"
@@ -167,7 +175,7 @@ def _pretraining(stage: Adapt, runtime: Runtime, shards: int) -> Memory:
         parameters=model.bytes(shards),
         gradients=learned.bytes * learned.count // shards,
         optimizer=learned.state("adamw") // shards,
-        activations=forward.kept,
+        activations=forward.needed,
         logits=_logits(forward.tokens, model.shape, compute),
     )
 
@@ -199,10 +207,11 @@ def _generation(forward: Pass, runtime: Runtime) -> int:
 def _all(model: _Model, unembedding: bool) -> _Learned:
     """All parameters, but for an unembedding that nobody asks."""
     shape, count = model.shape, model.parameters
-    ends = 1 if shape.tied or not unembedding else 2
-    if not shape.tied and not unembedding:
+    matrices = [*shape.matrices * shape.depth, *shape.tables]
+    if not shape.tied and unembedding:
+        matrices.append((shape.vocabulary, shape.width))
+    elif not shape.tied:
         count -= shape.embedding
-    matrices = [*shape.matrices * shape.depth, *[(shape.vocabulary, shape.width)] * ends]
     return _Learned(matrices, count, 2 if model.base == "bf16" else 4)
 
 
@@ -234,9 +243,9 @@ def _shape(backbone: Backbone, stage: Any) -> Shape:
         local = Path(backbone.model)
         known = backbone.shape or (shape_of_folder(local) if local.is_dir() else None)
         return known or typical_shape(backbone.parameters or 10**9)
-    fields = {"width": backbone.width, "depth": backbone.depth, "heads": backbone.heads}
     vocabulary = _vocabulary(stage if isinstance(stage, Adapt) else stage.init)
-    return Shape(**fields, feedforward=backbone.feedforward, vocabulary=vocabulary)
+    width, depth, heads = backbone.width, backbone.depth, backbone.heads
+    return Shape(width, depth, heads, vocabulary, feedforward=backbone.feedforward)
 
 
 def _vocabulary(model: Model | None) -> int:

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any, Literal
 
-from w2sweep.values import Count, value
+from w2sweep.values import Count, Natural, value
 
 Layers = Literal["gpt2", "pythia", "llama", "qwen3"]
 """Whose layers a model has, for what each of them keeps for the backward pass."""
@@ -20,6 +20,7 @@ FIELDS = {
     "feedforward": ("intermediate_size", "n_inner"),
     "key_value_heads": ("num_key_value_heads",),
     "head_width": ("head_dim",),
+    "positions": ("n_positions",),
 }
 """A field of a shape -> what a config.json may call it."""
 
@@ -41,6 +42,8 @@ class Shape:
     """None: the width, spread over the heads."""
     tied: bool = True
     """Whether the embedding is the unembedding too."""
+    positions: Natural = 0
+    """Rows of a table of positions that is learned."""
 
     @property
     def inner(self) -> int:
@@ -67,21 +70,29 @@ class Shape:
 
     @property
     def embedding(self) -> int:
-        """Parameters of the embedding."""
+        """Parameters of the embedding of tokens."""
         return self.vocabulary * self.width
+
+    @property
+    def tables(self) -> list[tuple[int, int]]:
+        """Rows and columns of the embeddings that are read."""
+        positions = [(self.positions, self.width)] if self.positions else []
+        return [(self.vocabulary, self.width), *positions]
 
     @property
     def parameters(self) -> int:
         """Those of the matrices and of the embeddings: all but a thousandth."""
         matrices = sum(inputs * outputs for inputs, outputs in self.matrices)
-        return self.depth * matrices + self.embedding * (1 if self.tied else 2)
+        ends = self.embedding * (1 if self.tied else 2)
+        return self.depth * matrices + ends + self.positions * self.width
 
 
 def shape_of_folder(folder: Path) -> Shape | None:
     """The shape that the config.json of a local model tells; None where it tells none."""
     try:
         config = json.loads((folder / "config.json").read_bytes())
-        fields: dict[str, Any] = {field: _first(config, FIELDS[field]) for field in FIELDS}
+        found = {field: _first(config, FIELDS[field]) for field in FIELDS}
+        fields: dict[str, Any] = {field: told for field, told in found.items() if told is not None}
         kind = LAYERS.get(config.get("model_type"), "llama")
         return Shape(layers=kind, tied=config.get("tie_word_embeddings", True), **fields)
     except (OSError, ValueError, TypeError, AttributeError):  # of pydantic too

@@ -9,6 +9,7 @@ import signal
 import sys
 from collections.abc import Sequence
 from contextvars import ContextVar
+from itertools import chain
 from pathlib import Path
 
 from hydra._internal.utils import _run_hydra
@@ -28,9 +29,10 @@ from w2sweep.interface.composing import (
 )
 from w2sweep.interface.console import answering, say
 from w2sweep.interface.explaining import one_line
-from w2sweep.interface.launching import cores, launch
+from w2sweep.interface.launching import launch
 from w2sweep.interface.outlooks import means_of, tell
 from w2sweep.interface.settling import check_hydra, is_timed, settle
+from w2sweep.interface.staging import SAID, Said, of_stages, run_stages
 from w2sweep.sweep.outlook import outlook
 from w2sweep.sweep.plan import Planned, folder_name
 from w2sweep.sweep.sweep import Sweep, run_cell
@@ -75,15 +77,19 @@ def sweep(config: DictConfig, launcher: Launcher) -> None:
         tell(outlook(cells, means_of(config, launcher, cells[0].request.runtime)), form)
         return
     folder, timed = Path(config.hydra.sweep.dir), is_timed(config)
-    whole = Sweep(cells, folder, functools.partial(say, NAME), timed)
+    stages = of_stages(launcher)
+    looks = stages is not None and stages.onlooker
+    whole = Sweep(cells, folder, functools.partial(say, NAME), timed, looks)
     settle(config, whole.folder)
 
     def start(left: Sequence[Planned]) -> None:
-        runtime = left[0].request.runtime
-        at_once = max(1, cores() // (runtime.threads * runtime.devices))
-        launch(launcher, [list(p.overrides) for p in left], at_once)
+        launch(launcher, [list(p.overrides) for p in left], left[0].request.runtime)
 
-    if code := whole.run(start, _report):
+    if stages is not None:
+        code = run_stages(whole, config, stages, _report)
+    else:
+        code = whole.run(start, _report)
+    if code:
         sys.exit(code)
 
 
@@ -109,10 +115,21 @@ def _for_hydra(words: argparse.Namespace) -> list[str]:
         say(NAME, f"{cells.unread} is not read: w2sweep begins with a {CONFIG}.yaml of its own")
     if words.multirun:
         PLANNED.set(cells.planned())
+        SAID.set(Said(_flags(words), tuple(for_hydra), tuple(ours)))
     first = cells.first().overrides
     if words.cfg and len(cells) > 1:
         say(NAME, f"the first of {len(cells)} cells: {folder_name(first)}")
     return [*for_hydra, *first]
+
+
+def _flags(words: argparse.Namespace) -> tuple[str, ...]:
+    """Those that choose a configuration."""
+    given = {
+        "--config-name": words.config_name,
+        "--config-path": words.config_path,
+        "--config-dir": words.config_dir,
+    }
+    return tuple(chain.from_iterable((flag, its) for flag, its in given.items() if its))
 
 
 def _report(finished: Sweep, ran: bool) -> None:

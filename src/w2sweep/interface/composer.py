@@ -95,10 +95,10 @@ class Composer:
         shape = tuple(v[0] if v else (o,) for o, v in zip(overrides, values, strict=True))
         known = self._templates.get(shape)
         if known is None:
-            whole, found = self._composed(overrides)
+            found = self.afresh(overrides)
             if shape not in self._templates:
-                self._templates[shape] = _template(found, filled, overrides, whole)
-            return Composed(whole, lambda: found)
+                self._templates[shape] = _template(found, filled, overrides)
+            return found
         template, marks = known
         whole = tuple(mark + override for mark, override in zip(marks, overrides, strict=True))
 
@@ -106,6 +106,11 @@ class Composer:
             return template.filled(filled if seed is None else {**filled, SEED: seed})
 
         return Composed(whole, lambda: self._composed(overrides)[1], fill)
+
+    def afresh(self, overrides: Sequence[str]) -> Composed:
+        """Composed by OmegaConf, whatever other cells were."""
+        whole, found = self._composed(overrides)
+        return Composed(whole, lambda: found)
 
     def _composed(self, overrides: Sequence[str]) -> tuple[tuple[str, ...], DictConfig]:
         """The overrides as Hydra needs them, and the configuration that they make."""
@@ -146,17 +151,17 @@ def plain(config: DictConfig) -> dict[str, Any]:
 
 
 def _template(
-    found: DictConfig, filled: dict[str, Any], overrides: Sequence[str], whole: Sequence[str]
+    found: Composed, filled: dict[str, Any], overrides: Sequence[str]
 ) -> tuple[Template, tuple[str, ...]] | None:
     """What all cells of one shape share, and what stands before each of their overrides; None
     where they share nothing."""
     marks = []
-    for given, made in zip(overrides, whole, strict=True):
+    for given, made in zip(overrides, found.overrides, strict=True):
         mark = made.removesuffix(given)
         if mark + given != made:
             return None
         marks.append(mark)
     try:
-        return Template(found, {SEED: found.get(SEED), **filled}), tuple(marks)
+        return Template(found.config, {SEED: found.config.get(SEED), **filled}), tuple(marks)
     except Exception:  # whatever is wrong shows when the cell is made
         return None

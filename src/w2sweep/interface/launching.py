@@ -11,7 +11,7 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from types import SimpleNamespace
 from typing import Any
@@ -19,7 +19,9 @@ from unittest import mock
 
 from hydra.plugins.launcher import Launcher
 
+from w2sweep.engine import gpus
 from w2sweep.engine.owners import Owner, end_with
+from w2sweep.engine.runtime import Runtime
 
 SUBMITIT = "hydra_plugins.hydra_submitit_launcher"
 JOBLIB = "hydra_plugins.hydra_joblib_launcher"
@@ -28,18 +30,19 @@ WAIT_S = 0.2
 """Between two looks for a worker that has ended."""
 
 
-def launch(launcher: Launcher, jobs: Sequence[Sequence[str]], at_once: int) -> None:
-    """Runs a job for each of these lists of overrides; at most so many on this machine at once.
+def launch(launcher: Launcher, jobs: Sequence[Sequence[str]], runtime: Runtime) -> None:
+    """Runs a job for each of these lists of overrides; on this machine at most as many at once as
+    have cores of their own.
 
     Raises the error of a job that died, after all others have ended.
     """
     kind = type(launcher).__module__
     if kind.startswith(JOBLIB):
-        _end_with_this_process(launcher)
+        _prepare_workers(launcher, runtime)
     if not kind.startswith(SUBMITIT):
         returned = launcher.launch(jobs, initial_job_idx=0)
     else:
-        with _waiting_for_all(), _few_at_once(at_once):
+        with _waiting_for_all(), _few_at_once(room(runtime)):
             returned = launcher.launch(jobs, initial_job_idx=0)
     for job in returned:
         _ = job.return_value  # raises what the job raised
@@ -57,6 +60,11 @@ def workers(launcher: Launcher, at_once: int) -> int | None:
     return at_once if kind.__name__ == "LocalLauncher" else None
 
 
+def room(runtime: Runtime) -> int:
+    """How many workers this machine has cores for."""
+    return max(1, cores() // runtime.cores)
+
+
 def cores() -> int:
     """Of this machine, those that this process may use."""
     if hasattr(os, "sched_getaffinity"):
@@ -64,9 +72,15 @@ def cores() -> int:
     return os.cpu_count() or 1
 
 
-def _end_with_this_process(launcher: Any) -> None:
-    """Has joblib's workers, also those that never get a job, end when this process does."""
-    launcher.joblib["initializer"] = functools.partial(end_with, Owner.this())
+def _prepare_workers(launcher: Any, runtime: Runtime) -> None:
+    """Has each of joblib's workers, also those that never get a job, begin with `_begin`."""
+    launcher.joblib["initializer"] = functools.partial(_begin, Owner.this(), runtime)
+
+
+def _begin(launcher: Owner, runtime: Runtime) -> None:
+    """A worker ends when its launcher does, and takes its GPUs before anything is imported."""
+    end_with(launcher)
+    gpus.take(runtime.accelerator, runtime.devices)
 
 
 class _Died:
@@ -106,10 +120,11 @@ def _few_at_once(at_once: int) -> Iterator[None]:
 
     running: list[subprocess.Popen] = []
 
-    def start(*arguments: Any, **options: Any) -> Any:
+    def start(*arguments: Any, env: Mapping[str, str], **options: Any) -> Any:
         while sum(process.poll() is None for process in running) >= at_once:
             time.sleep(WAIT_S)
-        running.append(subprocess.Popen(*arguments, start_new_session=True, **options))
+        options = {"env": _seeing_all_gpus(env), "start_new_session": True, **options}
+        running.append(subprocess.Popen(*arguments, **options))
         return running[-1]
 
     with mock.patch.object(local, "subprocess", SimpleNamespace(Popen=start)):
@@ -119,6 +134,13 @@ def _few_at_once(at_once: int) -> Iterator[None]:
             for process in running:
                 _kill(process)
             raise
+
+
+def _seeing_all_gpus(environment: Mapping[str, str]) -> dict[str, str]:
+    """submitit hides the GPUs from its jobs on this machine, or shows all jobs the first ones; ours
+    take one of their own."""
+    seen = {**environment, gpus.VARIABLE: os.environ.get(gpus.VARIABLE)}
+    return {name: held for name, held in seen.items() if held is not None}
 
 
 def _kill(process: subprocess.Popen) -> None:

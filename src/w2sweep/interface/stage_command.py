@@ -11,9 +11,11 @@ import sys
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 from w2sweep.engine.failures import MachineFailed, StageFailed
+from w2sweep.engine.handover import FAILED, INTERRUPTED, LACKING
 from w2sweep.engine.owners import Owner, end_with
 from w2sweep.engine.stage import Stage, closure
 from w2sweep.engine.store import Missing, Store
@@ -42,7 +44,6 @@ EXIT_CODES = """Exit code: 0: all of them are there. 1: one has failed, which th
 4: interrupted, by a signal or by a fault of the machine (a full disk, its memory): the same command
 goes on from the checkpoint. With several reasons the first of 4, 1, 3 is told. One that cannot be
 run does not stop the others."""
-FAILED, LACKING, INTERRUPTED = 1, 3, 4
 CELL = "--cell"
 STAGE = re.compile(r"[\w.]+/[0-9a-f]{16}")
 """What stages are called in a store."""
@@ -53,15 +54,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # As w2sweep does.
     os.environ.setdefault("HYDRA_FULL_ERROR", "1")
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, _interrupt)
     use_folders()
     with answering(NAME, lambda error: one_line(error, sweeps()), INTERRUPTED):
         asked = _asked(arguments)
         if asked.with_parent:
-            end_with(Owner.parent())
+            end_with(Owner.of(os.getppid()))
         wanted = list(_wanted(asked))
         return _list(wanted) if asked.list else _ensure(wanted)
     raise AssertionError("either returns or exits")
+
+
+def _interrupt(signum: int, frame: FrameType | None) -> None:
+    """Interrupts once: a cluster sends the signal to each process, and the job's own process sends
+    it on, while this one gives back its lease."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    raise KeyboardInterrupt
 
 
 @dataclass(frozen=True)

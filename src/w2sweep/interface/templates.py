@@ -38,8 +38,7 @@ class Template:
     """
 
     def __init__(self, composed: DictConfig, filled: Mapping[str, Any]):
-        said = OmegaConf.to_container(composed, resolve=False)
-        assert isinstance(said, dict)
+        said: Any = OmegaConf.to_container(composed, resolve=False)
         if said.get(TARGETS) and any(key.split(".")[0] in COPIED for key in filled):
             raise Unfit(TARGETS)
         marks = {key: _Hole(key) for key in filled}

@@ -16,7 +16,7 @@ AT_ONCE = 2**24
 def in_fp32(linear: nn.Linear) -> None:
     """Makes a linear layer in bf16 multiply in fp32: in bf16 two words in a hundred would be
     equally likely."""
-    linear.forward = partial(_logits, linear)
+    linear.forward = partial(_logits, linear)  # pyright: ignore[reportAttributeAccessIssue]
 
 
 def _logits(linear: nn.Linear, hidden: Tensor) -> Tensor:

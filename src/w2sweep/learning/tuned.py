@@ -50,7 +50,7 @@ def merge_adapters(net: Net) -> None:
     if net.lm.dtype is torch.bfloat16 and any(
         isinstance(module, BaseTunerLayer) for module in net.lm.modules()
     ):
-        net.lm.to(None if is_sharded(net) else "cpu", torch.float32)
+        nn.Module.to(net.lm, None if is_sharded(net) else "cpu", torch.float32)
     for name, module in list(net.lm.named_modules()):
         if isinstance(module, BaseTunerLayer):
             module.merge()
@@ -82,7 +82,7 @@ def _add_adapters(net: Net, tuning: Lora) -> None:
     for module in net.lm.modules():
         if isinstance(module, BaseTunerLayer):
             # autocast casts for each matrix; a copy in fp32 before would be kept as well
-            module.cast_input_dtype_enabled = tuning.base == "fp32"
+            setattr(module, "cast_input_dtype_enabled", tuning.base == "fp32")  # noqa: B010
     if net.lm.get_input_embeddings().weight.is_meta:
         _draw_again(net.lm, random)
     for p in net.lm.parameters():

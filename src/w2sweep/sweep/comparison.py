@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from w2sweep.engine.stage import Stage
+from w2sweep.engine.stage import Stage, closure
 from w2sweep.engine.store import Damaged, StageFailed, Store
 from w2sweep.experiment.cell import Cell
 from w2sweep.experiment.ladder import Ladder
@@ -60,6 +60,17 @@ def answer(cell: Cell, place: Place, store: Store, folder: Path) -> bool:
     except Exception:  # whatever it is, `run` will tell
         return False
     return True
+
+
+def fail(cell: Cell, place: Place, store: Store, folder: Path) -> bool:
+    """Writes the cell's failure into `folder`, if one of its stages has failed, and counts. Returns
+    whether it did."""
+    for stage in closure(tuple(needed(cell)), known=store.done):
+        if failure := store.failure(stage):
+            clear(folder)
+            Failed(**asdict(place), **_failure(failure)).write(folder)
+            return True
+    return False
 
 
 def _ensured(cell: Cell, place: Place, store: Store) -> Result:

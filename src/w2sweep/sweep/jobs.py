@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from w2sweep.engine.handover import StageJob
 from w2sweep.engine.resources import Rule, rule_of
 from w2sweep.engine.stage import Stage, closure
 from w2sweep.sweep.comparison import needed
@@ -18,50 +19,39 @@ CELL, ONLY = "--cell", "--only"
 """Words of w2sweep-stage."""
 
 
-@dataclass(frozen=True)
-class StageJob:
-    """Stages that one worker makes sure of, one after the other."""
-
-    name: str
-    """What people call it: that of its first stage, and how many more there are."""
-    words: tuple[str, ...]
-    """Of w2sweep-stage, behind those that all jobs of a sweep begin with."""
-    stages: tuple[str, ...]
-    """Their names in the store."""
-    rule: str
-    """The name of the rule that says what it is given."""
-    needs: tuple[int, ...]
-    """Positions of the jobs whose results it reads, all before its own."""
-
-
 def stage_jobs(
     planned: Sequence[Planned],
     rules: Mapping[str, Rule],
     done: Callable[[Stage[Any]], bool],
+    live: Mapping[str, str] | None = None,
 ) -> list[StageJob]:
     """All that is missing for these cells, in an order in which it can be run.
 
-    Stages of one level under one rule share a job, as many as the rule packs; what a stage delivers
-    is made sure of in its job, right behind it.
+    Stages of one level under one rule share a job, as many as the rule packs, but not those that
+    others wait for with those that nobody waits for; what a stage delivers is made sure of in its
+    job, right behind it.
 
     Args:
         planned: the cells.
         rules: by name; the first that matches a stage holds.
         done: whether the result of a stage is there.
+        live: name of a stage -> what the engine calls a job that is at work on it already, and so
+            is not missing.
 
     Raises ConfigError where no rule matches, or where one would change results.
     """
     for name, rule in rules.items():
         _check(name, rule)
-    packs: dict[tuple[int, str], list[_Unit]] = defaultdict(list)
-    for unit in _units(planned, rules, done):
-        packs[unit.level, unit.rule].append(unit)
+    packs: dict[tuple[int, bool, str], list[_Unit]] = defaultdict(list)
+    live = live or {}
+    for unit in _units(planned, rules, lambda stage: stage.name in live or done(stage)):
+        packs[unit.level, unit.height > 0, unit.rule].append(unit)
     jobs: list[StageJob] = []
     job_of: dict[str, int] = {}
-    for (_, name), units in packs.items():
+    for (_, _, name), units in packs.items():
         n = rules[name].pack
         for together in (units[i : i + n] for i in range(0, len(units), n)):
-            job = _job(together, planned, rules[name], job_of)
+            job = _job(together, planned, rules[name], job_of, live)
             job_of.update(dict.fromkeys(job.stages, len(jobs)))
             jobs.append(job)
     return jobs
@@ -77,7 +67,7 @@ class _Unit:
     """How many jobs have to be over before it can begin, one after the other."""
     rule: str
     reads: set[str]
-    """Names of what is missing and read by it."""
+    """Names of all that it reads."""
     height: int = 0
     """How many jobs wait for it, one after the other."""
 
@@ -110,10 +100,10 @@ def _units(
                 level = 1 + max((of.level for of in read), default=-1)
                 unit = _Unit([(stage, i)], level, rule_of(stage, rules), set())
                 units.append(unit)
-            unit.reads |= {of.name for of in stage.inputs if of.name in unit_of}
+            unit.reads |= {of.name for of in stage.inputs}
             unit_of[stage.name] = unit
     for unit in sorted(units, key=lambda unit: -unit.level):
-        for of in [unit_of[name] for name in unit.reads]:
+        for of in [unit_of[name] for name in unit.reads if name in unit_of]:
             of.height = max(of.height, unit.height + (of is not unit))
     return sorted(units, key=lambda unit: (unit.level, -unit.height, -unit.size))
 
@@ -124,7 +114,11 @@ def _deliverer(stage: Stage[Any], unit_of: Mapping[str, _Unit]) -> _Unit | None:
 
 
 def _job(
-    units: Sequence[_Unit], planned: Sequence[Planned], rule: Rule, job_of: Mapping[str, int]
+    units: Sequence[_Unit],
+    planned: Sequence[Planned],
+    rule: Rule,
+    job_of: Mapping[str, int],
+    live: Mapping[str, str],
 ) -> StageJob:
     of_cells = [of_cell for unit in units for of_cell in unit.stages]
     stages = [stage for stage, _ in of_cells]
@@ -142,6 +136,7 @@ def _job(
         stages=tuple(stage.name for stage in stages),
         rule=units[0].rule,
         needs=tuple(sorted({job_of[name] for name in read if name in job_of})),
+        after=tuple(sorted({live[name] for name in read if name in live})),
     )
 
 

@@ -30,6 +30,7 @@ from w2sweep.values import ConfigError, Fraction, Seed, value
 FilledPath = Annotated[str, Field(min_length=1)]
 """A path. An empty one would be the current folder."""
 Form = Literal[False, True, "json", "csv"]
+"""Whether to tell what would be run instead of running it, and in which form."""
 LONGEST_NAME = 100
 """Of a sweep, in characters: its folder has others in it, and trackers cut longer ones."""
 

@@ -27,22 +27,25 @@ from w2sweep.engine.stage import Stage, closure
 from w2sweep.engine.store import Store
 from w2sweep.learning.curves import read_curves
 from w2sweep.results import cell as records
-from w2sweep.results import metrics
 from w2sweep.results.cell import Failed, Result, SkippedCell
 from w2sweep.sweep import comparison
-from w2sweep.sweep.joining import JOB, PLAN, end_with_launcher, joined, store_of
-from w2sweep.sweep.plan import Planned, by_new_work
+from w2sweep.sweep.joining import (
+    JOB,
+    PLAN,
+    as_before,
+    end_with_launcher,
+    joined,
+    kept,
+    store_of,
+    take_gpus,
+)
+from w2sweep.sweep.plan import Planned
 from w2sweep.sweep.request import Request
+from w2sweep.sweep.sentences import sentence
+from w2sweep.sweep.starts import Launch, Starts
 from w2sweep.values import ConfigError
 
 SHOWN = "tracked.json"
-FRUITLESS = 2
-"""Starts in a row that may bring nothing: a worker may die before it has done anything, but what
-dies each time is not to be started for ever."""
-
-Launch = Callable[[Sequence[Planned]], object]
-"""Calls `run_cell` for each of these cells, in this or in other processes. What it raises means
-that one of those died."""
 Report = Callable[["Sweep", bool], object]
 """Tells of a finished sweep; the flag says whether anything was run for it."""
 
@@ -58,6 +61,8 @@ class Sweep:
         say: tells the user a line.
         timed: whether the folder is called by the time alone. Then it is this sweep's own, and the
             second one of the same second has another.
+        onlooker: whether this is no start of the sweep, but a look at one that others run: then
+            what was finished, or has failed, since that was started counts.
     """
 
     def __init__(
@@ -66,18 +71,31 @@ class Sweep:
         folder: Path,
         say: Callable[[str], object],
         timed: bool = False,
+        onlooker: bool = False,
     ):
         self.planned, self.say = planned, say
+        self._kept = kept(folder) if onlooker else {}
+        since = self._kept.get("started", 0.0) if onlooker else None
         request = planned[0].request
-        self.tracking, self.runtime = request.tracking, _as_before(request.runtime, folder)
+        self.tracking, self.runtime = request.tracking, as_before(request.runtime, folder)
         with _expecting_to_write():
-            self.store = store_of(request, Circumstances(self.runtime, request.tracking))
+            circumstances = Circumstances(self.runtime, request.tracking)
+            self.store = store_of(request, circumstances, since)
             self.folder = _claimed(folder) if timed else folder
         self.name = request.sweep or self.folder.name
+        self._news = False
 
     def run(self, launch: Launch, report: Report) -> int:
         """Runs what is missing, reports, and returns the exit code: 1 where a cell has no
         result. Raises ConfigError where this machine cannot do what the runtime asks for."""
+        left = self.begin()
+        if left:
+            self._launch(left, launch)
+        return self.conclude(report, ran=bool(left))
+
+    def begin(self) -> list[Planned]:
+        """Writes the plan, and the records of all cells whose stages are there. Returns the cells
+        that are left. Raises ConfigError as `run` does."""
         with _expecting_to_write():
             self._sweep_up()
             self._write_plan()
@@ -88,17 +106,24 @@ class Sweep:
         self._announce(left)
         for p in left:
             records.clear(self.folder / p.folder)
-        if left:
-            self._launch(left, launch)
-        shown = self._show_earlier() if self.tracking else 0
-        return self._conclude(report, ran=bool(left or shown))
+        return left
+
+    def look(self, report: Report) -> int:
+        """Reports on what others run, as far as it is, and returns the exit code."""
+        self.record_failures(self.begin())
+        return self.conclude(report, ran=self._news)
+
+    def record_failures(self, left: Sequence[Planned]) -> None:
+        """Writes the failures of those cells of which a stage has failed, in whatever process."""
+        for p in left:
+            assert p.cell is not None
+            comparison.fail(p.cell, p.place, self.store, self.folder / p.folder)
 
     def _sweep_up(self) -> None:
         """Removes what was half written by processes that were killed."""
         sweep_up(self.folder)
         if self.store.mode != "read-only":
-            for name in {stage.name.partition("/")[0] for stage in self._stages}:
-                sweep_up(self.store.root / name)
+            self.store.sweep_up(self._stages)
 
     def _show_earlier(self) -> int:
         """Gives the tracker the curves of stages that this sweep found in the store, once. Returns
@@ -106,10 +131,11 @@ class Sweep:
         assert self.tracking is not None
         here, shown = place(self.tracking, self.name), set(self._shown())
         earlier: list[tuple[Stage, list[dict[str, Any]], object]] = []
-        for stage in self._stages:
+        there = [s for s in self._stages if s.name not in shown and self.store.done(s)]
+        for stage in there:
             folder = self.store.path(stage)
-            tracked = facts(folder).get("tracked") if self.store.done(stage) else here
-            if tracked != here and stage.name not in shown and (rows := read_curves(folder)):
+            tracked = facts(folder).get("tracked")
+            if tracked != here and (rows := read_curves(folder)):
                 earlier.append((stage, rows, tracked))
         if earlier:
             self.say(f"the tracker is given the curves of {len(earlier)} stages that were there")
@@ -144,8 +170,10 @@ class Sweep:
             "bf16": self.runtime.bf16,
             "launcher": Owner.this().plain,
             "job": os.environ.get(JOB),
+            "store": str(self.store.root),
             "cells": list(map(_entry, self.planned)),
             "stages": self.stages,
+            **self._kept,
         }
         self.folder.mkdir(parents=True, exist_ok=True)
         write_json(self.folder / PLAN, plan)
@@ -160,7 +188,10 @@ class Sweep:
         if not all(map(self.store.done, _compared(p))):
             return False
         cell = (p.cell, p.place, self.store, folder)
-        return comparison.current(*cell) or comparison.answer(*cell)
+        if comparison.current(*cell):
+            return True
+        self._news = True
+        return comparison.answer(*cell)
 
     def _announce(self, left: Sequence[Planned]) -> None:
         reasons = Counter(p.skipped for p in self.planned if p.skipped)
@@ -171,34 +202,11 @@ class Sweep:
         self.say(f"{self.folder}: {to_run} to run, {there} answered from {self.store.root}")
 
     def _launch(self, left: Sequence[Planned], launch: Launch) -> None:
-        """Has the cells run that are left. Where workers died, what is missing is started again, as
-        long as one of the last two starts has brought anything."""
+        """Has the cells run that are left."""
         since = self.store.since if self.store.mode == "force" else 0.0
+        starts = Starts(launch, self.store, self._stages, self._settled, self.say)
         with Watch(self.stages, self.store.root, since):
-            fruitless = 0
-            while left:
-                before = self._standing(left)
-                died = self._try(left, launch)
-                left = [p for p in left if not self._settled(p)]
-                fruitless = fruitless + 1 if self._standing(left) == before else 0
-                if not left or not died or fruitless == FRUITLESS:
-                    break
-                cells = _count(len(left), "cell")
-                self.say(f"{cells} without a result: started again, from where they were")
-
-    def _try(self, left: Sequence[Planned], launch: Launch) -> bool:
-        """Launches cells. Returns whether a worker died."""
-        try:
-            launch(self._ordered(left))
-        except Exception as death:
-            reason = " ".join(str(death).split()).partition(". ")[0]
-            self.say(f"a worker died ({type(death).__name__}: {reason:.120})")
-            return True
-        return False
-
-    def _standing(self, left: Sequence[Planned]) -> object:
-        """What changes with every result and every checkpoint."""
-        return [p.folder for p in left], self.store.standing(self._stages)
+            starts.run(left)
 
     def _settled(self, p: Planned) -> bool:
         """Whether a cell has a record. A worker may have died between the last stage of a cell and
@@ -211,15 +219,9 @@ class Sweep:
         except Exception:  # whatever is wrong with its files, they are no result
             return None
 
-    def _ordered(self, left: Sequence[Planned]) -> list[Planned]:
-        order = by_new_work([self._missing(p) for p in left])
-        return [left[i] for i in order]
-
-    def _missing(self, p: Planned) -> set[str]:
-        missing = closure(tuple(_compared(p)), known=self.store.done)
-        return {stage.name for stage in missing}
-
-    def _conclude(self, report: Report, ran: bool) -> int:
+    def conclude(self, report: Report, ran: bool) -> int:
+        """Reports, with whether anything was run, and returns the exit code."""
+        shown = self._show_earlier() if self.tracking else 0
         found = [self._record(p) for p in self.planned]
         finished = [record for record in found if isinstance(record, Result)]
         failed = [record for record in found if isinstance(record, Failed)]
@@ -227,7 +229,7 @@ class Sweep:
         with _expecting_to_write():
             self._write_plan()  # another command may have planned under this name meanwhile
         if finished and (len(self.planned) > 1 or (self.folder / "report").exists()):
-            report(self, ran)
+            report(self, ran or bool(shown))
         else:
             self._tell(finished, failed)
         if failed:
@@ -243,7 +245,7 @@ class Sweep:
     def _tell(self, finished: Sequence[Result], failed: Sequence[Failed]) -> None:
         for result in finished:
             [folder] = [self.folder / p.folder for p in self.planned if p.cell]
-            print(f"{_sentence(result)} -> {folder}")
+            print(f"{sentence(result)} -> {folder}")
         for reason, n in Counter(record.reason for record in failed).items():
             self.say(f"{_count(n, 'cell')}: {reason}")
 
@@ -253,6 +255,7 @@ def run_cell(p: Planned, sweep_folder: Path) -> bool:
     sweep's folder. Returns whether there is a result; there is neither where it was
     interrupted."""
     end_with_launcher(sweep_folder)
+    take_gpus(p.request.runtime, sweep_folder)
     store = joined(p.request, sweep_folder)
     assert p.cell is not None
     try:
@@ -290,16 +293,6 @@ def _claimed(folder: Path) -> Path:
     raise AssertionError("numbers have no end")
 
 
-def _as_before(runtime: Runtime, folder: Path) -> Runtime:
-    """With bf16 as an earlier run of this sweep decided it, maybe on another machine."""
-    if runtime.bf16 != "auto":
-        return runtime
-    try:
-        return replace(runtime, bf16=read_json(folder / PLAN)["bf16"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return runtime
-
-
 def _entry(p: Planned) -> dict[str, object]:
     """What the plan says of a cell."""
     return {"dir": p.folder, "overrides": list(p.overrides), "digest": p.digest}
@@ -322,19 +315,3 @@ def _expecting_to_write() -> Iterator[None]:
 
 def _count(n: int, what: str) -> str:
     return f"{n} {what}{'' if n == 1 else 's'}"
-
-
-def _sentence(r: Result) -> str:
-    roles = {"weak": "supervisor", "student": "student", "ceiling": "ceiling"}
-    accuracies = ", ".join(f"{name} {r.accuracy(role):.3f}" for name, role in roles.items())
-    return f"{r.task}, {r.strong} <- {r.weak}, {r.method}: {accuracies}, PGR {_pgr(r)}"
-
-
-def _pgr(r: Result) -> str:
-    """With an interval over the test examples alone, for of other seeds one cell knows nothing."""
-    if r.pgr is None:
-        return f"undefined ({r.pgr_undefined})"
-    found = metrics.pgr_over_seeds([r.paired])
-    if found.low is None:
-        return f"{r.pgr:z.2f} (no clear gap between supervisor and ceiling)"
-    return f"{r.pgr:z.2f} [{found.low:z.2f}, {found.high:z.2f}] (test examples only)"
