@@ -88,7 +88,7 @@ def accuracy(stage: Finetune) -> float:
 def finetune(stage: Finetune, job: Job) -> None:
     task = stage.splits.task
     assert isinstance(task, Pretend)
-    store = job.out.parents[1]
+    store = job.out.parents[2]
     if task.failing == stage.role:
         raise ValueError(f"{stage.role}s fail\nhere")
     if task.deadly == stage.role and not (store / "died").exists():

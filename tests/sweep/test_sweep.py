@@ -95,7 +95,7 @@ def test_a_checkpoint_is_progress(points: list[Any], tmp_path: Path):
 
     def launch(left: Sequence[Planned]) -> None:
         starts.append(len(left))
-        work = (tmp_path / "store" / stage.name).parent / f".{stage.key}.{len(starts)}"
+        work = (tmp_path / "store" / stage.name).parent / f".working/{stage.key}.{len(starts)}"
         if len(starts) < 4:
             work.mkdir(parents=True)
             (work / "checkpoint.pt").touch()

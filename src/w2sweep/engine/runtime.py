@@ -38,6 +38,11 @@ class Runtime:
     checkpoint_seconds: Rate = 60.0
     """How much training a killed worker may lose."""
 
+    @property
+    def cores(self) -> int:
+        """CPUs that a worker keeps busy."""
+        return self.threads * self.devices
+
 
 @dataclass(frozen=True)
 class Rank:

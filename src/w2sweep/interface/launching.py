@@ -62,7 +62,7 @@ def workers(launcher: Launcher, at_once: int) -> int | None:
 
 def room(runtime: Runtime) -> int:
     """How many workers this machine has cores for."""
-    return max(1, cores() // (runtime.threads * runtime.devices))
+    return max(1, cores() // runtime.cores)
 
 
 def cores() -> int:

@@ -57,7 +57,7 @@ def end_with_launcher(folder: Path) -> None:
 
 
 def take_gpus(runtime: Runtime, folder: Path) -> None:
-    """Gives this process a GPU of its own, where it works for the process that launched the sweep
+    """Gives this process GPUs of its own, where it works for the process that launched the sweep
     in `folder`, and is not that one."""
     plan = read_json(folder / PLAN)
     if Owner.told(plan["launcher"]) != Owner.this():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 from w2sweep.engine.stage import Stage, closure
 from w2sweep.engine.store import Store
@@ -68,7 +68,7 @@ class Starts:
         too. Returns what is left but for those that need the stage at which it died; none where
         nobody can tell what the workers were at."""
         suspects = self._store.abandoned(self._stages).keys()
-        alone = [p for p in self._ordered(left) if not suspects.isdisjoint(self._missing(p))]
+        alone = self._needing(suspects, self._ordered(left))
         deadly = set[str]()
         for p in alone:
             before = self._store.abandoned(self._stages).items()
@@ -77,8 +77,10 @@ class Starts:
                 deadly = {name for name, _ in self._store.abandoned(self._stages).items() - before}
                 self._say(f"its worker dies alone too, at {', '.join(sorted(deadly))}")
                 break
-        able = [p for p in left if not self._settled(p) and deadly.isdisjoint(self._missing(p))]
-        return able if alone and (deadly or len(able) < len(left)) else []
+        unsettled = [p for p in left if not self._settled(p)]
+        unable = self._needing(deadly, unsettled)
+        able = [p for p in unsettled if p not in unable]
+        return able if alone and len(able) < len(left) else []
 
     def _try(self, left: Sequence[Planned]) -> bool:
         """Launches cells. Returns whether a worker died."""
@@ -95,12 +97,19 @@ class Starts:
         return [p.folder for p in left], self._store.standing(self._stages)
 
     def _ordered(self, left: Sequence[Planned]) -> list[Planned]:
-        order = by_new_work([self._missing(p) for p in left])
+        order = by_new_work(self._missing(left))
         return [left[i] for i in order]
 
-    def _missing(self, p: Planned) -> set[str]:
-        wanted = tuple(p.cell.stages) if p.cell else ()
-        return {stage.name for stage in closure(wanted, known=self._store.done)}
+    def _needing(self, stages: Collection[str], cells: Sequence[Planned]) -> list[Planned]:
+        missing = self._missing(cells)
+        return [p for p, its in zip(cells, missing, strict=True) if not its.isdisjoint(stages)]
+
+    def _missing(self, cells: Sequence[Planned]) -> list[set[str]]:
+        """For each cell the names of the stages that it needs and that are not there."""
+        done = {stage.name for stage in self._stages if self._store.done(stage)}
+        wanted = [tuple(p.cell.stages) if p.cell else () for p in cells]
+        missing = [closure(stages, known=lambda stage: stage.name in done) for stages in wanted]
+        return [{stage.name for stage in stages} for stages in missing]
 
 
 def _count(n: int, what: str) -> str:

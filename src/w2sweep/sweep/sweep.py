@@ -123,8 +123,7 @@ class Sweep:
         """Removes what was half written by processes that were killed."""
         sweep_up(self.folder)
         if self.store.mode != "read-only":
-            for name in {stage.name.partition("/")[0] for stage in self._stages}:
-                sweep_up(self.store.root / name)
+            self.store.sweep_up(self._stages)
 
     def _show_earlier(self) -> int:
         """Gives the tracker the curves of stages that this sweep found in the store, once. Returns
@@ -132,10 +131,11 @@ class Sweep:
         assert self.tracking is not None
         here, shown = place(self.tracking, self.name), set(self._shown())
         earlier: list[tuple[Stage, list[dict[str, Any]], object]] = []
-        for stage in self._stages:
+        there = [s for s in self._stages if s.name not in shown and self.store.done(s)]
+        for stage in there:
             folder = self.store.path(stage)
-            tracked = facts(folder).get("tracked") if self.store.done(stage) else here
-            if tracked != here and stage.name not in shown and (rows := read_curves(folder)):
+            tracked = facts(folder).get("tracked")
+            if tracked != here and (rows := read_curves(folder)):
                 earlier.append((stage, rows, tracked))
         if earlier:
             self.say(f"the tracker is given the curves of {len(earlier)} stages that were there")
