@@ -20,7 +20,7 @@ from typing import Any
 from pydantic import Field
 
 from w2sweep.engine.files import read_json, write_json
-from w2sweep.engine.handover import DONE, INTERRUPTED, WRONG, Handover, StageJob
+from w2sweep.engine.handover import DONE, INTERRUPTED, Handover, StageJob
 from w2sweep.engine.leases import give_back
 from w2sweep.engine.owners import Owner
 from w2sweep.engine.resources import Rule
@@ -98,7 +98,11 @@ def run_jobs(work: Handover, options: RayOptions, say: Callable[[str], object]) 
             needs = [tasks[n] for n in job.needs]
             given = _options(job, work.rules[job.rule], options)
             tasks[i] = _submitted(remote, given, _task(job, work, run), needs)
-        lost = [error for task in tasks.values() if (error := _wait(ray, task, say))]
+        ends = [_end(ray, task) for task in tasks.values()]
+    lost = [end for end in ends if isinstance(end, Exception)]
+    wrong = [end for end in ends if isinstance(end, TaskEnd) and end.code != DONE]
+    if wrong:
+        say(f"{len(wrong)} of {len(tasks)} tasks of Ray went wrong; the first says: {wrong[0].log}")
     if lost:
         first = " ".join(str(lost[0]).split())
         raise RuntimeError(f"{len(lost)} of {len(tasks)} tasks of Ray were lost: {first}")
@@ -218,15 +222,14 @@ def _submitted(remote: Any, given: Mapping[str, Any], task: Task, needs: Sequenc
         raise ConfigError(f"hydra.launcher: Ray says: {' '.join(str(error).split())}") from error
 
 
-def _wait(ray: Any, task: Any, say: Callable[[str], object]) -> Exception | None:
-    """Waits for the end of a task. Returns why it is lost, if it is."""
+def _end(ray: Any, task: Any) -> TaskEnd | Exception:
+    """Waits for the end of a task. An error means that it is lost."""
     try:
-        end = ray.get(task)
+        return ray.get(task)
+    except ray.exceptions.RayTaskError as error:
+        return error.cause  # without the traceback, which is in the worker's log
     except ray.exceptions.RayError as error:
-        return error.as_instanceof_cause() if hasattr(error, "as_instanceof_cause") else error
-    if end.code == WRONG:
-        say(f"a command was refused: see {end.log}")
-    return None
+        return error
 
 
 def _check(nodes: Sequence[Mapping[str, Any]], work: Handover) -> None:
