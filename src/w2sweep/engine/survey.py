@@ -1,13 +1,10 @@
-"""How far a sweep is, from its store and the queue of a cluster alone. What else is in the store
-costs no time."""
+"""How far a sweep is, from its store and the queue of a cluster alone. A look takes as long as the
+sweep has stages, however large the store is."""
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 
 from w2sweep.engine import working
@@ -65,62 +62,37 @@ def survey(
         since: when the sweep was started; what failed before then is tried again.
         jobs: those of a cluster that live.
     """
-    kinds: dict[str, set[str]] = defaultdict(set)
-    for name in stages:
-        kind, _, key = name.partition("/")
-        kinds[kind].add(key)
-    looks = [_Look(store / kind, keys, since) for kind, keys in kinds.items()]
-    done = frozenset(name for look in looks for name in look.done)
-    for_them = at_work(jobs)
-    running = {
-        name: Running(name, owner, for_them.get(name), said)
-        for look in looks
-        for name, owner, said in look.running()
-        if name not in done
-    }
-    failed = {name: failure for look in looks for name, failure in look.failed()}
-    queued = {name: id for name, id in for_them.items() if name in set(stages) - done}
-    waiting = {name: id for name, id in queued.items() if name not in running}
-    rest = set(stages) - done - running.keys() - waiting.keys() - failed.keys()
-    return Survey(done, running, waiting, _without(failed, running, waiting), frozenset(rest))
+    names = set(stages)
+    done = frozenset(name for name in names if (store / name).is_dir())
+    job_of = {name: id for name, id in at_work(jobs).items() if name in names - done}
+    kinds = sorted({name.partition("/")[0] for name in names - done})
+    begun = [running for kind in kinds for running in _running(store / kind, job_of)]
+    running = {its.name: its for its in begun if its.name in names - done}
+    queued = {name: id for name, id in job_of.items() if name not in running}
+    under_way = done | running.keys() | queued.keys()
+    failures = [failed for kind in kinds for failed in _failed(store / kind, since)]
+    failed = {name: why for name, why in failures if name in names - under_way}
+    return Survey(done, running, queued, failed, frozenset(names - under_way - failed.keys()))
 
 
-def _without(failed: Mapping[str, StageFailed], *others: Mapping[str, object]) -> dict:
-    """Those that nobody tries again."""
-    again = set[str]().union(*others)
-    return {name: failure for name, failure in failed.items() if name not in again}
+def _running(folder: Path, job_of: Mapping[str, str]) -> Iterator[Running]:
+    """What workers have in hand of a type of stage, whose folder in the store this is."""
+    for key in dict.fromkeys(key for key, _ in working.begun(folder)):
+        if found := holder(folder, key):
+            number, owner, _ = found
+            name = f"{folder.name}/{key}"
+            said = _said(working.place(folder, key, number))
+            yield Running(name, owner, job_of.get(name), said)
 
 
-@dataclass(frozen=True)
-class _Look:
-    """At the stages of one type."""
-
-    folder: Path
-    keys: set[str]
-    since: float
-
-    @cached_property
-    def done(self) -> set[str]:
-        """The names of those that have a result."""
-        names = {f"{self.folder.name}/{key}" for key in self.keys}
-        return {name for name in names if (self.folder.parent / name).is_dir()}
-
-    def running(self) -> Iterator[tuple[str, Owner, Mapping[str, object]]]:
-        """Name, who has it, and what it says of itself."""
-        begun = dict.fromkeys(key for key, _ in working.begun(self.folder))
-        for key in begun.keys() & self.keys:
-            if found := holder(self.folder, key):
-                number, owner, _ = found
-                said = _said(working.place(self.folder, key, number))
-                yield f"{self.folder.name}/{key}", owner, said
-
-    def failed(self) -> Iterator[tuple[str, StageFailed]]:
-        """Name, and why."""
-        for file in (self.folder / FAILED).glob("[!.]*.json"):
-            if file.stem in self.keys:
-                with suppress(OSError, ValueError, TypeError):
-                    if file.stat().st_mtime >= self.since:
-                        yield f"{self.folder.name}/{file.stem}", StageFailed(**read_json(file))
+def _failed(folder: Path, since: float) -> Iterator[tuple[str, StageFailed]]:
+    """Name, and why, of what has failed of a type of stage since then."""
+    for file in sorted((folder / FAILED).glob("[!.]*.json")):
+        try:
+            if file.stat().st_mtime >= since:
+                yield f"{folder.name}/{file.stem}", StageFailed(**read_json(file))
+        except (OSError, ValueError, TypeError):
+            continue
 
 
 def _said(work: Path) -> Mapping[str, object]:
