@@ -70,8 +70,8 @@ def test_rules_say_where_stages_would_run(folder: Path):
 
 
 def test_a_stage_without_a_rule_is_told_before_anything_runs(folder, monkeypatch, capsys):
-    few = ("~hydra.launcher.resources.large", "hydra.launcher.resources.small.up_to=1000")
-    code, line = complaint(monkeypatch, capsys, *GRID, *SLURM, *few, "plan=true")
+    few = "hydra.launcher.resources={small:{up_to:1000}}"
+    code, line = complaint(monkeypatch, capsys, *GRID, *SLURM, few, "plan=true")
     assert (code, line.count("\n")) == (2, 1)
     assert line.startswith("w2sweep: hydra.launcher.resources: no rule matches ")
 
