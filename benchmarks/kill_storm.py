@@ -204,7 +204,7 @@ def contents(result: Path) -> dict[str, bytes]:
 
 def leftovers(root: Path) -> list[Path]:
     """Working folders, and half-written failures."""
-    return [p for p in root.glob("*/.*") if ".lease." not in p.name and p.name != ".clock"]
+    return [*root.glob("*/.working/*"), *root.glob("*/.failed/.*")]
 
 
 def damaged(root: Path) -> list[str]:

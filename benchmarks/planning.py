@@ -47,7 +47,7 @@ COLUMNS = ("cells", "stages", "planned s", "outlook s", "ms a cell", "alone ms",
 
 def main() -> None:
     """Prints the table."""
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n\n")[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n\n")[0])
     parser.add_argument("--large", action="store_true", help=f"{LARGE:,} cells too")
     parser.add_argument("--only", type=int, metavar="CELLS", help=argparse.SUPPRESS)
     given = parser.parse_args()

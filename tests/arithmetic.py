@@ -71,7 +71,7 @@ def telling(root: Path, deed: Deed, **options: Any) -> Store:
 def works(root: Path) -> list[str]:
     """The names of the files in the working folders of `Told`."""
     folder = (root / Told().name).parent
-    return sorted(file.name for file in folder.glob(f".{Told().key}.[0-9]*/*"))
+    return sorted(file.name for file in folder.glob(f".working/{Told().key}.[0-9]*/*"))
 
 
 def events(root: Path) -> Counter[str]:
@@ -81,5 +81,7 @@ def events(root: Path) -> Counter[str]:
 
 def hidden(root: Path) -> list[str]:
     """What running workers leave; nothing, once they are through."""
-    entries = [entry.relative_to(root) for entry in root.glob("**/.*")]
-    return [str(e) for e in entries if ".lease." not in e.name and e.name != ".clock"]
+    places = (".clock", ".leases", ".working", ".failed")
+    entries = [entry for entry in root.glob("**/.*") if entry.name not in places]
+    found = [*entries, *root.glob("*/.working/*"), *root.glob("*/.leases/*/*.*.*")]
+    return [str(entry.relative_to(root)) for entry in found]

@@ -48,7 +48,7 @@ class Pretend(Task):
     deadly: str = ""
     """The role of the stages that kill their process, once."""
     lasting: str = ""
-    """The role of the stages that take minutes."""
+    """The role of the stages that take minutes, or until there is a file `enough` in the store."""
 
     def examples(self) -> Iterator[Example]:
         for i in range(400):
@@ -88,7 +88,7 @@ def accuracy(stage: Finetune) -> float:
 def finetune(stage: Finetune, job: Job) -> None:
     task = stage.splits.task
     assert isinstance(task, Pretend)
-    store = job.out.parents[1]
+    store = job.out.parents[2]
     if task.failing == stage.role:
         raise ValueError(f"{stage.role}s fail\nhere")
     if task.deadly == stage.role and not (store / "died").exists():
@@ -97,8 +97,10 @@ def finetune(stage: Finetune, job: Job) -> None:
     with (store / "executed").open("a") as log:
         log.write(f"{stage.key}\n")
     if task.lasting == stage.role:
-        time.sleep(300)
-    job.note(bf16=job.bf16)
+        end = time.monotonic() + 300
+        while time.monotonic() < end and not (store / "enough").exists():
+            time.sleep(0.05)
+    job.note(bf16=job.bf16, gpus=os.environ.get("CUDA_VISIBLE_DEVICES"))
     row = {"step": 1, "loss": 0.5, "validation/accuracy_own": accuracy(stage)}
     job.log(row)
     write_curves(job.out, [row])

@@ -1,4 +1,4 @@
-"""GPUs of one machine: each worker has one of its own, whatever dies; no GPU is needed to see it."""
+"""GPUs of one machine: each worker has one of its own, whatever dies. None is needed to see it."""
 
 from __future__ import annotations
 

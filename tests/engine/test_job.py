@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from arithmetic import events, hidden
 
-from w2sweep.engine import devices, job, leases
+from w2sweep.engine import devices, job, leases, working
 from w2sweep.engine.files import read_json
 from w2sweep.engine.job import Circumstances, StoreJob
 from w2sweep.engine.runtime import Runtime
@@ -171,12 +171,13 @@ def _killed_when_committing(sweep: Store, victim: Stage[str]) -> None:
 def test_what_a_dead_worker_began_is_removed_with_a_delivery(root: Path):
     """One was killed while it computed the second by itself; then somebody deleted the first."""
     folder = store(root).path(SECOND).parent
-    folder.mkdir()
-    (folder / f".{SECOND.key}.lease.1").touch()
-    os.utime(folder / f".{SECOND.key}.lease.1", (0, 0))
-    (folder / f".{SECOND.key}.1").mkdir()
-    (folder / f".{SECOND.key}.1" / "checkpoint.pt").touch()
-    failure = root / f"{SECOND.name}.failed.json"
+    lease = leases.claim(folder, SECOND.key, lease_s=600)
+    assert lease
+    lease.release()
+    working.folder_of(lease).mkdir(parents=True)
+    (working.folder_of(lease) / "checkpoint.pt").touch()
+    failure = folder / ".failed" / f"{SECOND.key}.json"
+    failure.parent.mkdir()
     failure.write_text("{}")
     os.utime(failure, (0, 0))
     store(root).ensure(FIRST, SECOND)

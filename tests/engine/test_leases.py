@@ -43,10 +43,25 @@ def test_a_worker_elsewhere_is_dead_when_its_lease_is_old(
 
 def left_by(owner: object, folder: Path) -> Path:
     """A lease that says so of its owner, in force since just now."""
-    folder.mkdir(exist_ok=True)
-    lease = folder / ".k.lease.1"
+    lease = folder / ".leases/k/k.1"
+    lease.parent.mkdir(parents=True)
     lease.write_text(json.dumps(owner))
     return lease
+
+
+def test_a_lease_of_version_0_1_is_respected(root: Path):
+    root.mkdir()
+    for number in (1, 2):
+        leases.file_before(root, "k", number).write_text(json.dumps(Owner.this().plain))
+    os.utime(leases.file_before(root, "k", 1), (0, 0))
+    assert leases.claim(root, "k", lease_s=600) is None
+    os.utime(leases.file_before(root, "k", 2), (0, 0))
+    lease = leases.claim(root, "k", lease_s=600)
+    assert lease
+    assert (lease.number, lease.held) == (3, True)
+    assert leases.claim(root, "k", lease_s=600) is None
+    lease.tidy()
+    assert list(root.glob(".k.*")) == []
 
 
 def owner(**machine: str) -> dict[str, Any]:
@@ -97,11 +112,11 @@ def test_a_lease_that_cannot_be_read_is_nobodys(root: Path, text: str):
 def test_a_lease_appears_whole_and_nothing_is_left_of_its_making(
     root: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    link = os.link
+    link, shelf = os.link, root / ".leases/k"
     seen: list[list[str]] = []
 
     def watched(new: Path, file: Path) -> None:
-        seen.append([p.name for p in root.glob(".k.lease.1")])
+        seen.append([p.name for p in shelf.glob("k.1")])
         link(new, file)
 
     monkeypatch.setattr(os, "link", watched)
@@ -109,10 +124,10 @@ def test_a_lease_appears_whole_and_nothing_is_left_of_its_making(
     assert lease
     assert seen == [[]]
     assert Owner.told(json.loads(lease.file.read_text())) == Owner.this()
-    assert [p.name for p in root.iterdir()] == [".k.lease.1"]
-    (root / ".k.lease.1.0123abcd").touch()  # of a claimant who was killed
+    assert [p.name for p in shelf.iterdir()] == ["k.1"]
+    (shelf / "k.1.0123abcd").touch()  # of a claimant who was killed
     lease.tidy()
-    assert [p.name for p in root.iterdir()] == [".k.lease.1"]
+    assert [p.name for p in shelf.iterdir()] == ["k.1"]
 
 
 def test_a_file_system_without_links_will_do(root: Path, monkeypatch: pytest.MonkeyPatch):
@@ -149,13 +164,13 @@ def test_a_claim_that_slept_does_not_revive_a_number(root: Path, monkeypatch: py
         assert lease
         lease.release()
         lease.tidy()
-    assert [p.name for p in root.glob(".k.lease.*")] == [".k.lease.3"]
+    assert [p.name for p in root.glob(".leases/k/*")] == ["k.3"]
     now = leases._highest
     looks = iter([lambda *a: 0, now])  # it looked before the first claim, and slept until now
     monkeypatch.setattr(leases, "_highest", lambda *a: next(looks)(*a))
     assert leases.claim(root, "k", lease_s=60) is None
     monkeypatch.undo()
-    assert [p.name for p in root.glob(".k.lease.*")] == [".k.lease.3"]
+    assert [p.name for p in root.glob(".leases/k/*")] == ["k.3"]
 
 
 def test_two_workers_never_own_one_key(root: Path):

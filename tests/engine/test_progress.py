@@ -17,6 +17,7 @@ from w2sweep.engine import owners
 from w2sweep.engine.leases import claim
 from w2sweep.engine.owners import Machine
 from w2sweep.engine.progress import Progress, Watch, clock
+from w2sweep.engine.working import folder_of
 
 
 @pytest.fixture
@@ -85,8 +86,8 @@ def start(root: Path, name: str, step: int) -> Path:
     kind, key = name.split("/")
     lease = claim(root / kind, key, 60)
     assert lease
-    work = root / kind / f".{key}.{lease.number}"
-    work.mkdir()
+    work = folder_of(lease)
+    work.mkdir(parents=True)
     (work / "progress.json").write_text(
         json.dumps({"step": step, "steps": 4, "rate": 2.0, "unit": "steps/s"})
     )
@@ -148,7 +149,7 @@ def test_results_older_than_the_sweep_may_not_count(tmp_path: Path):
 
 def test_what_a_dead_worker_left_does_not_run(tmp_path: Path):
     work = start(tmp_path, "B/cc", step=2)
-    os.utime(tmp_path / "B" / ".cc.lease.1", (0, 0))
+    os.utime(tmp_path / "B/.leases/cc/cc.1", (0, 0))
     shown = io.StringIO()
     with Watch(PLAN, tmp_path, stream=shown):
         pass

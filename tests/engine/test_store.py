@@ -257,7 +257,7 @@ def test_retry_tries_what_failed_before_this_sweep(root: Path):
     time.sleep(0.02)
     telling(root, nothing).ensure(Told())
     assert events(root) == {"start": 3, "failed": 1, "commit": 2}
-    assert not list(root.glob("*/*.failed.json"))
+    assert not list(root.glob("*/.failed/*.json"))
 
 
 def test_retry_does_not_compute_a_failure_twice_in_a_sweep(root: Path):
@@ -368,7 +368,7 @@ def test_the_end_of_a_jobs_time_is_no_failure(root: Path):
         signal.signal(signal.SIGUSR2, before)
     assert isinstance(interrupted.value.error, RuntimeError)
     assert works(root) == ["checkpoint.pt"]
-    assert not list(root.glob("*/*.failed.json"))
+    assert not list(root.glob("*/.failed/*.json"))
     found: list[str] = []
     telling(root, looking(found), since=store.since).ensure(Told())
     assert found == ["checkpoint.pt"]
@@ -379,7 +379,7 @@ def test_a_failure_that_cannot_be_read_is_none(root: Path, text: str):
     store = telling(root, fail)
     with pytest.raises(StageFailed):
         store.ensure(Told())
-    [file] = root.glob("*/*.failed.json")
+    [file] = root.glob("*/.failed/*.json")
     file.write_text(text)
     telling(root, nothing, since=store.since).ensure(Told())
     assert not file.exists()
@@ -395,10 +395,10 @@ def test_a_journal_with_a_line_cut_short_is_read(root: Path):
 
 @pytest.mark.parametrize("text", ["", "null", "{}"])
 def test_a_torn_lease_costs_seconds(root: Path, text: str):
-    folder = (root / Number(1).name).parent
-    folder.mkdir(parents=True)
-    (folder / f".{Number(1).key}.lease.1").write_text(text)
-    os.utime(folder / f".{Number(1).key}.lease.1", (time.time() - 3, time.time() - 3))
+    torn = leases.claim((root / Number(1).name).parent, Number(1).key, lease_s=600)
+    assert torn
+    torn.file.write_text(text)
+    os.utime(torn.file, (time.time() - 3, time.time() - 3))
     store = Store(root)
     store.ensure(Number(1))
     assert store.get(Number(1)) == 1
@@ -439,7 +439,7 @@ def test_ctrl_c_keeps_the_checkpoint(root: Path):
     with pytest.raises(KeyboardInterrupt):
         telling(root, interrupt).ensure(Told())
     assert works(root) == ["checkpoint.pt"]
-    assert not list(root.glob("*/*.failed.json"))
+    assert not list(root.glob("*/.failed/*.json"))
 
 
 def test_a_real_full_disk_leaves_no_half_result(root: Path):
@@ -483,14 +483,21 @@ def test_a_dead_workers_checkpoint_is_adopted_at_once(root: Path):
     assert hidden(root) == []
 
 
-def test_of_several_dead_workers_the_last_checkpoint_is_adopted(root: Path):
-    lease = root / Told().name
-    lease.parent.mkdir(parents=True)
+LAYOUTS = {
+    "now": (".leases/{0:.3}/{0}.{1}", ".working/{0}.{1}"),
+    "0.1": (".{0}.lease.{1}", ".{0}.{1}"),
+}
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_of_several_dead_workers_the_last_checkpoint_is_adopted(root: Path, layout: str):
+    folder = (root / Told().name).parent
     for number, files in enumerate((["checkpoint.pt"], ["checkpoint.pt", "log"], ["log"]), 1):
-        (lease.parent / f".{lease.name}.lease.{number}").touch()
-        os.utime(lease.parent / f".{lease.name}.lease.{number}", (0, 0))
-        work = lease.parent / f".{lease.name}.{number}"
-        work.mkdir()
+        lease, work = (folder / name.format(Told().key, number) for name in LAYOUTS[layout])
+        lease.parent.mkdir(parents=True, exist_ok=True)
+        lease.touch()
+        os.utime(lease, (0, 0))
+        work.mkdir(parents=True)
         for file in files:
             (work / file).write_text(str(number))
     found: list[str] = []
@@ -501,6 +508,10 @@ def test_of_several_dead_workers_the_last_checkpoint_is_adopted(root: Path):
     assert hidden(root) == []
 
 
+def give_back(folder: Path, number: int) -> None:
+    os.utime(folder / ".leases" / Told().key[:3] / f"{Told().key}.{number}", (0, 0))
+
+
 @pytest.mark.parametrize("finished_first", [True, False])
 def test_a_worker_taken_for_dead_corrupts_nothing(
     root: Path, finished_first: bool, caplog: pytest.LogCaptureFixture
@@ -509,13 +520,12 @@ def test_a_worker_taken_for_dead_corrupts_nothing(
     successor = telling(root, writing("successor"))
 
     def overtaken(out: Path) -> None:
-        lease = out.parent / f".{Told().key}.lease"
-        os.utime(lease.with_suffix(".lease.1"), (0, 0))  # as good as expired
+        give_back(out.parents[1], 1)  # as good as expired
         if finished_first:
             successor.ensure(Told())
         else:  # by this process, which goes on living
-            assert leases.claim(out.parent, Told().key, 60)
-            os.utime(lease.with_suffix(".lease.2"), (0, 0))
+            assert leases.claim(out.parents[1], Told().key, 60)
+            give_back(out.parents[1], 2)
         out.mkdir(exist_ok=True)
         (out / "text").write_text("zombie")
 
@@ -543,4 +553,4 @@ def test_workers_share_one_sweep(root: Path):
     totals = [Store(root).get(top) for top in tops]
     assert totals == [sum(range(i, i + 8)) for i in range(8)]
     assert hidden(root) == []
-    assert not list(root.glob("*/*.failed.json"))
+    assert not list(root.glob("*/.failed/*.json"))

@@ -14,12 +14,12 @@ from w2sweep.engine.leases import Lease, claim
 
 def owner(root: Path, *files: str) -> Lease:
     """Takes the lease over from whoever has it, and leaves these files in its folder."""
-    for lease in root.glob(".k.lease.*"):
+    for lease in root.glob(".leases/k/k.*"):
         os.utime(lease, (0, 0))
     lease = claim(root, "k", lease_s=60)
     assert lease
     for file in files:
-        working.folder_of(lease).mkdir(exist_ok=True)
+        working.folder_of(lease).mkdir(parents=True, exist_ok=True)
         (working.folder_of(lease) / file).touch()
     return lease
 
@@ -29,7 +29,7 @@ def names(folder: Path) -> list[str]:
 
 
 def folders(root: Path) -> list[str]:
-    return [name for name in names(root) if ".lease." not in name and name != ".clock"]
+    return names(root / ".working")
 
 
 def test_the_folder_has_the_checkpoints_of_an_earlier_owner_and_nothing_else(tmp_path: Path):
@@ -37,7 +37,7 @@ def test_the_folder_has_the_checkpoints_of_an_earlier_owner_and_nothing_else(tmp
     lease = owner(tmp_path)
     assert working.adopt(lease)
     assert names(working.folder_of(lease)) == ["checkpoint.pt"]
-    assert folders(tmp_path) == [".k.2"]
+    assert folders(tmp_path) == ["k.2"]
 
 
 def test_what_was_left_without_a_checkpoint_is_removed(tmp_path: Path):
@@ -45,7 +45,7 @@ def test_what_was_left_without_a_checkpoint_is_removed(tmp_path: Path):
     lease = owner(tmp_path)
     assert not working.adopt(lease)
     assert names(working.folder_of(lease)) == []
-    assert folders(tmp_path) == [".k.2"]
+    assert folders(tmp_path) == ["k.2"]
 
 
 def test_what_earlier_owners_left_can_be_discarded(tmp_path: Path):

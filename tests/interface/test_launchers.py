@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from commands import QUIET, cells, environment, executed, journal, w2sweep
+from commands import QUIET, cells, environment, executed, journal, read, w2sweep
 
 LAUNCHERS = {
     "joblib": ["hydra/launcher=joblib", "hydra.launcher.n_jobs=2"],
@@ -63,15 +63,21 @@ def eventually(holds: Callable[[], bool], seconds: float = 60) -> bool:
 
 
 @pytest.mark.parametrize("launcher", LAUNCHERS)
-def test_what_a_killed_worker_leaves_is_done_by_others(folder, launcher):
-    grid = ["task=pretend", "task.deadly=student", "seed=0,1", "sweep=deadly"]
-    said = w2sweep(folder, *grid, *LAUNCHERS[launcher]).stderr
+def test_what_a_killed_worker_leaves_is_done_by_others(folder, launcher, monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1")
+    grid = ["task=pretend", "task.deadly=student", "seed=0,1,2", "runtime.accelerator=auto"]
+    said = w2sweep(folder, *grid, *LAUNCHERS[launcher], "sweep=deadly").stderr
     assert "a worker died (" in said
     assert "without a result: started again, from where they were" in said
-    assert len(cells(folder, "deadly")) == 2
-    if launcher == "submitit_local":  # whose other job knows nothing of it
+    assert len(cells(folder, "deadly")) == 3
+    again = len(executed(folder)) - len(set(executed(folder)))
+    if launcher == "submitit_local":  # whose other jobs know nothing of it
         assert "1 cell without a result: started again" in said
-        assert len(executed(folder)) == len(set(executed(folder)))
+        assert again == 0
+    assert again <= 1  # joblib ends all workers: what the other one was at is begun again
+
+    records = [read(file) for file in folder.glob("outputs/store/Finetune/*/stage.json")]
+    assert {record["computed"]["gpus"] for record in records} <= {"0", "1"}
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,7 @@ from w2sweep.interface.outlooks import means_of
 from w2sweep.values import ConfigError
 
 GRID = ["task=pretend", "weak=nano,micro", "strong=micro,mini", "seed=0,1"]
+SLURM = ("hydra/launcher=stages_slurm", "tracking=none")
 
 
 def test_a_plan_runs_nothing_and_writes_nothing(folder: Path):
@@ -52,6 +53,27 @@ def test_what_is_wrong_is_told_as_in_a_run(folder, monkeypatch, capsys):
     assert line.startswith("w2sweep: plan: found 'yes_please' (str), expected False, True, 'json'")
     code, line = complaint(monkeypatch, capsys, *GRID, "plan=true", "method=confidence", "seed=-1")
     assert (code, line.count("\n")) == (2, 1)
+
+
+def test_rules_say_where_stages_would_run(folder: Path):
+    told = json.loads(w2sweep(folder, *GRID, *SLURM, "plan=json").stdout)
+    rules = {(kind["type"], kind["rule"]) for kind in told["kinds"]}
+    assert rules == {
+        ("Splits", "data"),
+        ("Text", "data"),
+        ("Adapt", "small"),
+        ("Finetune", "small"),
+    }
+    assert set(told["jobs"]) == {"data", "small"}
+    packed = sum(kind["to_run"] for kind in told["kinds"] if kind["rule"] == "small")
+    assert packed / 4 <= told["jobs"]["small"] < packed
+
+
+def test_a_stage_without_a_rule_is_told_before_anything_runs(folder, monkeypatch, capsys):
+    few = "hydra.launcher.resources={small:{up_to:1000}}"
+    code, line = complaint(monkeypatch, capsys, *GRID, *SLURM, few, "plan=true")
+    assert (code, line.count("\n")) == (2, 1)
+    assert line.startswith("w2sweep: hydra.launcher.resources: no rule matches ")
 
 
 def test_a_plan_reads_nothing_heavy(tmp_path: Path):

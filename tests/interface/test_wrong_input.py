@@ -96,6 +96,15 @@ WRONG = {
         ["task=mate_in_one", "method=confidence"],
         "impossible=skip leaves such cells out",
     ),
+    "completions of shards": (
+        ["task=mate_in_one", "runtime.sharded=true"],
+        "runtime.sharded=true: devices that hold one model together cannot work with a head that "
+        "generates completions: use runtime.sharded=false",
+    ),
+    "8 bits of shards": (
+        ["recipe.optimizer=adafactor", "runtime.sharded=true"],
+        "cannot work with recipe.optimizer=adafactor: use runtime.sharded=false",
+    ),
     "no regular expression": (
         ["supervision=simulated", "supervision.cue='(it'"],
         "supervision: cue: found '(it', expected a regular expression (missing ), unterminated "

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from collections.abc import Sequence
 from pathlib import Path
 from types import SimpleNamespace
@@ -11,6 +13,7 @@ import pytest
 from pretend import Pretend
 from toys import cell, place, setting
 
+from w2sweep.engine.leases import claim
 from w2sweep.engine.runtime import Runtime
 from w2sweep.experiment.cell import Cell
 from w2sweep.results.cell import Result, read
@@ -92,7 +95,7 @@ def test_a_checkpoint_is_progress(points: list[Any], tmp_path: Path):
 
     def launch(left: Sequence[Planned]) -> None:
         starts.append(len(left))
-        work = (tmp_path / "store" / stage.name).parent / f".{stage.key}.{len(starts)}"
+        work = (tmp_path / "store" / stage.name).parent / f".working/{stage.key}.{len(starts)}"
         if len(starts) < 4:
             work.mkdir(parents=True)
             (work / "checkpoint.pt").touch()
@@ -100,3 +103,40 @@ def test_a_checkpoint_is_progress(points: list[Any], tmp_path: Path):
 
     code, _ = swept(points, tmp_path / "night", launch)
     assert (code, starts) == (1, [3, 3, 3, 3, 3])
+
+
+def test_what_kills_each_of_its_workers_costs_only_the_cells_that_need_it(
+    points: list[Any], tmp_path: Path
+):
+    """A launcher that ends all of its workers when one dies, and a stage that kills its own."""
+    starts: list[list[str]] = []
+    deadly, innocent = points[1].cell.student, points[0].cell.student
+
+    def launch(left: Sequence[Planned]) -> None:
+        starts.append([p.folder for p in left])
+        if points[1] in left:
+            dies_at(tmp_path / "store", deadly)
+            if len(left) > 1:  # whatever the others were at, their workers end too
+                dies_at(tmp_path / "store", innocent)
+            raise RuntimeError("killed")
+        for p in left:
+            run_cell(p, tmp_path / "night")
+
+    code, said = swept(points, tmp_path / "night", launch)
+    assert code == 1
+    records = {p.folder: read(tmp_path / "night" / p.folder) for p in points}
+    assert {name for name, found in records.items() if found is None} == {"seed=1"}
+    assert f"its worker dies alone too, at {deadly.name}" in said
+    assert "1 cell without a result: run the same command again, which goes on from here" in said
+    assert len(starts[0]) == len(starts[1]) == 3
+    assert starts.count(["seed=1"]) == 2
+    assert ["seed=2"] in starts  # when it is known which one kills, the others go on together
+
+
+def dies_at(store: Path, stage: Any) -> None:
+    """A process takes the lease of a stage, and is killed."""
+    child = os.fork()
+    if not child:
+        claim((store / stage.name).parent, stage.key, 600)
+        os.kill(os.getpid(), signal.SIGKILL)
+    os.waitpid(child, 0)

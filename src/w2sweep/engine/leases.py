@@ -1,19 +1,21 @@
 """Who may compute what: numbered lease files whose numbers only grow.
 
-Lease n on a key is the file `.<key>.lease.<n>`, which appears whole, to one claimant only, and is
-touched while its owner works; the highest n rules. Once it is released, or its owner died on this
-machine, or it was not touched for `lease_s`, or nobody can read whose it is, anyone may make n + 1.
-Were leases taken over by rename, or deleted on
-release, a slow claim could revive an old one and two workers would own the same key; both were seen
-under a storm of kills.
+Lease n on a key is the file `.leases/<beginning of the key>/<key>.<n>`, which appears whole, to one
+claimant only, and is touched while its owner works; the highest n rules. Once it is released, or
+its owner died on this machine, or it was not touched for `lease_s`, or nobody can read whose it is,
+anyone may make n + 1. Were leases taken over by rename, or deleted on release, a slow claim could
+revive an old one and two workers would own the same key; both were seen under a storm of kills.
+
+The folders by the key's beginning keep a claim short: it lists one of them, a 4096th of all leases,
+and not the results.
 """
 
 from __future__ import annotations
 
 import errno
+import itertools
 import json
 import os
-import re
 import secrets
 import threading
 import time
@@ -39,9 +41,13 @@ def claim(folder: Path, key: str, lease_s: float) -> Lease | None:
 
     Use it as a context, or it will not be kept alive.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    _shelf(folder, key).mkdir(parents=True, exist_ok=True)
     latest = _highest(folder, key)
-    if latest and not _free(_file(folder, key, latest), lease_s):
+    ruling = _file(folder, key, latest)
+    if not latest:
+        latest = _highest_before(folder, key)
+        ruling = file_before(folder, key, latest)
+    if latest and not _free(ruling, folder, lease_s):
         return None
     lease = Lease(folder, key, latest + 1, lease_s)
     if not _made(lease):
@@ -115,12 +121,12 @@ class Lease:
     def tidy(self) -> None:
         """Removes all earlier leases, and what claimants left who were killed. The highest number
         stays, so that numbers go on growing."""
-        for number in _numbers(self.folder, self.key):
-            if number < self.number:
-                _file(self.folder, self.key, number).unlink(missing_ok=True)
-        for number, name in _matches(self.folder, self.key, r"\.\w+"):
-            if number <= self.number:
-                (self.folder / name).unlink(missing_ok=True)
+        for end in _ends(self.folder, self.key):
+            number, _, of_claimant = end.partition(".")
+            if int(number) < self.number + bool(of_claimant):
+                (_shelf(self.folder, self.key) / f"{self.key}.{end}").unlink(missing_ok=True)
+        for number in range(1, self.number):
+            file_before(self.folder, self.key, number).unlink(missing_ok=True)
 
     def __enter__(self) -> Lease:
         self._keeper.start()
@@ -166,10 +172,22 @@ def held(folder: Path, key: str) -> Held | None:
     return Held(number, owner, max(0.0, filesystem_time(folder) - touched))
 
 
+def abandoned(folder: Path, key: str) -> int | None:
+    """The number of the lease that a worker of this machine left who was killed; None where the
+    last one gave it back, or nobody here can tell."""
+    try:
+        number = _highest(folder, key)
+        lease = _file(folder, key, number)
+        left = lease.stat().st_mtime != RELEASED and _owner(lease).dead
+    except (OSError, ValueError):
+        return None
+    return number if left else None
+
+
 def give_back(folder: Path, key: str, owner: Owner) -> bool:
     """Releases the lease on a key if it is that of an owner who is known to be dead, so that nobody
     waits for it to expire on another machine. Returns whether it did."""
-    lease = _file(folder, key, _highest(folder, key)) if folder.is_dir() else folder
+    lease = _file(folder, key, _highest(folder, key))
     try:
         if _owner(lease) != owner or lease.stat().st_mtime == RELEASED:
             return False
@@ -187,33 +205,49 @@ def filesystem_time(folder: Path) -> float:
     return clock.stat().st_mtime
 
 
-def _file(folder: Path, key: str, number: int) -> Path:
+def file_before(folder: Path, key: str, number: int) -> Path:
+    """Where version 0.1 had a lease. Those are respected, and what it began is gone on with."""
     return folder / f".{key}.lease.{number}"
 
 
-def _numbers(folder: Path, key: str) -> list[int]:
-    return [number for number, _ in _matches(folder, key)]
+def _highest_before(folder: Path, key: str) -> int:
+    """Of version 0.1, which removed none before the key had its result."""
+    numbers = itertools.count(1)
+    return next(n for n in numbers if not file_before(folder, key, n).exists()) - 1
 
 
-def _matches(folder: Path, key: str, more: str = "") -> list[tuple[int, str]]:
-    """Number and name of the lease files of a key, or of those whose name ends in `more`."""
-    lease = re.compile(rf"\.{key}\.lease\.(\d+){more}")
-    matches = [lease.fullmatch(entry.name) for entry in folder.iterdir()]
-    return [(int(match[1]), match[0]) for match in matches if match]
+def _shelf(folder: Path, key: str) -> Path:
+    return folder / ".leases" / key[:3]
+
+
+def _file(folder: Path, key: str, number: int) -> Path:
+    return _shelf(folder, key) / f"{key}.{number}"
+
+
+def _ends(folder: Path, key: str) -> list[str]:
+    """What stands behind the key in the names of its files: a number, and in those of claimants
+    more."""
+    try:
+        names = [file.name for file in _shelf(folder, key).iterdir()]
+    except FileNotFoundError:
+        return []
+    begin = f"{key}."
+    ends = [name.removeprefix(begin) for name in names if name.startswith(begin)]
+    return [end for end in ends if end.partition(".")[0].isdecimal()]
 
 
 def _highest(folder: Path, key: str) -> int:
-    return max(_numbers(folder, key), default=0)
+    return max((int(end) for end in _ends(folder, key) if end.isdecimal()), default=0)
 
 
-def _free(lease: Path, lease_s: float) -> bool:
+def _free(lease: Path, folder: Path, lease_s: float) -> bool:
     try:
         touched = lease.stat().st_mtime
     except FileNotFoundError:  # tidied away since we looked, so a higher one rules
         return False
     if touched == RELEASED:
         return True
-    age = filesystem_time(lease.parent) - touched
+    age = filesystem_time(folder) - touched
     try:
         return _owner(lease).dead or age > lease_s
     except ValueError:

@@ -4,11 +4,12 @@ outside."""
 from __future__ import annotations
 
 import logging
-import re
+import os
 import sys
 import threading
 import time
 from collections import Counter
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,11 +19,16 @@ from typing import Any, TextIO
 
 from w2sweep.engine.files import read_json, write_json
 from w2sweep.engine.leases import Held, held
+from w2sweep.engine.working import begun, place
 
 log = logging.getLogger(__name__)
 
 WAITING_S = 60.0
 """Between two times that a sweep tells what it waits for."""
+TIMED = 20
+"""Stages of one class, found at one look, of which it is read how long they took."""
+SHARE = 10
+"""Of the time, one part in so many may be spent on looking."""
 SHOWN = 4
 """Of what it waits for, lines at most."""
 
@@ -109,8 +115,8 @@ class _Running:
 
 @dataclass
 class _View:
-    """A look at the store, by listing its few folders: which of the planned stages are done, and
-    what runs."""
+    """A look at the store: which of the planned stages are done, and what runs. It takes as long as
+    there are stages left, however large the store is."""
 
     root: Path
     stages: dict[str, str]
@@ -141,41 +147,46 @@ class _View:
         return [f"waiting for {r.what}: {r.elsewhere}" for r in self.running]
 
     def look(self) -> None:
-        """Looks again."""
-        self.running = []
-        for kind in sorted(set(map(_kind, self.stages))):
-            with suppress(FileNotFoundError):  # no stage of this class began yet
-                names = [entry.name for entry in (self.root / kind).iterdir()]
-                for name in names:
-                    self._see(kind, name)
-                for key in dict.fromkeys(filter(None, map(_leased, sorted(names)))):
-                    self._see_lease(kind, key)
+        """Looks again: at the places of what is not done yet, and at what is worked on."""
+        left = self.stages.keys() - self.done
+        found = {name for name in left if self._is_done(name)}
+        self.done |= found
+        for name in _some_of_each_kind(found):
+            self._time(name)
+        kinds = sorted(set(map(_kind, left - found)))
+        self.running = [running for kind in kinds for running in self._at_work(kind)]
 
-    def _see(self, kind: str, key: str) -> None:
-        name, entry = f"{kind}/{key}", self.root / kind / key
-        counts = name in self.stages and name not in self.done
-        if counts and (not self.since or entry.stat().st_mtime >= self.since):
-            self.done.add(name)
-            self._time(kind, entry)
+    def _is_done(self, name: str) -> bool:
+        try:
+            found = os.stat(f"{self.root}/{name}")  # noqa: PTH116 (Path takes ten times as long)
+        except FileNotFoundError:
+            return False
+        return not self.since or found.st_mtime >= self.since
 
-    def _see_lease(self, kind: str, key: str) -> None:
-        name = f"{kind}/{key}"
-        counts = name in self.stages and name not in self.done
-        if counts and (holder := held(self.root / kind, key)):
-            work = self.root / kind / f".{key}.{holder.number}"
-            elsewhere = None if holder.owner.here else holder
-            self.running.append(_running(work, kind, self.stages[name], elsewhere))
+    def _at_work(self, kind: str) -> Iterator[_Running]:
+        """What runs of a class, in the order of the keys."""
+        folder = self.root / kind
+        for key in dict.fromkeys(key for key, _ in begun(folder)):
+            name = f"{kind}/{key}"
+            counts = name in self.stages and name not in self.done
+            if counts and (holder := held(folder, key)):
+                work = place(folder, key, holder.number)
+                elsewhere = None if holder.owner.here else holder
+                yield _running(work, kind, self.stages[name], elsewhere)
 
-    def _time(self, kind: str, stage: Path) -> None:
+    def _time(self, name: str) -> None:
         with suppress(OSError, ValueError, KeyError, TypeError):
-            took = float(read_json(stage / "stage.json")["seconds"])
-            self.seconds.setdefault(kind, []).append(took)
+            took = float(read_json(self.root / name / "stage.json")["seconds"])
+            self.seconds.setdefault(_kind(name), []).append(took)
 
 
-def _leased(file: str) -> str | None:
-    """The key whose lease a file is."""
-    lease = re.fullmatch(r"\.(\w+)\.lease\.\d+", file)
-    return lease and lease[1]
+def _some_of_each_kind(names: Iterable[str]) -> Iterator[str]:
+    """For each class that many whose records can be read in no time."""
+    seen = Counter[str]()
+    for name in sorted(names):
+        seen[_kind(name)] += 1
+        if seen[_kind(name)] <= TIMED:
+            yield name
 
 
 def _kind(name: str) -> str:
@@ -221,7 +232,7 @@ class Watch:
         self._closed = threading.Event()
         self._thread = threading.Thread(target=self._show, daemon=True)
         self._started = time.time()
-        self._before = 0
+        self._before, self._took = 0, 0.0
 
     def __enter__(self) -> Watch:
         self._look()
@@ -253,7 +264,7 @@ class Watch:
         # above the lines what is printed scrolls by, unless stdout goes elsewhere
         options = {"transient": True, "redirect_stdout": sys.stdout.isatty()}
         with Live(console=console, auto_refresh=False, **options) as live:
-            while not self._closed.wait(1.0):
+            while not self._closed.wait(self._pause(1.0)):
                 self._look()
                 shown = self._lines(at_most=max(console.height - 4, 1))
                 live.update(Text(shown, no_wrap=True, overflow="ellipsis"), refresh=True)
@@ -266,9 +277,9 @@ class Watch:
 
     def _plain(self) -> None:
         told, quiet = self._before, WAITING_S
-        while not self._closed.wait(self._every_s):
+        while not self._closed.wait(pause := self._pause(self._every_s)):
             self._look()
-            quiet += self._every_s
+            quiet += pause
             if len(self._sweep.done) > told:
                 told, quiet = len(self._sweep.done), 0.0
                 print(self._line(), file=self._stream, flush=True)
@@ -282,10 +293,16 @@ class Watch:
         print(self._line(), file=self._stream, flush=True)
 
     def _look(self) -> None:
+        began = time.monotonic()
         try:
             self._sweep.look()
         except OSError as error:  # a result replaced, a worker's folder gone while we looked
             log.debug("no look at the store: %s", error)
+        self._took = time.monotonic() - began
+
+    def _pause(self, at_least: float) -> float:
+        """Seconds until the next look."""
+        return max(at_least, SHARE * self._took)
 
     def _line(self) -> str:
         sweep = self._sweep

@@ -31,6 +31,10 @@ class Runtime:
     gradient."""
     gradient_checkpointing: bool = False
     """Recompute activations in the backward pass: less memory, about a third more time."""
+    sharded: bool = False
+    """Whether the `devices` of a stage hold one model together (FSDP2), for what does not fit on
+    one of them, instead of one each. Stages that train a whole language model are; others, such as
+    probes, have one each."""
     checkpoint_seconds: Rate = 60.0
     """How much training a killed worker may lose."""
 

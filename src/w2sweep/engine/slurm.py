@@ -15,7 +15,7 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, Field
 
 from w2sweep.engine.handover import Handover, StageJob
-from w2sweep.engine.queue import LiveJob, SubmittedJob, at_work, live_jobs, register, submitting
+from w2sweep.engine.queue import SubmittedJob, at_work, live_jobs, register, submitting
 from w2sweep.engine.resources import Rule
 from w2sweep.engine.slurm_job import StagesCommand
 from w2sweep.values import ConfigError, Count, Natural, as_tuple, value
@@ -55,7 +55,6 @@ def submit(make: Make, store: Path, options: SlurmOptions, say: Callable[[str], 
         queue = live_jobs(store)
         work = make(at_work(queue))
         live = [job for job in queue if not work.stages.isdisjoint(job.stages)]
-        _tell_live(live, say)
         ids: list[str] = []
         try:
             for job in work.jobs:
@@ -79,16 +78,6 @@ def spans(ids: Sequence[str]) -> str:
         else:
             runs.append([id])
     return ", ".join(f"{run[0]}-{run[-1]}" if len(run) > 1 else str(run[0]) for run in runs)
-
-
-def _tell_live(live: Sequence[LiveJob], say: Callable[[str], object]) -> None:
-    for what, its in (
-        ("running", [job for job in live if job.runs]),
-        ("queued", [job for job in live if not job.runs]),
-    ):
-        if its:
-            stages = sum(len(job.stages) for job in its)
-            say(f"{stages} stages {what}, in {len(its)} jobs: {spans([job.id for job in its])}")
 
 
 def _last(jobs: Sequence[StageJob], ids: Sequence[str]) -> list[str]:
@@ -124,6 +113,7 @@ def _submit(
     from submitit import AutoExecutor
     from submitit.core.utils import FailedJobError, FailedSubmissionError
 
+    _check_time(*rule, options)
     folder = work.folder / "jobs"
     try:
         executor = AutoExecutor(
@@ -140,6 +130,14 @@ def _submit(
         SubmittedJob(job.job_id, name, work.name, rule[0], tuple(command.stages), str(log)),
     )
     return job.job_id
+
+
+def _check_time(name: str, rule: Rule, options: SlurmOptions) -> None:
+    if 2 * options.signal_delay_s > 60 * rule.minutes:
+        raise ConfigError(
+            f"hydra.launcher.signal_delay_s: found {options.signal_delay_s}, expected at most half "
+            f"of the {rule.minutes} minutes of {name}: a job would be stopped as it begins"
+        )
 
 
 def _parameters(

@@ -96,6 +96,9 @@ class Stage(Generic[T]):
     """Field -> value -> what that value was before it had its present name, and still is in the
     identity, so that earlier results keep their keys."""
 
+    spreads: ClassVar[bool] = False
+    """Whether several processes may run it together, each with a job (see `Job.rank`)."""
+
     def __new__(cls, *args: Any, **fields: Any) -> Self:
         """The stage itself where there is one of these very values: what is known of it, such as
         its key, is then found out once."""
@@ -108,9 +111,6 @@ class Stage(Generic[T]):
             # kept, so that no other value can come to stand where one of these stood in memory
             found.__dict__["_made_of"] = (args, fields)
         return found
-
-    spreads: ClassVar[bool] = False
-    """Whether several processes may run it together, each with a job (see `Job.rank`)."""
 
     def run(self, job: Job) -> None:
         """Writes the result into `job.out`. The results of the inputs are there already."""

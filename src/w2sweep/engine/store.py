@@ -25,10 +25,10 @@ from w2sweep.engine.failures import (
     is_machines_fault,
     is_networks_fault,
 )
-from w2sweep.engine.files import read_json, write_json
+from w2sweep.engine.files import read_json, sweep_up, write_json
 from w2sweep.engine.job import Circumstances, StoreJob
 from w2sweep.engine.journal import Journal
-from w2sweep.engine.leases import Lease, claim, filesystem_time, held
+from w2sweep.engine.leases import Lease, abandoned, claim, filesystem_time, held
 from w2sweep.engine.record import WrongRecord
 from w2sweep.engine.stage import Stage, closure
 
@@ -36,6 +36,8 @@ T = TypeVar("T")
 Mode = Literal["retry", "cached", "force", "read-only"]
 log = logging.getLogger(__name__)
 
+FAILED = ".failed"
+"""Where, beside the results of a class, the failures of its stages are."""
 FIRST_PAUSE_S = 0.05
 """Before the first look at what other workers did; later ones are longer."""
 WAITING_S = 60.0
@@ -60,8 +62,10 @@ class Damaged(WrongRecord):
 class Store:
     """Folders `root/<stage class>/<key>/`. Each appears whole, by one rename, or not at all.
 
-    While worker number n on a stage computes, it writes into `root/<stage class>/.<key>.<n>/`.
-    `journal.jsonl` tells who started, finished and failed what, and when.
+    While worker number n on a stage computes, it writes into `root/<stage
+    class>/.working/<key>.<n>/`. It is beside the results, as `.leases` and `.failed` are, so that
+    nobody has to list those to see what is going on. `journal.jsonl` tells who started, finished and
+    failed what, and when.
 
     Args:
         root: where the results are.
@@ -120,12 +124,27 @@ class Store:
         """How far these stages are: equal at two times if and only if none was finished, or wrote a
         checkpoint, in between."""
         done = {stage.name: self.done(stage) for stage in stages}
-        begun = {
-            stage.name: working.checkpoints(self.path(stage).parent, stage.key)
+        left = [stage for stage in stages if not done[stage.name]]
+        keys = {stage.key for stage in left}
+        folders = {self.path(stage).parent for stage in left}
+        written = [item for folder in folders for item in working.checkpoints(folder).items()]
+        return done, {name: time for name, time in written if name[0] in keys}
+
+    def sweep_up(self, stages: Sequence[Stage[Any]]) -> None:
+        """Removes what processes that were killed have half written of failures of these stages'
+        classes."""
+        for folder in {self._failure_file(stage).parent for stage in stages}:
+            sweep_up(folder)
+
+    def abandoned(self, stages: Sequence[Stage[Any]]) -> dict[str, int]:
+        """Those of the stages whose last worker was killed while it was at them, as far as this
+        machine can tell, and the numbers of the leases that it left."""
+        left = {
+            stage.name: abandoned(self.path(stage).parent, stage.key)
             for stage in stages
-            if not done[stage.name]
+            if not self.done(stage)
         }
-        return done, begun
+        return {name: number for name, number in left.items() if number is not None}
 
     def get(self, stage: Stage[T]) -> T:
         """Its result, whose files were compared with what was written.
@@ -285,16 +304,15 @@ class Store:
 
     def failure(self, stage: Stage[Any]) -> StageFailed | None:
         """Its recorded failure, if that still counts."""
-        file = self._failure_file(stage)
-        try:
-            if self.mode != "cached" and file.stat().st_mtime < self.since:
-                return None
-            return StageFailed(**read_json(file))
-        except (OSError, ValueError, TypeError):  # there is none, or none that could be told
-            return None
+        of_version_0_1 = self.root / f"{stage.name}.failed.json"
+        for file in (self._failure_file(stage), of_version_0_1):
+            with suppress(OSError, ValueError, TypeError):  # there is none, or none to be told
+                if self.mode == "cached" or file.stat().st_mtime >= self.since:
+                    return StageFailed(**read_json(file))
+        return None
 
     def _failure_file(self, stage: Stage[Any]) -> Path:
-        return self.root / f"{stage.name}.failed.json"
+        return self.path(stage).parent / FAILED / f"{stage.key}.json"
 
     def _claim(self, stage: Stage[Any]) -> Lease | None:
         return claim(self.path(stage).parent, stage.key, self.lease_s)
@@ -408,6 +426,7 @@ class Store:
         if not networks:
             shutil.rmtree(work, ignore_errors=True)
         with suppress(OSError):  # it is raised all the same
+            self._failure_file(stage).parent.mkdir(exist_ok=True)
             write_json(self._failure_file(stage), vars(failure))
         self._journal.tell(stage, lease, "failed", reason=failure.reason)
         return failure

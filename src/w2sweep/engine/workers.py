@@ -15,9 +15,9 @@ from w2sweep.engine.store import Store
 def ensure_in_processes(store: Store, stages: Sequence[Stage], workers: int) -> None:
     """Runs what is missing of these stages and of what they read, and shows how far it is.
 
-    Several workers are processes of their own, which share the work through the store's leases; a
-    single one is this process. Each has a GPU of its own, where there are several. Raises StageFailed where a stage failed, and BrokenProcessPool where
-    a worker died.
+    Several workers are processes of their own, which share the work through the store's leases, and
+    each of which has a GPU of its own where there are several; a single one is this process. Raises
+    StageFailed where a stage failed, and BrokenProcessPool where a worker died.
     """
     missing = closure(tuple(stages), known=store.done)
     if not missing:
@@ -31,9 +31,10 @@ def ensure_in_processes(store: Store, stages: Sequence[Stage], workers: int) -> 
 
 
 def _share(store: Store, stages: Sequence[Stage], workers: int) -> None:
-    accelerator = store.circumstances.runtime.accelerator
+    runtime = store.circumstances.runtime
+    own = (runtime.accelerator, runtime.devices)
     context = get_context("spawn")
-    with ProcessPoolExecutor(workers, context, gpus.take, (accelerator,)) as pool:
+    with ProcessPoolExecutor(workers, context, gpus.take, own) as pool:
         running = [pool.submit(store.ensure, *stages) for _ in range(workers)]
         for worker in running:
             worker.result()

@@ -1,19 +1,20 @@
 """Working folders: where a stage is computed until its result is whole.
 
-The owner of lease n on a key writes into the folder `.<key>.<n>`. A worker that was killed leaves
-its folder behind, and the next owner goes on with the checkpoints in it.
+The owner of lease n on a key writes into the folder `.working/<key>.<n>`. A worker that was killed
+leaves its folder behind, and the next owner goes on with the checkpoints in it. So whoever wants to
+know what is being computed, or was left, lists `.working`, and not the results.
 """
 
 from __future__ import annotations
 
 import os
-import re
 import shutil
 from contextlib import suppress
 from pathlib import Path
 
 from w2sweep.engine.leases import Lease
 
+WORKING = ".working"
 CHECKPOINTS = "checkpoint*"
 REPLACED = ".replaced"
 """What mode `force` moves an earlier result to, within the folder of the new one."""
@@ -23,7 +24,21 @@ TEMPORARY = (CHECKPOINTS, "progress.json", REPLACED, ".dead.*")
 
 def folder_of(lease: Lease) -> Path:
     """Where the owner of `lease` works."""
-    return lease.folder / f".{lease.key}.{lease.number}"
+    return place(lease.folder, lease.key, lease.number)
+
+
+def place(folder: Path, key: str, number: int) -> Path:
+    """Where the owner of a lease works, by the lease's folder, key and number."""
+    return folder / WORKING / f"{key}.{number}"
+
+
+def begun(folder: Path) -> list[tuple[str, Path]]:
+    """Keys that are being computed, or were left, and the folders of their workers, in order."""
+    try:
+        works = sorted((folder / WORKING).iterdir())
+    except FileNotFoundError:
+        return []
+    return [(work.name.rpartition(".")[0], work) for work in works]
 
 
 def adopt(lease: Lease) -> bool:
@@ -34,6 +49,7 @@ def adopt(lease: Lease) -> bool:
     cannot commit it any more, and only then are files removed from it.
     """
     work = folder_of(lease)
+    work.parent.mkdir(exist_ok=True)
     for dead in _earlier(lease):
         if not work.exists() and any(dead.glob(CHECKPOINTS)):
             _take(dead, work)
@@ -47,13 +63,15 @@ def adopt(lease: Lease) -> bool:
     return adopted
 
 
-def checkpoints(folder: Path, key: str) -> dict[str, int]:
-    """The checkpoints that whoever worked on a key has left, and when they were written."""
-    files = folder.glob(f".{key}.*/{CHECKPOINTS}")
-    found = {}
-    for file in files:
-        with suppress(FileNotFoundError):  # committed, or adopted, just now
-            found[file.name] = max(found.get(file.name, 0), file.stat().st_mtime_ns)
+def checkpoints(folder: Path) -> dict[tuple[str, str], int]:
+    """The checkpoints that whoever worked in a folder has left: key and name -> when it was
+    written."""
+    found: dict[tuple[str, str], int] = {}
+    for key, work in begun(folder):
+        for file in work.glob(CHECKPOINTS):
+            with suppress(FileNotFoundError):  # committed, or adopted, just now
+                written = file.stat().st_mtime_ns
+                found[key, file.name] = max(found.get((key, file.name), 0), written)
     return found
 
 
@@ -109,10 +127,10 @@ def sync_folder(folder: Path) -> None:
 
 def _earlier(lease: Lease) -> list[Path]:
     """The folders of earlier owners, the last one first."""
-    work = re.compile(rf"\.{lease.key}\.(\d+)")
-    matches = [work.fullmatch(entry.name) for entry in lease.folder.iterdir()]
-    numbers = sorted((int(m[1]) for m in matches if m), reverse=True)
-    return [lease.folder / f".{lease.key}.{n}" for n in numbers if n < lease.number]
+    numbers = range(lease.number - 1, 0, -1)
+    ours = [place(lease.folder, lease.key, n) for n in numbers]
+    of_version_0_1 = [lease.folder / f".{lease.key}.{n}" for n in numbers]
+    return [folder for folder in [*ours, *of_version_0_1] if folder.is_dir()]
 
 
 def _take(dead: Path, to: Path) -> None:

@@ -42,7 +42,7 @@ def launch(launcher: Launcher, jobs: Sequence[Sequence[str]], runtime: Runtime) 
     if not kind.startswith(SUBMITIT):
         returned = launcher.launch(jobs, initial_job_idx=0)
     else:
-        with _waiting_for_all(), _few_at_once(max(1, cores() // runtime.cores)):
+        with _waiting_for_all(), _few_at_once(room(runtime)):
             returned = launcher.launch(jobs, initial_job_idx=0)
     for job in returned:
         _ = job.return_value  # raises what the job raised
@@ -58,6 +58,11 @@ def workers(launcher: Launcher, at_once: int) -> int | None:
         asked = int(getattr(launcher, "joblib", {}).get("n_jobs", -1))
         return asked if asked > 0 else max(1, cores() + 1 + asked)
     return at_once if kind.__name__ == "LocalLauncher" else None
+
+
+def room(runtime: Runtime) -> int:
+    """How many workers this machine has cores for."""
+    return max(1, cores() // runtime.cores)
 
 
 def cores() -> int:

@@ -16,7 +16,7 @@ from omegaconf import DictConfig
 from w2sweep.building import made
 from w2sweep.engine.resources import Rule
 from w2sweep.engine.runtime import Runtime
-from w2sweep.interface.launching import cores, workers
+from w2sweep.interface.launching import room, workers
 from w2sweep.interface.staging import rules_of
 from w2sweep.sweep.outlook import Kind, Means, Outlook, Row
 from w2sweep.sweep.request import Form
@@ -42,11 +42,9 @@ NONE = "-"
 def means_of(config: DictConfig, launcher: Launcher, runtime: Runtime) -> Means:
     """Where stages would run: under the rules of the launcher, or in its workers. Raises
     ConfigError for a rule that cannot be."""
-    given = config.hydra.launcher.get("resources")
-    if given is None:
-        at_once = max(1, cores() // runtime.cores)
-        return Means(workers(launcher, at_once))
     rules = rules_of(config)
+    if not rules:
+        return Means(workers(launcher, room(runtime)))
     runtimes = {name: _with(runtime, rule, f"{KEY}.{name}") for name, rule in rules.items()}
     return Means(None, rules, runtimes)
 
@@ -86,7 +84,9 @@ def _with(runtime: Runtime, rule: Rule, path: str) -> Runtime:
 def _cells_said(found: Outlook) -> list[str]:
     skipped = sum(found.skipped.values())
     reasons = [f"  {n} skipped: {reason}" for reason, n in found.skipped.items()]
-    said = f"{found.cells - skipped} cells, {len(found.rows)} stages; nothing is run, only told"
+    jobs = f" in {sum(found.jobs.values())} jobs" if found.jobs else ""
+    what = f"{found.cells - skipped} cells, {len(found.rows)} stages"
+    said = f"{what}, {found.states['to run']} of them to be run{jobs}; nothing is run now"
     return [said, *reasons]
 
 
@@ -110,7 +110,8 @@ def _cells(kind: Kind) -> tuple[str, ...]:
 
 def _sums(found: Outlook) -> tuple[str, ...]:
     states = found.states
-    sums = (f"{found.flops:.2e}", _time(found.hours) if found.hours else NONE)
+    bound = "<" if any(kind.bound for kind in found.kinds) else ""
+    sums = (f"{bound}{found.flops:.2e}", _time(found.hours) if found.hours else NONE)
     return ("all", "", "", str(states["there"]), str(states["to run"]), *sums, "", "", "")
 
 
@@ -121,12 +122,13 @@ def _totals(found: Outlook) -> list[str]:
     chain = [str(row.stage) for row in found.chain if row.seconds]
     said = []
     if found.means.rules:
-        gpus, cpus = f"{found.gpu_hours:,.1f} GPU-hours", f"{found.cpu_hours:,.1f} CPU-hours"
-        said = [
-            f"device time   {least}{gpus}, {cpus}",
-            f"cost          {least}{found.dollars:,.2f} dollars",
-        ]
-    on = f", on {found.means.workers} at once" if found.means.workers else ""
+        devices = {"GPU": found.gpu_hours, "CPU": found.cpu_hours}
+        hours = [f"{n:,.1f} {device}-hours" for device, n in devices.items() if n]
+        said = [f"device time   {least}{', '.join(hours)}"]
+        said += [f"cost          {least}{found.dollars:,.0f} dollars"] if found.dollars else []
+    on = ", if nothing has to wait for its turn"
+    if found.means.workers:
+        on = f", on {found.means.workers} at once"
     end = f"earliest end  in {least}{_time(found.earliest)}{on}"
     return [*said, end, f"longest chain {' > '.join(chain)}"]
 
@@ -138,6 +140,13 @@ def _notes(found: Outlook) -> list[str]:
         notes.append(
             "<  with all texts as long as they may be (recipe.max_tokens), for no finished stage "
             "of this store has counted their tokens"
+        )
+    late = [row for row in found.rows if row.allocations > 1]
+    if late:
+        most = max(row.allocations for row in late)
+        notes.append(
+            f"~  {len(late)} stages take longer than one job of their rule may, and go on from "
+            f"their checkpoints in up to {most} of them"
         )
     large = [row for row in found.rows if row.too_large]
     if large:
@@ -212,6 +221,7 @@ def _as_json(found: Outlook) -> dict[str, Any]:
         "stages": len(found.rows),
         **{state.replace(" ", "_"): n for state, n in found.states.items()},
         "kinds": kinds,
+        "jobs": dict(found.jobs),
         "flops": found.flops,
         "hours": found.hours,
         "gpu_hours": found.gpu_hours,

@@ -15,6 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 from w2sweep.building import made
 from w2sweep.engine.handover import Handover
 from w2sweep.engine.resources import Rule
+from w2sweep.interface.status_command import status
 from w2sweep.sweep.jobs import stage_jobs
 from w2sweep.sweep.plan import Planned
 from w2sweep.sweep.sweep import Report, Sweep
@@ -85,15 +86,19 @@ def run_stages(whole: Sweep, config: DictConfig, launcher: OfStages, report: Rep
         return whole.run(start, report)
     if left := whole.begin():
         start(left)
-        whole.say(f"w2sweep-status {whole.folder} tells how far it is")
+        for line in status(whole.folder).lines():
+            whole.say(line)
+        whole.say(f"w2sweep-status {whole.folder} tells it again, without submitting anything")
         return 0
     return whole.conclude(report, ran=False)
 
 
 def rules_of(config: DictConfig) -> dict[str, Rule]:
-    """Which stages the launcher gives what, by the names of the rules. Raises ConfigError for one
-    that cannot be."""
-    given = config.hydra.launcher.get("resources") or {}
+    """Which stages the launcher gives what, by the names of the rules; none: it knows no stages.
+    Rules that are given take the place of those that it brings. Raises ConfigError for one that
+    cannot be."""
+    launcher = config.hydra.launcher
+    given = launcher.get("resources") or launcher.get("default_resources") or {}
     said = OmegaConf.to_container(given, resolve=True) if OmegaConf.is_config(given) else given
     assert isinstance(said, dict)
     return {str(name): made(Rule, its, f"{RULES}.{name}") for name, its in said.items()}
@@ -104,7 +109,7 @@ def slurm_options(given: Mapping[str, Any]) -> SlurmOptions:
     is wrong."""
     from w2sweep.engine.slurm import SlurmOptions
 
-    plain = {key: _plain(node) for key, node in given.items() if key != "resources"}
+    plain = {key: _plain(node) for key, node in given.items() if "resources" not in key}
     if "report" in plain:
         plain["report"] = made(Rule, plain["report"], "hydra.launcher.report")
     return made(SlurmOptions, plain, "hydra.launcher")

@@ -82,6 +82,8 @@ class Share(NamedTuple):
     """Of the whole batch [B, K], or [B]."""
     own: Tensor
     """Which of the targets are its examples', in their order, bool [B]."""
+    idle: Batch
+    """One short example, for who has none left while others compute in step with it."""
 
 
 def share(micro: list[Batch], rank: int, ranks: int, budget: int) -> Share:
@@ -92,7 +94,7 @@ def share(micro: list[Batch], rank: int, ranks: int, budget: int) -> Share:
     """
     targets = torch.cat([m.targets for m in micro])
     if ranks == 1:
-        return Share(micro, targets, torch.ones(len(targets), dtype=torch.bool))
+        return Share(micro, targets, torch.ones(len(targets), dtype=torch.bool), micro[-1])
     parts, own, before = [], [], 0
     for m in micro:
         part, theirs = m.of_every(ranks, rank - before)
@@ -100,7 +102,8 @@ def share(micro: list[Batch], rank: int, ranks: int, budget: int) -> Share:
         if len(part.ids):
             parts += part.within(budget)
         before += len(m.ids) // m.views
-    return Share(parts, targets, torch.cat(own))
+    idle, _ = micro[-1].of_every(len(micro[-1].ids) // micro[-1].views, -1)
+    return Share(parts, targets, torch.cat(own), idle)
 
 
 class Data(Protocol):

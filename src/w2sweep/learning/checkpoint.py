@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from w2sweep.engine.files import replacing
 from w2sweep.learning.optimizers import put_back, shapes_of_slots, slots_of
+from w2sweep.learning.shards import alike, gathered, put
 from w2sweep.tasks.heads import Answers
 
 log = logging.getLogger(__name__)
@@ -60,15 +61,18 @@ def learned(net: nn.Module) -> dict[str, nn.Parameter]:
 
 
 def save(path: Path, state: State, net: nn.Module, optimizer: torch.optim.Optimizer) -> None:
-    """Writes one file, whole or not at all.
+    """Writes one file, whole or not at all. Of shards all ranks take part, and the first writes.
 
     The order of the data needs no record: it follows from seed and step.
     """
-    tensors: dict[str, Tensor] = {f"net/{name}": p.detach() for name, p in learned(net).items()}
+    tensors: dict[str, Tensor] = {f"net/{name}": p for name, p in learned(net).items()}
     tensors |= {f"best/{name}": p for name, p in state.best.items()}
     for name, p in learned(net).items():
         slots = slots_of(optimizer, p)
         tensors |= {f"optimizer/{name}/{slot}": v for slot, v in slots.items()}
+    tensors = gathered(tensors)
+    if not any(name.startswith("net/") for name in tensors):
+        return
     texts: dict[str, list[str]] = {}
     for step, answers in state.answers.items():
         for split, said in answers.items():
@@ -79,13 +83,14 @@ def save(path: Path, state: State, net: nn.Module, optimizer: torch.optim.Optimi
                 tensors[key] = torch.from_numpy(said)
     numbers = {name: getattr(state, name) for name in NUMBERS}
     metadata = {"state": json.dumps(numbers), "texts": json.dumps(texts)}
-    contiguous = {k: v.contiguous() for k, v in tensors.items()}
+    contiguous = {k: v.detach().contiguous() for k, v in tensors.items()}
     with replacing(path) as new:
         save_file(contiguous, new, metadata=metadata)
 
 
 def restore(path: Path, net: nn.Module, optimizer: torch.optim.Optimizer) -> State:
-    """The state saved at `path`, with the parameters and the optimizer put back.
+    """The state saved at `path`, with the parameters and the optimizer put back; of shards each
+    rank reads its own rows. It serves any number of devices.
 
     A fresh one, and nothing put back, where there is none, or where what is there cannot be gone on
     with: a part of one that a power cut left, or one of another version of the program.
@@ -93,35 +98,49 @@ def restore(path: Path, net: nn.Module, optimizer: torch.optim.Optimizer) -> Sta
     if not path.exists():
         return State()
     try:
-        state, tensors = _read(path)
-        _check(state, tensors, net, optimizer)
+        file = safe_open(path, "pt")
+        state = _read(file, net)
+        _check(state, _shapes(file), net, optimizer)
     except (SafetensorError, ValueError, TypeError, KeyError, AttributeError) as error:
         reason = " ".join(str(error).split())
         log.warning("%s cannot be used (%s): training starts again", path, reason)
         return State()
     for name, p in learned(net).items():
-        p.data.copy_(tensors[f"net/{name}"])
-        put_back(optimizer, p, _slots(tensors, name))
+        put(p, file.get_slice(f"net/{name}"))
+        put_back(optimizer, p, _slots(file, name, p))
     return state
 
 
-def _read(path: Path) -> tuple[State, dict[str, Tensor]]:
-    """The state, and the tensors that belong into the network and the optimizer."""
-    with safe_open(path, "pt") as file:
-        metadata = file.metadata() or {}
-        tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 (is no dict)
+def _of(file: Any, kind: str) -> list[str]:
+    """The keys of the tensors of one kind."""
+    return [key for key in file.keys() if key.startswith(f"{kind}/")]  # noqa: SIM118 (is no dict)
+
+
+def _read(file: Any, net: nn.Module) -> State:
+    """The state, without what belongs into the network and the optimizer."""
+    metadata = file.metadata() or {}
     state = State(**json.loads(metadata["state"]))
     for key, said in json.loads(metadata["texts"]).items():
         _put_answers(state, key, said)
-    for key in [key for key in tensors if key.startswith("answers/")]:
-        _put_answers(state, key, tensors.pop(key).numpy())
-    for key in [key for key in tensors if key.startswith("best/")]:
-        state.best[key.removeprefix("best/")] = tensors.pop(key)
-    return state, tensors
+    for key in _of(file, "answers"):
+        _put_answers(state, key, file.get_tensor(key).numpy())
+    for key in _of(file, "best"):
+        name = key.removeprefix("best/")
+        state.best[name] = alike(net.get_parameter(name), file.get_slice(key))
+    return state
+
+
+def _shapes(file: Any) -> dict[str, torch.Size]:
+    """Those of what belongs into the network and the optimizer."""
+    keys = _of(file, "net") + _of(file, "optimizer")
+    return {key: torch.Size(file.get_slice(key).get_shape()) for key in keys}
 
 
 def _check(
-    state: State, tensors: Mapping[str, Tensor], net: nn.Module, optimizer: torch.optim.Optimizer
+    state: State,
+    shapes: Mapping[str, torch.Size],
+    net: nn.Module,
+    optimizer: torch.optim.Optimizer,
 ) -> None:
     """Raises ValueError where this is not the state of a training, with the parameters that learn
     and their optimizer's."""
@@ -130,17 +149,22 @@ def _check(
     expected: dict[str, torch.Size] = {}
     for name, p in learned(net).items():
         expected[f"net/{name}"] = p.shape
-        if _slots(tensors, name):  # else it has no gradient
+        if any(key.startswith(f"optimizer/{name}/") for key in shapes):  # else it has no gradient
             slots = shapes_of_slots(optimizer, p)
             expected |= {f"optimizer/{name}/{slot}": shape for slot, shape in slots.items()}
-    if {key: tensor.shape for key, tensor in tensors.items()} != expected:
+    if shapes != expected:
         raise ValueError("it is of another network")
 
 
-def _slots(tensors: Mapping[str, Tensor], name: str) -> dict[str, Tensor]:
-    """What the optimizer kept of the parameter of this name."""
-    prefix = f"optimizer/{name}/"
-    return {key.removeprefix(prefix): t for key, t in tensors.items() if key.startswith(prefix)}
+def _slots(file: Any, name: str, p: nn.Parameter) -> dict[str, Tensor]:
+    """What the optimizer kept of the parameter of this name: of what has a number for each of its
+    own, this rank's part."""
+    slots = {}
+    for key in _of(file, f"optimizer/{name}"):
+        source = file.get_slice(key)
+        whole = torch.Size(source.get_shape()) != p.shape
+        slots[key.rpartition("/")[2]] = file.get_tensor(key) if whole else alike(p, source)
+    return slots
 
 
 def _put_answers(state: State, key: str, said: Answers) -> None:

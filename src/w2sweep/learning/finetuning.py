@@ -18,6 +18,7 @@ from w2sweep.learning.curves import write_curves
 from w2sweep.learning.hardware import autocast, prepared
 from w2sweep.learning.learner import Course, Evaluate, Evaluation, Trained, fit
 from w2sweep.learning.memory import saying_what_to_lower
+from w2sweep.learning.shards import is_sharded
 from w2sweep.learning.subjects import Splits, Subject, subject_of
 from w2sweep.learning.tuned import parameter_groups
 from w2sweep.tasks.heads import Answers
@@ -43,7 +44,7 @@ def finetune(stage: Finetune, job: Job) -> None:
     write_curves(job.out, trained.curves)
     save_evaluations(trained.answers, job.out)
     Predictions(answers).save(job.out)
-    if job.rank.leads and job.wants(Weights(stage)):
+    if job.wants(Weights(stage)) and _saves(job, subject):
         subject.save(job.deliver(Weights(stage)))
 
 
@@ -51,8 +52,14 @@ def finetune(stage: Finetune, job: Job) -> None:
 def train_again(weights: Weights, job: Job) -> None:
     """Writes the model of a stage whose predictions are there, and whose weights nobody kept."""
     subject, _ = _learn(weights.of, job, job.get(weights.of.splits))
-    if job.rank.leads:
+    if _saves(job, subject):
         subject.save(job.out)
+
+
+def _saves(job: Job, subject: Subject) -> bool:
+    """Whether this process takes part in writing the model. What it has of one that is spread over
+    devices is of all of them."""
+    return job.rank.leads or is_sharded(subject.net)
 
 
 def _learn(stage: Finetune, job: Job, splits: Splits) -> tuple[Subject, Trained]:

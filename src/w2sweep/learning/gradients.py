@@ -1,8 +1,10 @@
 """How the gradient of a batch is made: out of micro-batches whose graphs never live together, by
 one process or by several.
 
-No process speaks to the others in the middle of a forward or backward pass. So they may have
-different numbers of micro-batches, and one that runs out of memory makes more of its own.
+Processes with a model each do not speak to the others in the middle of a forward or backward pass.
+So they may have different numbers of micro-batches, and one that runs out of memory makes more of
+its own. Those that hold one model together put each layer together in both passes: there who has
+fewer micro-batches runs short ones for nothing, and nobody can make more of them.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ from w2sweep.engine.stage import Job
 from w2sweep.learning import spread
 from w2sweep.learning.batches import Batch, Share
 from w2sweep.learning.memory import halved, is_out_of_memory
+from w2sweep.learning.shards import is_sharded
 
 T = TypeVar("T")
 LossOf = Callable[[Tensor, Tensor], Tensor]
@@ -56,19 +59,25 @@ class Gradients:
             learning: the parameters that learn, in the same order everywhere.
         """
         by = self._one_by_one if separable else self._by_logits
-        return spread.sum_gradients(learning, by(share, loss, learning))
+        found = by(share, loss, learning)
+        if is_sharded(self.net):  # gradients were added up on the way
+            return spread.summed(found)
+        return spread.sum_gradients(learning, found)
 
     def _one_by_one(self, share: Share, loss: LossOf, learning: Sequence[nn.Parameter]) -> Tensor:
         """This process's part of the loss, a scalar: each micro-batch has its share of it."""
 
         def work(parts: list[Batch]) -> Tensor:
             _forget(learning)
+            idle = self._idle(parts)
             losses = [share.targets.new_zeros((), dtype=torch.float32)] if not parts else []
             for part in parts:
                 weight = len(part.targets) / len(share.targets)
                 its = loss(self.net(part), part.targets) * weight
                 self.backward(its)
                 losses.append(its.detach())
+            for _ in range(idle):
+                self.backward(loss(self.net(share.idle), share.idle.targets) * 0)
             return torch.stack(losses).sum()
 
         return self._within_memory(share.parts, work)
@@ -83,22 +92,29 @@ class Gradients:
         kept: list[Tensor] = []
 
         def forward(parts: list[Batch]) -> Tensor:
-            if len(parts) == 1:
+            if len(parts) == 1 and not is_sharded(self.net):
                 kept.append(self.net(parts[0]))
                 return kept[0].detach()
+            idle = self._idle(parts)
             with torch.no_grad():
-                return torch.cat([self.net(part) for part in parts])
+                found = [self.net(part) for part in parts]
+                unused = [self.net(share.idle)[:0] for _ in range(idle)]
+                return torch.cat(found or unused)
 
         def backward(parts: list[Batch]) -> None:
             _forget(learning)
             if kept:
                 self.backward((kept.pop() * gradient).sum())
                 return
-            sizes = [len(part.targets) for part in parts]
+            idle, sizes = self._idle(parts), [len(part.targets) for part in parts]
             for part, its in zip(parts, gradient.split(sizes), strict=True):
                 self.backward((self.net(part) * its).sum())
+            for _ in range(idle):
+                self.backward(self.net(share.idle).sum() * 0)
 
-        own = self._within_memory(share.parts, forward) if share.parts else None
+        own = None
+        if share.parts or is_sharded(self.net):
+            own = self._within_memory(share.parts, forward)
         logits = _of_all(own, share).requires_grad_()
         total = loss(logits, share.targets)
         (whole,) = torch.autograd.grad(total, logits)
@@ -115,7 +131,7 @@ class Gradients:
             try:
                 return work(parts)
             except Exception as error:
-                if not parts or not is_out_of_memory(error):
+                if not parts or not is_out_of_memory(error) or is_sharded(self.net):
                     raise
                 largest = max(parts, key=lambda part: part.mask.numel())
                 if len(largest.ids) == largest.views:
@@ -123,6 +139,11 @@ class Gradients:
             # behind the handler, for the error holds on to what filled the memory
             self.micro_tokens = halved(largest.mask.numel())
             self.job.note(micro_tokens=self.micro_tokens)
+
+    def _idle(self, parts: Sequence[Batch]) -> int:
+        """How many micro-batches this process is to run for nothing, to stay in step; asked before
+        the first of them, while the others are there too."""
+        return spread.largest(len(parts)) - len(parts) if is_sharded(self.net) else 0
 
 
 def _forget(learning: Sequence[nn.Parameter]) -> None:

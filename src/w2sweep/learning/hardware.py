@@ -32,8 +32,14 @@ def precision_of(asked: Precision, job: Job) -> Precision:
 
 
 def autocast(precision: WeightPrecision, device: torch.device) -> torch.autocast:
-    """The precision of training, for inference; "32-true" within a training of less as well."""
-    return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16-mixed")
+    """The precision of training, for inference; "32-true" within a training of less as well.
+
+    Copies of weights in bf16 are not kept from one forward pass to the next where processes may
+    hold one model together: they would be the whole model, on each device.
+    """
+    kept = None if spread.ranks() == 1 else False
+    bf16 = precision == "bf16-mixed"
+    return torch.autocast(device.type, torch.bfloat16, enabled=bf16, cache_enabled=kept)
 
 
 @contextlib.contextmanager

@@ -14,6 +14,7 @@ from w2sweep.learning import spread
 from w2sweep.learning.batches import Batch, Data, Rows, chunks
 from w2sweep.learning.memory import Room
 from w2sweep.learning.model import Net
+from w2sweep.learning.shards import is_sharded
 from w2sweep.learning.tokens import Ragged
 
 
@@ -22,7 +23,11 @@ def probabilities(
     net: nn.Module, data: Data, budget: int, device: torch.device
 ) -> NDArray[np.float32]:
     """Class probabilities [N, K]. `budget`: tokens in one forward pass."""
-    return in_order(data, budget, lambda batch: net(to(batch, device)).softmax(-1))
+
+    def chances(batch: Batch) -> Tensor:
+        return net(to(batch, device)).softmax(-1)
+
+    return in_order(data, budget, chances, is_sharded(net))
 
 
 @torch.no_grad()
@@ -32,17 +37,20 @@ def hidden_states(net: Net, data: Data, budget: int, device: torch.device) -> ND
     def states(batch: Batch) -> Tensor:
         return net.hidden(to(batch, device)).float().unflatten(0, (-1, data.views))
 
-    return in_order(data, budget, states)
+    return in_order(data, budget, states, is_sharded(net))
 
 
-def in_order(data: Data, budget: int, answer: Callable[[Batch], Tensor]) -> NDArray[np.float32]:
+def in_order(
+    data: Data, budget: int, answer: Callable[[Batch], Tensor], in_step: bool = False
+) -> NDArray[np.float32]:
     """Answers [N, ...], computed longest first under the token budget, or half of it where memory
-    runs out, and put back into the order of the examples."""
+    runs out, and put back into the order of the examples. `in_step`: whether all processes must
+    call `answer` equally often; then memory that runs out is an error."""
 
     def say(rows: Rows) -> NDArray[np.float32]:
         return answer(data.batch(rows)).float().cpu().numpy()
 
-    return _of_all(data.lengths * data.views, budget, say)
+    return _of_all(data.lengths * data.views, budget, say, in_step)
 
 
 @torch.no_grad()
@@ -65,7 +73,10 @@ def completions(
 
 
 def _of_all(
-    lengths: NDArray[np.int64], budget: int, say: Callable[[Rows], NDArray[Any]]
+    lengths: NDArray[np.int64],
+    budget: int,
+    say: Callable[[Rows], NDArray[Any]],
+    in_step: bool = False,
 ) -> NDArray[Any]:
     """What is said of N examples, of lengths [N] in tokens, in their order [N, ...].
 
@@ -79,12 +90,19 @@ def _of_all(
 
         return room.compute(within)
 
+    def parts_of(rows: Rows) -> list[Rows]:
+        return [rows[part] for part in chunks(lengths[rows], budget)]
+
     def one_by_one(rows: Rows) -> NDArray[Any]:
-        parts = [rows[part] for part in chunks(lengths[rows], budget)]
-        return np.concatenate([at_once(part) for part in parts])
+        return np.concatenate([at_once(part) for part in parts_of(rows)])
 
     longest_first = np.argsort(-lengths, kind="stable")
     shares = [longest_first[rank::ranks] for rank in range(min(ranks, len(lengths)))]
+    if in_step:
+        at_once = say
+        passes = [len(parts_of(rows)) for rows in shares] + [0] * (ranks - len(shares))
+        for _ in range(max(passes) - passes[spread.rank()]):
+            say(longest_first[-1:])  # for nothing
     said = np.concatenate(spread.together(shares, one_by_one))
     out = np.empty_like(said)
     out[np.concatenate(shares)] = said

@@ -31,6 +31,7 @@ from w2sweep.learning.hardware import autocast, flushing_denormals
 from w2sweep.learning.memory import in_main_memory
 from w2sweep.learning.optimizers import optimizer_of
 from w2sweep.learning.schedules import Schedule
+from w2sweep.learning.shards import is_sharded
 from w2sweep.tasks.heads import Answers
 
 logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)  # it advertises at every fit
@@ -166,9 +167,14 @@ class Learner(pl.LightningModule):
             if evaluation:
                 row |= self.evaluate()
             self.job.log(row)
-        overdue = time.monotonic() - self.saved_at > self.job.runtime.checkpoint_seconds
-        if overdue and step < steps and spread.leads():
+        if step < steps and self.saves_now():
             self.save()
+
+    def saves_now(self) -> bool:
+        """Whether a checkpoint is due, and this process has a part in it: the first, or all that
+        hold the model together."""
+        overdue = time.monotonic() - self.saved_at > self.job.runtime.checkpoint_seconds
+        return spread.agreed(overdue) if is_sharded(self.net) else overdue and spread.leads()
 
     def mean_loss(self) -> float:
         """Over the steps since the last row. Raises FloatingPointError where it is no number: the
@@ -250,6 +256,8 @@ def fit(net: nn.Module, course: Course, job: Job) -> Trained:
         warnings.filterwarnings("ignore", "The `srun` command is available")
         # Lightning 2.6 with torch 2.13
         warnings.filterwarnings("ignore", ".*isinstance.treespec, LeafSpec.*")
+        # logits are one, and nothing changes them in place
+        warnings.filterwarnings("ignore", "FSDP2-wrapped module .* returned a view")
         try:
             _trainer(course, job).fit(learner)
         except SystemExit as exit:

@@ -31,6 +31,7 @@ from w2sweep.experiment.tuning import Base
 from w2sweep.learning.hub import explained
 from w2sweep.learning.logits import in_fp32
 from w2sweep.learning.model import HEAD, HEAD_FACTS, Net, unembedding
+from w2sweep.learning.shards import put
 from w2sweep.learning.soundness import check
 from w2sweep.learning.tokens import hub_source
 from w2sweep.tasks.heads import Completion, Head
@@ -71,7 +72,7 @@ def load(
     if isinstance(backbone, HubModel):
         check(net, backbone.label, generates)
     if folder and not new:
-        _take_head(net, folder)
+        take_head(net, folder)
     return net
 
 
@@ -98,14 +99,15 @@ def fresh(backbone: SmallLlama, text: Path, context: int, seed: int) -> Net:
     return Net(LlamaForCausalLM(config), tokenizer, head=None)
 
 
-def _take_head(net: Net, folder: Path) -> None:
+def take_head(net: Net, folder: Path) -> None:
     """Starts with the head of the folder, where it has one of the same kind and shape."""
     if net.own_head is None or not (folder / HEAD).exists():
         return
     found, own = load_file(folder / HEAD), net.own_head.state_dict()
     same_kind = read_json(folder / HEAD_FACTS)["is"] == public_name(type(net.head))
     if same_kind and _shapes(found) == _shapes(own):
-        net.own_head.load_state_dict(found)
+        for name, p in net.own_head.named_parameters():
+            put(p, found[name])
 
 
 def _shapes(tensors: Mapping[str, Tensor]) -> dict[str, torch.Size]:
@@ -126,24 +128,51 @@ def loaded(
     Raises:
         ConfigError: where it is no causal language model, or a part of its weights is missing.
     """
-    source = _source(backbone, folder)
+    source = source_of(backbone, folder)
+    tokenizer, config = described(backbone, folder)
+    if is_scratch(backbone, folder):
+        lm = made(backbone, config, base)
+    else:
+        options = {"attn_implementation": ATTENTION, "dtype": DTYPES[base]}
+        lm = _with_weights(backbone.label, source, {"config": config, **options})
+    return as_it_is_used(lm, base), tokenizer
+
+
+def is_scratch(backbone: Backbone, folder: Path | None) -> bool:
+    """Whether its weights are random numbers, in the architecture of a model of the hub."""
+    return folder is None and isinstance(backbone, HubModel) and backbone.scratch
+
+
+def described(
+    backbone: Backbone, folder: Path | None
+) -> tuple[PreTrainedTokenizerFast, PreTrainedConfig]:
+    """The tokenizer and the configuration of a model, as it is used here. Raises ConfigError where
+    it is no causal language model."""
+    source = source_of(backbone, folder)
     tokenizer = AutoTokenizer.from_pretrained(**source)
     config = AutoConfig.from_pretrained(**source)
     _check_kind(config, backbone.label)
     leave_nothing_to_chance(config)
     _forget_padding(config)
+    return tokenizer, config
+
+
+def made(backbone: Backbone, config: PreTrainedConfig, base: Base) -> PreTrainedModel:
+    """A model with random weights, without dropout."""
+    trusted = isinstance(backbone, HubModel) and backbone.trust_remote_code
     options = {"attn_implementation": ATTENTION, "dtype": DTYPES[base]}
-    if folder is None and isinstance(backbone, HubModel) and backbone.scratch:
-        trusted = backbone.trust_remote_code
-        lm = AutoModelForCausalLM.from_config(config, trust_remote_code=trusted, **options)
-    else:
-        lm = _with_weights(backbone.label, source, {"config": config, **options})
+    return AutoModelForCausalLM.from_config(config, trust_remote_code=trusted, **options)
+
+
+def as_it_is_used(lm: PreTrainedModel, base: Base) -> PreTrainedModel:
+    """The same model, without the dropout that its own code may have made whatever its
+    configuration says, and with logits in fp32."""
     for module in lm.modules():
-        if isinstance(module, nn.Dropout):  # which a model's own code may have made otherwise
+        if isinstance(module, nn.Dropout):
             module.p = 0.0
     if base == "bf16":
         in_fp32(unembedding(lm))
-    return lm, tokenizer
+    return lm
 
 
 def leave_nothing_to_chance(config: PreTrainedConfig | dict[str, Any]) -> None:
@@ -157,7 +186,7 @@ def leave_nothing_to_chance(config: PreTrainedConfig | dict[str, Any]) -> None:
             fields[name] = 0.0
 
 
-def _source(backbone: Backbone, folder: Path | None) -> dict[str, Any]:
+def source_of(backbone: Backbone, folder: Path | None) -> dict[str, Any]:
     """The arguments of a loader's `from_pretrained`. What was trained on here keeps the code of its
     authors, and so the user's trust in them."""
     if isinstance(backbone, HubModel):

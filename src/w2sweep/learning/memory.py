@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 import torch
+from torch.distributed.tensor import DTensor
 
 from w2sweep.engine.stage import Job
 
@@ -62,7 +63,10 @@ def halved(budget: int) -> int:
 
 
 def in_main_memory(tensor: torch.Tensor) -> torch.Tensor:
-    """A copy where there is more room than on a device."""
+    """A copy where there is more room than on a device; of a shard, which is put together on
+    devices, beside it."""
+    if isinstance(tensor, DTensor):
+        return tensor.detach().clone()
     copy = torch.empty_like(tensor, device="cpu", requires_grad=False)
     return copy.copy_(tensor.detach())
 
@@ -91,5 +95,8 @@ def _advice(job: Job) -> str:
     options = [f"lower runtime.micro_tokens, which is {runtime.micro_tokens}"]
     if not runtime.gradient_checkpointing:
         options.append("set runtime.gradient_checkpointing=true")
+    if job.rank.of > 1:
+        told = "raise runtime.devices" if runtime.sharded else "set runtime.sharded=true"
+        options.append(told)
     options += ["start fewer workers on this machine", "or use tuning=lora or a smaller rung"]
     return ", ".join(options)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from inspect import signature
 from pathlib import Path
@@ -19,6 +19,7 @@ from w2sweep.engine.files import write_json
 from w2sweep.engine.stage import public_name
 from w2sweep.learning.batches import Batch
 from w2sweep.learning.hardware import autocast
+from w2sweep.learning.shards import gathered
 from w2sweep.tasks.heads import Head, LinearHead
 from w2sweep.values import ConfigError
 
@@ -99,14 +100,25 @@ class Net(nn.Module):
 
     def hidden(self, batch: Batch) -> Tensor:
         """Final hidden states at the positions asked for [asked, width]."""
+        return self._hidden(batch)
+
+    def _hidden(self, batch: Batch) -> Tensor:
+        """The same, for `forward`: shards are put together before either, and taken apart
+        behind it."""
         return self.body(**self.inputs(batch)).last_hidden_state[batch.asked]
+
+    def plain(self, ids: Tensor) -> tuple[Tensor, Tensor]:
+        """Final states [S, T, width] and logits [S, T, vocabulary] of texts of one length, as
+        anybody would compute them."""
+        logits = self.lm(input_ids=ids, use_cache=False).logits
+        return self.body(input_ids=ids, use_cache=False).last_hidden_state, logits
 
     def forward(self, batch: Batch) -> Tensor:
         """Logits [B, K], in fp32: of the classes of B examples, or of the vocabulary for B
         tokens."""
         if self.own_head is None or self.head is None:
             return self.language_logits(batch).float()
-        hidden = self.hidden(batch)
+        hidden = self._hidden(batch)
         with autocast("32-true", hidden.device):  # in bf16, many answers would be equal
             outputs = self.own_head(hidden.float())
             return class_logits(self.head, outputs, len(batch.targets))
@@ -147,11 +159,17 @@ class Net(nn.Module):
         )
 
     def save(self, folder: Path) -> None:
-        """Writes an ordinary model folder, with the tokenizer, and a head of its own beside it."""
-        self.lm.save_pretrained(folder)
+        """Writes an ordinary model folder, with the tokenizer, and a head of its own beside it. Of
+        shards all ranks take part, and the first one writes."""
+        tensors = gathered(self.state_dict(keep_vars=True))
+        if not tensors:
+            return
+        lm = {name[3:]: t.detach() for name, t in tensors.items() if name.startswith("lm.")}
+        self.lm.save_pretrained(folder, state_dict=lm)
         self.tokenizer.save_pretrained(folder)
-        if self.own_head is not None and self.head is not None:
-            save_head(self.own_head, self.head, folder)
+        if self.head is not None:
+            own = {name[9:]: t for name, t in tensors.items() if name.startswith("own_head.")}
+            save_head(own, self.head, folder)
 
 
 @contextlib.contextmanager
@@ -212,22 +230,32 @@ def unembedding(lm: PreTrainedModel) -> nn.Linear:
 def new_head(
     lm: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, head: LinearHead
 ) -> nn.Linear:
-    """A linear layer that starts at zero, or as the unembedding rows of the head's words.
+    """A linear layer that starts at zero, or as the unembedding rows of the head's words. (At zero
+    too where the model has no memory yet.)
 
     Burns et al. 2023, appendices A.1 and A.3. Raises ConfigError where the tokenizer lacks one.
     """
     rows_of_words = unembedding(lm).weight
     linear = _zeros(rows_of_words.shape[1], head)
-    if head.init == "unembedding":
-        rows = [tokenizer(w, add_special_tokens=False)["input_ids"][-1] for w in head.words]
-        if tokenizer.unk_token_id in rows:
-            raise ConfigError(
-                f"the tokenizer lacks one of {head.words}, so no head can start there: "
-                "set task.head.init=zero"
-            )
+    rows = rows_that_start(head, tokenizer)
+    if rows and not rows_of_words.is_meta:
         with torch.no_grad():
             linear.weight.copy_(rows_of_words[rows])
     return linear
+
+
+def rows_that_start(head: LinearHead, tokenizer: PreTrainedTokenizerFast) -> list[int]:
+    """The rows of the unembedding that a new head starts from, one an output; none: it starts at
+    zero. Raises ConfigError where the tokenizer lacks a word."""
+    if head.init != "unembedding":
+        return []
+    rows = [tokenizer(w, add_special_tokens=False)["input_ids"][-1] for w in head.words]
+    if tokenizer.unk_token_id in rows:
+        raise ConfigError(
+            f"the tokenizer lacks one of {head.words}, so no head can start there: "
+            "set task.head.init=zero"
+        )
+    return rows
 
 
 def _zeros(width: int, head: LinearHead) -> nn.Linear:
@@ -237,10 +265,9 @@ def _zeros(width: int, head: LinearHead) -> nn.Linear:
     return linear
 
 
-def save_head(linear: nn.Linear, head: LinearHead, folder: Path) -> None:
+def save_head(tensors: Mapping[str, Tensor], head: LinearHead, folder: Path) -> None:
     """Writes `head.safetensors` (`weight` [outputs, width], maybe `bias` [outputs]), and
     `head.json`: which head it is."""
-    tensors = {name: p.detach().cpu().contiguous() for name, p in linear.named_parameters()}
-    save_file(tensors, folder / HEAD)
+    save_file({name: p.detach().cpu().contiguous() for name, p in tensors.items()}, folder / HEAD)
     fields = asdict(head)  # type: ignore[call-overload]  # a value is a dataclass
     write_json(folder / HEAD_FACTS, {"is": public_name(type(head)), **fields})

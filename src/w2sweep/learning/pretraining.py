@@ -16,6 +16,7 @@ from w2sweep.engine.stage import Job
 from w2sweep.experiment.backbone import SmallLlama
 from w2sweep.experiment.losses import CrossEntropy
 from w2sweep.experiment.stages import Adapt
+from w2sweep.experiment.tuning import Full
 from w2sweep.learning import schedules, spread
 from w2sweep.learning.batches import pretraining_batches, window
 from w2sweep.learning.curves import write_curves
@@ -23,8 +24,10 @@ from w2sweep.learning.hardware import autocast, precision_of, prepared
 from w2sweep.learning.inference import to
 from w2sweep.learning.learner import Course, Evaluation, fit
 from w2sweep.learning.loading import fresh, load
+from w2sweep.learning.loading_shards import fresh_shards, in_shards, load_shards
 from w2sweep.learning.memory import saying_what_to_lower
 from w2sweep.learning.model import Net
+from w2sweep.learning.shards import is_sharded
 from w2sweep.learning.tuned import parameter_groups
 
 
@@ -44,9 +47,8 @@ def adapt(stage: Adapt, job: Job) -> None:
     if steps:
         trained = fit(net, _course(stage, job, net, tokens, heldout, steps), job)
         write_curves(job.out, trained.curves)
-    if job.rank.leads:
-        net.lm.save_pretrained(job.out)
-        net.tokenizer.save_pretrained(job.out)
+    if job.rank.leads or is_sharded(net):
+        net.save(job.out)
     facts = {
         "heldout_loss": heldout_loss(net.to(device), heldout, context, device),
         "tokens": steps * recipe.batch * context,
@@ -57,11 +59,14 @@ def adapt(stage: Adapt, job: Job) -> None:
 
 def _begun(stage: Adapt, job: Job) -> Net:
     """The model as it is before it reads anything here."""
+    device, seed = torch.device(job.device), stage.seed
     if stage.init is None and isinstance(stage.backbone, SmallLlama):
-        text, context = job.get(stage.text), stage.text.tokenizer.context
-        return fresh(stage.backbone, text, context, stage.seed)
+        given = (stage.backbone, job.get(stage.text), stage.text.tokenizer.context, seed)
+        return fresh_shards(*given, device) if in_shards(job) else fresh(*given)
     folder = job.get(stage.init) if stage.init else None
-    return load(stage.backbone, folder, None, stage.seed)
+    if in_shards(job):
+        return load_shards(stage.backbone, folder, None, seed, Full(), "fp32", device)
+    return load(stage.backbone, folder, None, seed)
 
 
 def _context(stage: Adapt, net: Net) -> int:
@@ -105,4 +110,4 @@ def heldout_loss(
 
     with autocast("32-true", device):
         parts = np.array_split(offsets, math.ceil(len(offsets) / 32))
-        return sum(spread.together(parts, loss)) / len(offsets)
+        return sum(spread.together(parts, loss, is_sharded(net))) / len(offsets)

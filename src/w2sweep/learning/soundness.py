@@ -97,29 +97,28 @@ def _texts(net: Net) -> list[Tensor]:
     """Token ids of the two texts [LONG], [SHORT], drawn from the vocabulary."""
     rng = torch.Generator().manual_seed(0)
     long = torch.randint(net.vocabulary, (min(LONG, net.context),), generator=rng)
+    long = long.to(next(net.parameters()).device)
     return [long, long[:SHORT]]
 
 
 def _plain(net: Net, text: Tensor) -> tuple[Tensor, Tensor]:
     """Final states [T, width] and logits [T, vocabulary] of a text, as anybody would compute
     them."""
-    ids = text[None]
-    logits = net.lm(input_ids=ids, use_cache=False).logits
-    states = net.body(input_ids=ids, use_cache=False).last_hidden_state
+    states, logits = net.plain(text[None])
     return states[0], logits[0]
 
 
 def _batch(net: Net, texts: list[Tensor], left: bool = False) -> Batch:
     """Texts side by side, padded, with their last tokens asked for."""
     width = max(len(text) for text in texts)
-    ids = torch.full((len(texts), width), net.pad)
+    ids = texts[0].new_full((len(texts), width), net.pad)
     mask, asked = torch.zeros_like(ids), torch.zeros_like(ids, dtype=torch.bool)
     for row, text in enumerate(texts):
         stop = width if left else len(text)
         ids[row, stop - len(text) : stop] = text
         mask[row, stop - len(text) : stop] = 1
         asked[row, stop - 1] = True
-    return Batch(ids, mask, asked, torch.zeros(len(texts), 2))
+    return Batch(ids, mask, asked, torch.zeros(len(texts), 2, device=ids.device))
 
 
 def _same(expected: Tensor, found: Tensor, noise: float) -> bool:

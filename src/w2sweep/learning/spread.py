@@ -85,10 +85,13 @@ def largest(number: int) -> int:
     return max(said)
 
 
-def together(parts: Sequence[A], work: Callable[[A], B]) -> list[B]:
+def together(parts: Sequence[A], work: Callable[[A], B], in_step: bool = False) -> list[B]:
     """`work` of each of the parts, which are the same for all processes. Each part is done by one
-    of them, in turn, and told to all."""
+    of them, in turn, and told to all. `in_step`: who has one less does the last one too, for
+    nothing."""
     done = [work(part) for part in parts[rank() :: ranks()]]
+    if in_step and rank() >= len(parts) % ranks() > 0:
+        work(parts[-1])
     if ranks() == 1:
         return done
     of_all: list[Any] = [None] * ranks()

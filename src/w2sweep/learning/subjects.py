@@ -15,12 +15,14 @@ from torch import nn
 
 from w2sweep.building import located
 from w2sweep.engine.stage import Job
+from w2sweep.experiment.sharded import check_sharded
 from w2sweep.experiment.splits import answered
 from w2sweep.experiment.stages import Finetune
 from w2sweep.learning.batches import Completions, Data, Featured, Labelled
 from w2sweep.learning.inference import completions, probabilities
 from w2sweep.learning.lengths import completions_within, prompts_within, views_within
 from w2sweep.learning.loading import load
+from w2sweep.learning.loading_shards import in_shards, load_shards
 from w2sweep.learning.model import Net, ProbeNet, save_head
 from w2sweep.learning.tokens import Ragged
 from w2sweep.learning.tuned import merge_adapters, tune
@@ -69,9 +71,12 @@ class TextSubject(Subject):
     def __init__(self, stage: Finetune, splits: Splits, job: Job):
         folder = job.get(stage.init) if stage.init else None
         self.head = stage.head
-        self.net = load(stage.backbone, folder, stage.head, stage.seed, stage.base)
+        if in_shards(job):
+            self.net = _in_shards(stage, folder, torch.device(job.device))
+        else:
+            self.net = load(stage.backbone, folder, stage.head, stage.seed, stage.base)
+            tune(self.net, stage.tuning)
         self.longest = min(stage.recipe.max_tokens, self.net.context)
-        tune(self.net, stage.tuning)
         if job.runtime.gradient_checkpointing:
             self.net.lm.activation_checkpointing_enable()
         read = (stage.on, *answered(splits))
@@ -80,6 +85,13 @@ class TextSubject(Subject):
     def save(self, folder: Path) -> None:
         merge_adapters(self.net)
         self.net.save(folder)
+
+
+def _in_shards(stage: Finetune, folder: Path | None, device: torch.device) -> Net:
+    """The model, spread over the ranks. Raises ConfigError where it cannot be."""
+    check_sharded(stage.head, stage.recipe)
+    given = (stage.backbone, folder, stage.head, stage.seed, stage.tuning, stage.base)
+    return load_shards(*given, device)
 
 
 class Classifier(TextSubject):
@@ -146,7 +158,7 @@ class Probe(Subject):
         stage = self.stage
         backbone = self.job.get(stage.init) if stage.init else None
         load(stage.backbone, backbone, None, stage.seed, stage.base).save(folder)
-        save_head(self.net.own_head, self.net.head, folder)
+        save_head(self.net.own_head.state_dict(), self.net.head, folder)
 
 
 def nobodys(examples: Sequence | torch.Tensor) -> Answers:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from transformers.pytorch_utils import Conv1D
 
 from w2sweep.experiment.tuning import Lora, Tuning
 from w2sweep.learning.model import Net, unembedding
+from w2sweep.learning.shards import is_sharded
 from w2sweep.values import ConfigError
 
 
@@ -41,15 +42,15 @@ def parameter_groups(
 def merge_adapters(net: Net) -> None:
     """Adds adapters to the matrices they adapt: the model is a plain one again, in fp32.
 
-    A backbone in bf16 is moved to main memory for it: rounded to bf16, what was learned would be
-    lost in part.
+    A backbone in bf16 is moved to main memory for it, unless it is spread over devices: rounded to
+    bf16, what was learned would be lost in part.
     """
     from peft.tuners.tuners_utils import BaseTunerLayer
 
     if net.lm.dtype is torch.bfloat16 and any(
         isinstance(module, BaseTunerLayer) for module in net.lm.modules()
     ):
-        nn.Module.to(net.lm, "cpu", torch.float32)
+        nn.Module.to(net.lm, None if is_sharded(net) else "cpu", torch.float32)
     for name, module in list(net.lm.named_modules()):
         if isinstance(module, BaseTunerLayer):
             module.merge()
@@ -70,6 +71,7 @@ def _add_adapters(net: Net, tuning: Lora) -> None:
         fan_in_fan_out=transposed,
     )
     net.lm.requires_grad_(False)
+    random = torch.get_rng_state()
     try:
         inject_adapter_in_model(config, net.lm)
     except (TypeError, ValueError) as error:
@@ -81,6 +83,25 @@ def _add_adapters(net: Net, tuning: Lora) -> None:
         if isinstance(module, BaseTunerLayer):
             # autocast casts for each matrix; a copy in fp32 before would be kept as well
             setattr(module, "cast_input_dtype_enabled", tuning.base == "fp32")  # noqa: B010
+    if net.lm.get_input_embeddings().weight.is_meta:
+        _draw_again(net.lm, random)
     for p in net.lm.parameters():
         if p.requires_grad:
             p.data = p.data.float()
+
+
+def _draw_again(lm: nn.Module, random: Tensor) -> None:
+    """Gives memory and their random numbers to the adapters of a model that has no memory yet:
+    PEFT puts adapters where the matrix is that they adapt. `random`: the state of the generator
+    before it made them."""
+    from peft.tuners.lora import LoraLayer
+
+    torch.set_rng_state(random)
+    for layer in [m for m in lm.modules() if isinstance(m, LoraLayer)]:
+        for name in list(layer.lora_A):
+            for parts in (layer.lora_A, layer.lora_B):
+                made = parts[name]
+                parts[name] = nn.Linear(made.in_features, made.out_features, bias=False)
+            layer.reset_lora_parameters(name, True)
+            for parts in (layer.lora_A, layer.lora_B):
+                parts[name].to(lm.dtype)  # as PEFT does, wherever they are then

@@ -20,7 +20,7 @@ from w2sweep.engine.store import Store
 from w2sweep.experiment.flops import Texts, asked, work
 from w2sweep.experiment.memory import Memory, memory
 from w2sweep.experiment.splits import Answered, Splits
-from w2sweep.experiment.stages import Features, Finetune, Weights
+from w2sweep.experiment.stages import Adapt, Features, Finetune, Weights
 
 SAMPLE = 20
 """Finished stages of one kind whose records are read: more would not make their median better."""
@@ -68,9 +68,9 @@ class Forecasts:
 
     def of(self, stage: Stage[Any], rule: Rule | None, runtime: Runtime) -> Forecast:
         """What a stage will take that is given what a rule says, and is run so."""
-        needed = memory(stage, runtime)
-        if isinstance(stage, Weights) and stage.of.name in self._missing:
-            return Forecast(0.0, False, 0.0, "nothing", needed)  # they come with the training
+        needed = memory(stage, runtime, _shards(stage, runtime))
+        if stage.delivered_by is not None and stage.delivered_by.name in self._missing:
+            return Forecast(0.0, False, 0.0, "nothing", needed)
         found = work(stage, self._known, runtime.gradient_checkpointing)
         flops = None if found is None else found.flops
         seconds, basis = self._seconds(stage, flops, rule)
@@ -149,6 +149,12 @@ class Forecasts:
             if isinstance(splits, Answered) and (told := self._counted.get(splits.name)):
                 found[splits.task.name].append(told)
         return found
+
+
+def _shards(stage: Stage[Any], runtime: Runtime) -> int:
+    """Devices that hold one model together: those of stages that train a whole one."""
+    trains = isinstance(stage, Adapt | Finetune | Weights)
+    return runtime.devices if runtime.sharded and trains else 1
 
 
 def _taken(pace: _Pace, flops: float | None) -> float:

@@ -27,8 +27,9 @@ def stage_jobs(
 ) -> list[StageJob]:
     """All that is missing for these cells, in an order in which it can be run.
 
-    Stages of one level under one rule share a job, as many as the rule packs; what a stage delivers
-    is made sure of in its job, right behind it.
+    Stages of one level under one rule share a job, as many as the rule packs, but not those that
+    others wait for with those that nobody waits for; what a stage delivers is made sure of in its
+    job, right behind it.
 
     Args:
         planned: the cells.
@@ -41,13 +42,13 @@ def stage_jobs(
     """
     for name, rule in rules.items():
         _check(name, rule)
-    packs: dict[tuple[int, str], list[_Unit]] = defaultdict(list)
+    packs: dict[tuple[int, bool, str], list[_Unit]] = defaultdict(list)
     live = live or {}
     for unit in _units(planned, rules, lambda stage: stage.name in live or done(stage)):
-        packs[unit.level, unit.rule].append(unit)
+        packs[unit.level, unit.height > 0, unit.rule].append(unit)
     jobs: list[StageJob] = []
     job_of: dict[str, int] = {}
-    for (_, name), units in packs.items():
+    for (_, _, name), units in packs.items():
         n = rules[name].pack
         for together in (units[i : i + n] for i in range(0, len(units), n)):
             job = _job(together, planned, rules[name], job_of, live)

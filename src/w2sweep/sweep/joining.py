@@ -28,12 +28,7 @@ def joined(request: Request, folder: Path) -> Store:
 
     Raises ConfigError where there is no sweep.
     """
-    try:
-        plan = read_json(folder / PLAN)
-    except (OSError, ValueError) as error:
-        raise ConfigError(
-            f"{folder} is no sweep ({type(error).__name__}: {PLAN}): expected outputs/sweeps/NAME"
-        ) from error
+    plan = plan_of(folder)
     circumstances = Circumstances(
         runtime=replace(request.runtime, bf16=plan["bf16"]),
         tracking=request.tracking,
@@ -41,6 +36,16 @@ def joined(request: Request, folder: Path) -> Store:
         planned=frozenset(plan["stages"]),
     )
     return store_of(request, circumstances, since=plan["started"])
+
+
+def plan_of(folder: Path) -> dict[str, Any]:
+    """What the sweep in a folder says of itself. Raises ConfigError where there is none."""
+    try:
+        return read_json(folder / PLAN)
+    except (OSError, ValueError) as error:
+        raise ConfigError(
+            f"{folder} is no sweep ({type(error).__name__}: {PLAN}): expected outputs/sweeps/NAME"
+        ) from error
 
 
 def end_with_launcher(folder: Path) -> None:

@@ -3,6 +3,7 @@ it takes. Nothing is run, and nothing is written."""
 
 from __future__ import annotations
 
+import math
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,8 +14,11 @@ from w2sweep.engine.resources import Rule, rule_of
 from w2sweep.engine.runtime import Runtime
 from w2sweep.engine.stage import Stage, closure, public_name
 from w2sweep.engine.store import Store
+from w2sweep.experiment.sharded import check_sharded
+from w2sweep.experiment.stages import Finetune
 from w2sweep.sweep.comparison import needed
 from w2sweep.sweep.estimates import Basis, Forecast, Forecasts
+from w2sweep.sweep.jobs import stage_jobs
 from w2sweep.sweep.plan import Planned
 
 HOUR_S, GB = 3600.0, 1e9
@@ -46,6 +50,8 @@ class Row:
     """None of a stage that would not run."""
     too_large: bool = False
     """Whether it needs more memory than its rule gives."""
+    allocations: int = 1
+    """Jobs that it takes one after the other, each as long as its rule lets it be."""
 
     @property
     def type(self) -> str:
@@ -126,6 +132,8 @@ class Outlook:
     rows: Sequence[Row]
     """All stages, inputs before their readers."""
     means: Means
+    jobs: Mapping[str, int] = field(default_factory=dict)
+    """Name of a rule -> how many jobs of a cluster it makes."""
 
     @cached_property
     def states(self) -> Counter[State]:
@@ -205,7 +213,8 @@ class Outlook:
 
 
 def outlook(planned: Sequence[Planned], means: Means) -> Outlook:
-    """What these cells would run. Raises ConfigError where no rule matches a stage."""
+    """What these cells would run. Raises ConfigError where no rule matches a stage, or one would
+    have it run as it cannot be."""
     request = planned[0].request
     store = Store(request.store, mode="read-only")
     wanted = _distinct(needed(p.cell) for p in planned if p.cell)
@@ -217,7 +226,8 @@ def outlook(planned: Sequence[Planned], means: Means) -> Outlook:
     forecasts = Forecasts(finished, missing, store)
     rows = [_row(stage, there, missing, forecasts, means, request.runtime) for stage in stages]
     skipped = Counter(p.skipped for p in planned if p.skipped)
-    return Outlook(len(planned), skipped, rows, means)
+    jobs = stage_jobs(planned, means.rules, lambda s: s.name in there) if means.rules else []
+    return Outlook(len(planned), skipped, rows, means, Counter(job.rule for job in jobs))
 
 
 def _distinct(stages: Iterable[Iterable[Stage[Any]]]) -> tuple[Stage[Any], ...]:
@@ -241,8 +251,12 @@ def _row(
     name = rule_of(stage, means.rules) if means.rules else None
     rule = means.rules[name] if name else None
     its = means.runtimes.get(name or "", runtime)
+    if its.sharded and isinstance(stage, Finetune):
+        check_sharded(stage.head, stage.recipe)
     forecast = forecasts.of(stage, rule, its)
-    return Row(stage, "to run", name, forecast, _too_large(forecast, rule))
+    minutes = (forecast.seconds or 0.0) / 60
+    jobs = math.ceil(minutes / rule.minutes) if rule else 1
+    return Row(stage, "to run", name, forecast, _too_large(forecast, rule), max(1, jobs))
 
 
 def _too_large(forecast: Forecast, rule: Rule | None) -> bool:

@@ -20,6 +20,7 @@ from w2sweep.experiment.losses import Loss
 from w2sweep.experiment.methods import Method
 from w2sweep.experiment.recipe import Recipe
 from w2sweep.experiment.setting import Half, Setting, Supervision
+from w2sweep.experiment.sharded import check_sharded
 from w2sweep.experiment.splits import Sizes
 from w2sweep.experiment.target import Target
 from w2sweep.experiment.tuning import Tuning
@@ -100,8 +101,11 @@ class Request(Keys):
 
     @cached_property
     def cell(self) -> Cell:
-        """Raises ConfigError where the method cannot work with the task."""
+        """Raises ConfigError where the method cannot work with the task, or the
+        runtime with both."""
         cell = {"setting": self.setting, "method": self.method, "evaluate_on": self.evaluate_on}
+        if self.runtime.sharded:
+            check_sharded(self.task.head, self.recipe)
         return made(Cell, cell)
 
 

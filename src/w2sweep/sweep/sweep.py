@@ -39,19 +39,13 @@ from w2sweep.sweep.joining import (
     store_of,
     take_gpus,
 )
-from w2sweep.sweep.plan import Planned, by_new_work
+from w2sweep.sweep.plan import Planned
 from w2sweep.sweep.request import Request
 from w2sweep.sweep.sentences import sentence
+from w2sweep.sweep.starts import Launch, Starts
 from w2sweep.values import ConfigError
 
 SHOWN = "tracked.json"
-FRUITLESS = 2
-"""Starts in a row that may bring nothing: a worker may die before it has done anything, but what
-dies each time is not to be started for ever."""
-
-Launch = Callable[[Sequence[Planned]], object]
-"""Calls `run_cell` for each of these cells, in this or in other processes. What it raises means
-that one of those died."""
 Report = Callable[["Sweep", bool], object]
 """Tells of a finished sweep; the flag says whether anything was run for it."""
 
@@ -129,8 +123,7 @@ class Sweep:
         """Removes what was half written by processes that were killed."""
         sweep_up(self.folder)
         if self.store.mode != "read-only":
-            for name in {stage.name.partition("/")[0] for stage in self._stages}:
-                sweep_up(self.store.root / name)
+            self.store.sweep_up(self._stages)
 
     def _show_earlier(self) -> int:
         """Gives the tracker the curves of stages that this sweep found in the store, once. Returns
@@ -138,10 +131,11 @@ class Sweep:
         assert self.tracking is not None
         here, shown = place(self.tracking, self.name), set(self._shown())
         earlier: list[tuple[Stage, list[dict[str, Any]], object]] = []
-        for stage in self._stages:
+        there = [s for s in self._stages if s.name not in shown and self.store.done(s)]
+        for stage in there:
             folder = self.store.path(stage)
-            tracked = facts(folder).get("tracked") if self.store.done(stage) else here
-            if tracked != here and stage.name not in shown and (rows := read_curves(folder)):
+            tracked = facts(folder).get("tracked")
+            if tracked != here and (rows := read_curves(folder)):
                 earlier.append((stage, rows, tracked))
         if earlier:
             self.say(f"the tracker is given the curves of {len(earlier)} stages that were there")
@@ -208,34 +202,11 @@ class Sweep:
         self.say(f"{self.folder}: {to_run} to run, {there} answered from {self.store.root}")
 
     def _launch(self, left: Sequence[Planned], launch: Launch) -> None:
-        """Has the cells run that are left. Where workers died, what is missing is started again, as
-        long as one of the last two starts has brought anything."""
+        """Has the cells run that are left."""
         since = self.store.since if self.store.mode == "force" else 0.0
+        starts = Starts(launch, self.store, self._stages, self._settled, self.say)
         with Watch(self.stages, self.store.root, since):
-            fruitless = 0
-            while left:
-                before = self._standing(left)
-                died = self._try(left, launch)
-                left = [p for p in left if not self._settled(p)]
-                fruitless = fruitless + 1 if self._standing(left) == before else 0
-                if not left or not died or fruitless == FRUITLESS:
-                    break
-                cells = _count(len(left), "cell")
-                self.say(f"{cells} without a result: started again, from where they were")
-
-    def _try(self, left: Sequence[Planned], launch: Launch) -> bool:
-        """Launches cells. Returns whether a worker died."""
-        try:
-            launch(self._ordered(left))
-        except Exception as death:
-            reason = " ".join(str(death).split()).partition(". ")[0]
-            self.say(f"a worker died ({type(death).__name__}: {reason:.120})")
-            return True
-        return False
-
-    def _standing(self, left: Sequence[Planned]) -> object:
-        """What changes with every result and every checkpoint."""
-        return [p.folder for p in left], self.store.standing(self._stages)
+            starts.run(left)
 
     def _settled(self, p: Planned) -> bool:
         """Whether a cell has a record. A worker may have died between the last stage of a cell and
@@ -247,14 +218,6 @@ class Sweep:
             return records.read(self.folder / p.folder)
         except Exception:  # whatever is wrong with its files, they are no result
             return None
-
-    def _ordered(self, left: Sequence[Planned]) -> list[Planned]:
-        order = by_new_work([self._missing(p) for p in left])
-        return [left[i] for i in order]
-
-    def _missing(self, p: Planned) -> set[str]:
-        missing = closure(tuple(_compared(p)), known=self.store.done)
-        return {stage.name for stage in missing}
 
     def conclude(self, report: Report, ran: bool) -> int:
         """Reports, with whether anything was run, and returns the exit code."""

@@ -1,0 +1,104 @@
+"""`w2sweep-status`: how far a sweep is, whatever runs it."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from w2sweep.engine.queue import LiveJob, live_jobs
+from w2sweep.engine.slurm import spans
+from w2sweep.engine.survey import Survey, survey
+from w2sweep.interface.console import answering
+from w2sweep.results.cell import Failed, Result
+from w2sweep.sweep.joining import plan_of
+
+NAME = "w2sweep-status"
+DESCRIPTION = """Tells how far a sweep is: which of its stages are done, running, queued in jobs of
+Slurm, failed, and which are nobody's. It only looks, and plans nothing."""
+EXIT_CODES = """Exit code: 0: all stages are done, or under way. 1: a stage has failed, or is
+missing and nobody's: w2sweep with the same words goes on. 2: FOLDER is no sweep."""
+SHOWN = 20
+"""Running stages at most that are told."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The console script. Returns what EXIT_CODES says."""
+    parser = argparse.ArgumentParser(NAME, description=DESCRIPTION, epilog=EXIT_CODES)
+    says = "the sweep's folder, outputs/sweeps/<name>"
+    parser.add_argument("folder", type=Path, metavar="FOLDER", help=says)
+    says = "tell why stages have failed, and which ones are nobody's"
+    parser.add_argument("--failed", action="store_true", help=says)
+    given = parser.parse_args(arguments)
+    with answering(NAME):
+        found = status(given.folder)
+        print(*found.lines(), sep="\n")
+        if given.failed:
+            for line in found.wrong():
+                print(line)
+        return 1 if found.survey.failed or found.survey.nobodys else 0
+    raise AssertionError("either returns or exits")
+
+
+@dataclass(frozen=True)
+class Status:
+    """How far a sweep is."""
+
+    folder: Path
+    cells: Sequence[Path]
+    """Their folders."""
+    stages: Mapping[str, str]
+    """Name -> what people call it."""
+    survey: Survey
+    jobs: Sequence[LiveJob]
+
+    def lines(self) -> Iterator[str]:
+        """What is told: first the sums."""
+        results = sum((cell / Result.FILE).exists() for cell in self.cells)
+        failures = sum((cell / Failed.FILE).exists() for cell in self.cells)
+        yield f"cells    {results} of {len(self.cells)} done, {failures} failed"
+        s = self.survey
+        parts = {"done": s.done, "running": s.running, "queued": s.queued, "failed": s.failed}
+        counts = [f"{len(its)} {state}" for state, its in parts.items()]
+        yield f"stages   {len(self.stages)}: {', '.join(counts)}, {len(s.nobodys)} nobody's"
+        for running in list(s.running.values())[:SHOWN]:
+            yield f"running  {self.stages[running.name]}: {running}"
+        yield from self._queue()
+
+    def wrong(self) -> Iterator[str]:
+        """What has failed, and why; what is nobody's."""
+        for failure in self.survey.failed.values():
+            yield f"failed   {failure.what}: {failure.error}: {failure.reason}"
+        for name in sorted(self.survey.nobodys):
+            yield f"nobody's {self.stages[name]} ({name})"
+
+    def _queue(self) -> Iterator[str]:
+        """The jobs that wait, by what they wait for, and the files of those that run."""
+        by_reason: dict[str, list[LiveJob]] = {}
+        for job in self.jobs:
+            if not job.runs:
+                by_reason.setdefault(job.reason, []).append(job)
+        for reason, jobs in by_reason.items():
+            rules = Counter(job.rule for job in jobs)
+            of = ", ".join(f"{n} {rule}" for rule, n in rules.items())
+            yield f"queued   jobs {spans([job.id for job in jobs])} ({of}): {reason}"
+        for job in [job for job in self.jobs if job.runs][:SHOWN]:
+            yield f"log      job {job.id}, {job.name}: {job.log}"
+
+
+def status(folder: Path) -> Status:
+    """Looks at a sweep. Raises ConfigError where there is none."""
+    plan = plan_of(folder)
+    store = Path(plan.get("store") or "outputs/store")
+    stages = {str(name): str(what) for name, what in plan["stages"].items()}
+    jobs = live_jobs(store)
+    mine = [job for job in jobs if stages.keys() & job.stages or job.sweep == plan["name"]]
+    found = survey(stages, store, float(plan["started"]), mine)
+    return Status(folder, [folder / cell["dir"] for cell in plan["cells"]], stages, found, mine)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
