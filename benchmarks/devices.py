@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import ClassVar
 from unittest import mock
 
-from training_speed import CONFIDENCE, LAB, finetuning, pretraining
+from training_speed import CONFIDENCE, finetuning, pretraining
 
 from w2sweep.engine import ranks
 from w2sweep.engine.job import Circumstances, StoreJob
@@ -39,8 +39,6 @@ LARGE = (192, 4, 4)
 VARIANTS: dict[str, Callable[[], float]] = {
     "cross-entropy, width 96": finetuning,
     "confidence loss, width 96": partial(finetuning, loss=CONFIDENCE),
-    "confidence loss, width 192": partial(finetuning, LARGE, loss=CONFIDENCE),
-    "pretraining, width 64": partial(pretraining, LAB),
     "pretraining, width 192": partial(pretraining, LARGE),
 }
 
@@ -70,7 +68,7 @@ def _alone(job: Job, measure: Callable[[], float]) -> float:
     """By the first process, while the others wait."""
     rate = 0.0
     if job.rank.leads:
-        with mock.patch.object(spread, "ranks", lambda: 1):
+        with mock.patch.object(spread, "ranks", return_value=1):
             rate = measure()
     spread.agreed(True)
     return rate
