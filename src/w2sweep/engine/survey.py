@@ -8,13 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from w2sweep.engine import working
-from w2sweep.engine.failures import StageFailed
+from w2sweep.engine.failures import FAILED, StageFailed
 from w2sweep.engine.files import read_json
-from w2sweep.engine.leases import held
+from w2sweep.engine.leases import holder
 from w2sweep.engine.owners import Owner
 from w2sweep.engine.progress import clock
 from w2sweep.engine.queue import LiveJob, at_work
-from w2sweep.engine.store import FAILED
 
 
 @dataclass(frozen=True)
@@ -79,15 +78,16 @@ def survey(
 def _running(folder: Path, job_of: Mapping[str, str]) -> Iterator[Running]:
     """What workers have in hand of a type of stage, whose folder in the store this is."""
     for key in dict.fromkeys(key for key, _ in working.begun(folder)):
-        if holder := held(folder, key):
+        if found := holder(folder, key):
+            number, owner, _ = found
             name = f"{folder.name}/{key}"
-            said = _said(working.place(folder, key, holder.number))
-            yield Running(name, holder.owner, job_of.get(name), said)
+            said = _said(working.place(folder, key, number))
+            yield Running(name, owner, job_of.get(name), said)
 
 
 def _failed(folder: Path, since: float) -> Iterator[tuple[str, StageFailed]]:
     """Name, and why, of what has failed of a type of stage since then."""
-    for file in sorted((folder / FAILED).glob("*.json")):
+    for file in sorted((folder / FAILED).glob("[!.]*.json")):
         try:
             if file.stat().st_mtime >= since:
                 yield f"{folder.name}/{file.stem}", StageFailed(**read_json(file))
