@@ -114,7 +114,10 @@ def test_a_job_is_given_what_its_rule_says(folder: Path):
     for its in (data, large, report):
         assert (its["partition"], its["account"], its["exclude"]) == ("gpu", "lab", "node7")
         assert its["signal"] == "USR2@300"
-    assert "module load cuda" in (folder / "scripts" / "1").read_text()
+    script = (folder / "scripts" / "2").read_text()
+    assert "module load cuda" in script
+    (run,) = [line for line in script.splitlines() if line.startswith("srun ")]
+    assert " --cpus-per-task=8 " in run
 
 
 def test_the_queue_knows_which_stages_jobs_are_for(folder: Path):
