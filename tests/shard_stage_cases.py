@@ -43,7 +43,7 @@ def stages() -> dict[str, Finetune]:
         "naive": plain.ceiling,
         "confidence": plain.finetune("l", loss=ConfidenceLoss(warmup=0.0)),
         "lora": setting(recipe=RECIPE, tuning=Lora(rank=2)).ceiling,
-        "lora_bf16": setting(recipe=RECIPE, tuning=Lora(rank=2, base="bf16")).ceiling,
+        "lora_bf16": setting(recipe=RECIPE, tuning=Lora(rank=2, lr_scale=1.0, base="bf16")).ceiling,
         "reward": setting(ToyPairs(), recipe=RECIPE).ceiling,
         "kept": setting(recipe=KEPT).ceiling,
         "bf16": setting(recipe=replace(RECIPE, precision="bf16-mixed")).ceiling,

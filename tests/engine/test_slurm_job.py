@@ -181,7 +181,7 @@ def test_what_was_cancelled_or_is_queued_already_is_not_queued_again(job: Job, s
 def test_a_killed_command_is_interrupted_and_its_lease_free_on_every_machine(job: Job):
     job.begins(*job.holding())
     eventually(job.holds)
-    (lease,) = (job.store / "Finetune").glob(".*.lease.1")
+    (lease,) = (job.store / "Finetune").glob(".leases/*/*.1")
     (command,) = children(job.process.pid)
     os.kill(command, signal.SIGKILL)
     job.ends()
@@ -203,7 +203,7 @@ def test_a_job_whose_node_died_does_not_wait_for_its_own_lease(job: Job):
     """On another machine nobody could tell that the owner is dead, for ten minutes."""
     folder = job.store / "Finetune"
     claim(folder, KEY, 600.0)  # and never opened: its owner is gone
-    (lease,) = folder.glob(".*.lease.1")
+    (lease,) = folder.glob(".leases/*/*.1")
     elsewhere = Owner(Machine("node7", boot="another"), 4242, "1")
     lease.write_text(json.dumps(elsewhere.plain))
     assert claim(folder, KEY, 600.0) is None

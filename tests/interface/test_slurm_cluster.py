@@ -35,7 +35,7 @@ ON_SLURM = [
 
 @pytest.fixture
 def node(folder: Path) -> Iterator[str]:
-    with cluster(folder / "slurm", cpus=8) as name:
+    with cluster(folder / "slurm", cpus=12) as name:
         yield name
 
 
@@ -97,7 +97,7 @@ def test_a_sweep_on_slurm_loses_nothing_whatever_happens_to_its_jobs(folder: Pat
     slurm("scontrol", "requeue", requeued.id)
     slurm("scancel", cancelled.id)
     eventually(lambda: not jobs(folder, ceilings[2]))
-    slurm("sbatch", "--partition=high", "--cpus-per-task=8", "--output=/dev/null", "--wrap=true")
+    slurm("sbatch", "--partition=high", "--cpus-per-task=12", "--output=/dev/null", "--wrap=true")
     eventually(lambda: events(folder, "interrupted") >= Counter(ceilings))
     (folder / "outputs/store/enough").touch()
     eventually(lambda: not jobs(folder, ""))  # the report too is over

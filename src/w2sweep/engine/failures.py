@@ -16,6 +16,8 @@ from typing import Any
 from w2sweep.engine.record import WrongRecord
 from w2sweep.engine.stage import Stage
 
+FAILED = ".failed"
+"""Where, beside the results of a class, the failures of its stages are."""
 Handler = Callable[[int, FrameType | None], Any]
 """Of a signal."""
 

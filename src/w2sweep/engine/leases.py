@@ -161,15 +161,23 @@ class Held:
 
 def held(folder: Path, key: str) -> Held | None:
     """Who has the lease on a key; None where nobody has."""
+    found = holder(folder, key)
+    if found is None:
+        return None
+    number, owner, touched = found
+    return Held(number, owner, max(0.0, filesystem_time(folder) - touched))
+
+
+def holder(folder: Path, key: str) -> tuple[int, Owner, float] | None:
+    """The number of the lease in force on a key, its owner, and when that one gave a sign of life
+    last, by the clock of the file system; None where nobody has it. Nothing is written."""
     number = _highest(folder, key)
     lease = _file(folder, key, number)
     try:
         touched, owner = lease.stat().st_mtime, _owner(lease)
     except (OSError, ValueError):
         return None
-    if touched == RELEASED or owner.dead:
-        return None
-    return Held(number, owner, max(0.0, filesystem_time(folder) - touched))
+    return None if touched == RELEASED or owner.dead else (number, owner, touched)
 
 
 def abandoned(folder: Path, key: str) -> int | None:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import difflib
 import json
 import os
+import re
 import socket
 import time
 from collections.abc import Iterator, Mapping
@@ -20,6 +21,7 @@ from w2sweep.engine.working import TEMPORARY
 
 FILE = "stage.json"
 NO_FILE = (FileNotFoundError, NotADirectoryError, IsADirectoryError)
+KEY = re.compile(r"[0-9a-f]{16}")
 SHOWN = 4
 """Lines at most that tell how a record differs from the expected one."""
 
@@ -105,7 +107,7 @@ def seconds(folder: Path) -> float | None:
 def results(root: Path) -> Iterator[Path]:
     """The folders of all results of a store."""
     for folder in sorted(root.glob("*/*")):
-        if folder.is_dir() and not folder.name.startswith("."):
+        if KEY.fullmatch(folder.name) and folder.is_dir():
             yield folder
 
 

@@ -15,6 +15,7 @@ from typing import Any, Literal, TypeVar, get_args
 
 from w2sweep.engine import ranks, record, working
 from w2sweep.engine.failures import (
+    FAILED,
     Interrupted,
     LeaseLost,
     MachineFailed,
@@ -36,8 +37,6 @@ T = TypeVar("T")
 Mode = Literal["retry", "cached", "force", "read-only"]
 log = logging.getLogger(__name__)
 
-FAILED = ".failed"
-"""Where, beside the results of a class, the failures of its stages are."""
 FIRST_PAUSE_S = 0.05
 """Before the first look at what other workers did; later ones are longer."""
 WAITING_S = 60.0
@@ -62,10 +61,9 @@ class Damaged(WrongRecord):
 class Store:
     """Folders `root/<stage class>/<key>/`. Each appears whole, by one rename, or not at all.
 
-    While worker number n on a stage computes, it writes into `root/<stage
-    class>/.working/<key>.<n>/`. It is beside the results, as `.leases` and `.failed` are, so that
-    nobody has to list those to see what is going on. `journal.jsonl` tells who started, finished and
-    failed what, and when.
+    While worker number n on a stage computes, it writes into `.working/<key>.<n>/`, beside the
+    results, as `.leases` and `.failed` are: nobody has to list those to see what is going on.
+    `journal.jsonl` tells who started, finished and failed what, and when.
 
     Args:
         root: where the results are.
@@ -194,7 +192,8 @@ class Store:
         """Removes a result, unless another worker has replaced it by a good one."""
         found = self.path(stage).is_dir() and record.damage(self.path(stage), stage)
         if found:
-            _take_away(self.path(stage), lease)
+            working.discard(lease)
+            working.take_away(self.path(stage), lease)
             self._journal.tell(stage, lease, "damaged", reason=found)
 
     def journal(self) -> list[dict[str, Any]]:
@@ -435,26 +434,6 @@ class Store:
         """What to add to a message that may not say itself that the disk is full."""
         free = shutil.disk_usage(self.root).free
         return f" (there are {free // 2**20} MB left for {self.root})" if free < 2**26 else ""
-
-
-def remove_damaged(result: Path) -> bool:
-    """Removes the folder of a result that is damaged, unless a worker is computing it just now or
-    has replaced it. Returns whether it did."""
-    lease = claim(result.parent, result.name, lease_s=600.0)
-    if lease is None:
-        return False
-    with lease:
-        if not record.damage_of_any(result):
-            return False
-        _take_away(result, lease)
-    return True
-
-
-def _take_away(result: Path, lease: Lease) -> None:
-    """By one rename, so that nobody meets half of it."""
-    working.discard(lease)
-    result.rename(working.folder_of(lease))
-    working.remove(working.folder_of(lease))
 
 
 def _keys(stages: list[Stage[Any]]) -> set[str]:

@@ -1,23 +1,19 @@
-"""How far a sweep is, from its store and the queue of a cluster alone: each folder of the store is
-listed once, however many stages it has."""
+"""How far a sweep is, from its store and the queue of a cluster alone. A look takes as long as the
+sweep has stages, however large the store is."""
 
 from __future__ import annotations
 
-import re
-from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
-from w2sweep.engine.failures import StageFailed
+from w2sweep.engine import working
+from w2sweep.engine.failures import FAILED, StageFailed
 from w2sweep.engine.files import read_json
-from w2sweep.engine.leases import RELEASED
+from w2sweep.engine.leases import holder
 from w2sweep.engine.owners import Owner
 from w2sweep.engine.progress import clock
 from w2sweep.engine.queue import LiveJob, at_work
-
-FAILURE = ".failed.json"
-LEASE = re.compile(r"\.(\w+)\.lease\.(\d+)")
 
 
 @dataclass(frozen=True)
@@ -66,80 +62,42 @@ def survey(
         since: when the sweep was started; what failed before then is tried again.
         jobs: those of a cluster that live.
     """
-    kinds: dict[str, set[str]] = defaultdict(set)
-    for name in stages:
-        kind, _, key = name.partition("/")
-        kinds[kind].add(key)
-    looks = [_Look(store / kind, keys, since) for kind, keys in kinds.items()]
-    done = frozenset(name for look in looks for name in look.done)
-    for_them = at_work(jobs)
-    running = {
-        name: Running(name, owner, for_them.get(name), said)
-        for look in looks
-        for name, owner, said in look.running()
-        if name not in done
-    }
-    failed = {name: failure for look in looks for name, failure in look.failed()}
-    queued = {name: id for name, id in for_them.items() if name in set(stages) - done}
-    waiting = {name: id for name, id in queued.items() if name not in running}
-    rest = set(stages) - done - running.keys() - waiting.keys() - failed.keys()
-    return Survey(done, running, waiting, _without(failed, running, waiting), frozenset(rest))
+    names = set(stages)
+    done = frozenset(name for name in names if (store / name).is_dir())
+    job_of = {name: id for name, id in at_work(jobs).items() if name in names - done}
+    kinds = sorted({name.partition("/")[0] for name in names - done})
+    begun = [running for kind in kinds for running in _running(store / kind, job_of)]
+    running = {its.name: its for its in begun if its.name in names - done}
+    queued = {name: id for name, id in job_of.items() if name not in running}
+    under_way = done | running.keys() | queued.keys()
+    failures = [failed for kind in kinds for failed in _failed(store / kind, since)]
+    failed = {name: why for name, why in failures if name in names - under_way}
+    return Survey(done, running, queued, failed, frozenset(names - under_way - failed.keys()))
 
 
-def _without(failed: Mapping[str, StageFailed], *others: Mapping[str, object]) -> dict:
-    """Those that nobody tries again."""
-    again = set[str]().union(*others)
-    return {name: failure for name, failure in failed.items() if name not in again}
+def _running(folder: Path, job_of: Mapping[str, str]) -> Iterator[Running]:
+    """What workers have in hand of a type of stage, whose folder in the store this is."""
+    for key in dict.fromkeys(key for key, _ in working.begun(folder)):
+        if found := holder(folder, key):
+            number, owner, _ = found
+            name = f"{folder.name}/{key}"
+            said = _said(working.place(folder, key, number))
+            yield Running(name, owner, job_of.get(name), said)
 
 
-@dataclass
-class _Look:
-    """At the stages of one type."""
-
-    folder: Path
-    keys: set[str]
-    since: float
-    done: set[str] = field(default_factory=set)
-    _failures: list[str] = field(default_factory=list)
-    _leases: dict[str, int] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
+def _failed(folder: Path, since: float) -> Iterator[tuple[str, StageFailed]]:
+    """Name, and why, of what has failed of a type of stage since then."""
+    for file in sorted((folder / FAILED).glob("[!.]*.json")):
         try:
-            names = [entry.name for entry in self.folder.iterdir()]
-        except FileNotFoundError:
-            return
-        for name in names:
-            if name in self.keys:
-                self.done.add(f"{self.folder.name}/{name}")
-            elif name.endswith(FAILURE) and name.removesuffix(FAILURE) in self.keys:
-                self._failures.append(name.removesuffix(FAILURE))
-            elif (lease := LEASE.fullmatch(name)) and lease[1] in self.keys:
-                self._leases[lease[1]] = max(self._leases.get(lease[1], 0), int(lease[2]))
+            if file.stat().st_mtime >= since:
+                yield f"{folder.name}/{file.stem}", StageFailed(**read_json(file))
+        except (OSError, ValueError, TypeError):
+            continue
 
-    def running(self) -> Iterator[tuple[str, Owner, Mapping[str, object]]]:
-        """Name, who has it, and what it says of itself."""
-        for key, number in self._leases.items():
-            lease = self.folder / f".{key}.lease.{number}"
-            try:
-                held, owner = lease.stat().st_mtime != RELEASED, Owner.told(read_json(lease))
-            except (OSError, ValueError):
-                continue
-            if held and not owner.dead:
-                yield f"{self.folder.name}/{key}", owner, self._said(key, number)
 
-    def failed(self) -> Iterator[tuple[str, StageFailed]]:
-        """Name, and why."""
-        for key in self._failures:
-            file = self.folder / f"{key}{FAILURE}"
-            try:
-                if file.stat().st_mtime >= self.since:
-                    yield f"{self.folder.name}/{key}", StageFailed(**read_json(file))
-            except (OSError, ValueError, TypeError):
-                continue
-
-    def _said(self, key: str, number: int) -> Mapping[str, object]:
-        try:
-            said = read_json(self.folder / f".{key}.{number}" / "progress.json")
-        except (OSError, ValueError):
-            return {}
-        return said if isinstance(said, dict) else {}
+def _said(work: Path) -> Mapping[str, object]:
+    try:
+        said = read_json(work / "progress.json")
+    except (OSError, ValueError):
+        return {}
+    return said if isinstance(said, dict) else {}

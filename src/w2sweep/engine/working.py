@@ -81,6 +81,13 @@ def discard(lease: Lease) -> None:
     remove(folder_of(lease))
 
 
+def take_away(path: Path, lease: Lease) -> None:
+    """Removes a result, or something else of the stage, by one rename: nobody meets half of it."""
+    folder_of(lease).parent.mkdir(exist_ok=True)
+    path.rename(folder_of(lease))
+    remove(folder_of(lease))
+
+
 def strip(work: Path) -> None:
     """Keeps the checkpoints of an interrupted worker, and nothing else."""
     for entry in list(work.iterdir()) if work.is_dir() else []:

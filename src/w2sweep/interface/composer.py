@@ -92,7 +92,7 @@ class Composer:
         """Raises ConfigError, or an error of Hydra's, for what cannot be composed."""
         values = [self._value(override) for override in overrides]
         filled = dict(value for value in values if value is not None)
-        shape = tuple(v[0] if v else (o,) for o, v in zip(overrides, values, strict=True))
+        shape = tuple(map(_shape, overrides, values))
         known = self._templates.get(shape)
         if known is None:
             found = self.afresh(overrides)
@@ -140,6 +140,11 @@ class Composer:
         """What a hole of a template is filled with; None: the override stays as it is."""
         parsed: Override = self._parse(override)
         return None if self._chooses(override) else value_of(parsed)
+
+
+def _shape(override: str, value: object) -> object:
+    """What cells share that differ in single values only."""
+    return (override,) if value is None else override.partition("=")[0]
 
 
 def plain(config: DictConfig) -> dict[str, Any]:

@@ -49,7 +49,7 @@ class Status:
 
     folder: Path
     cells: Sequence[Path]
-    """Their folders."""
+    """The folders of those in which anything is run."""
     stages: Mapping[str, str]
     """Name -> what people call it."""
     survey: Survey
@@ -97,7 +97,8 @@ def status(folder: Path) -> Status:
     jobs = live_jobs(store)
     mine = [job for job in jobs if stages.keys() & job.stages or job.sweep == plan["name"]]
     found = survey(stages, store, float(plan["started"]), mine)
-    return Status(folder, [folder / cell["dir"] for cell in plan["cells"]], stages, found, mine)
+    run = [folder / cell["dir"] for cell in plan["cells"] if cell.get("digest")]
+    return Status(folder, run, stages, found, mine)
 
 
 if __name__ == "__main__":

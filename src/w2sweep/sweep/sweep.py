@@ -154,7 +154,7 @@ class Sweep:
     @cached_property
     def _stages(self) -> list[Stage]:
         """All distinct ones."""
-        compared = [stage for p in self.planned for stage in _compared(p)]
+        compared = [s for p in self.planned if p.cell for s in comparison.needed(p.cell)]
         return closure(tuple(compared))
 
     @cached_property
