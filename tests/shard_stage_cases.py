@@ -95,7 +95,7 @@ def run_in_two_lives(stage: Finetune, out: Path, folder: Path) -> Path:
 
 def numbers(out: Path) -> dict[str, NDArray]:
     """All that a stage found and learned."""
-    found: dict[str, NDArray] = dict(Predictions.load(out).answers)
+    found = {name: np.asarray(said) for name, said in Predictions.load(out).answers.items()}
     for file in (out / "weights").glob("*.safetensors"):
         found |= load_file(file)
     return found
@@ -105,7 +105,7 @@ def largest_difference(a: Path, b: Path, only_answers: bool = False) -> float:
     found, expected = numbers(a), numbers(b)
     assert found.keys() == expected.keys()
     if only_answers:
-        found = dict(Predictions.load(a).answers)
+        found = {name: found[name] for name in Predictions.load(a).answers}
     return max(float(np.abs(found[name] - expected[name]).max()) for name in found)
 
 

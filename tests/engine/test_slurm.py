@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from w2sweep.engine.handover import Handover, StageJob
-from w2sweep.engine.queue import live_jobs
+from w2sweep.engine.queue import last_jobs, live_jobs
 from w2sweep.engine.resources import Rule
 from w2sweep.engine.slurm import SlurmOptions, spans, submit
 from w2sweep.values import ConfigError
@@ -128,6 +128,8 @@ def test_the_queue_knows_which_stages_jobs_are_for(folder: Path):
         ("5", ()),
     ]
     assert {job.sweep for job in live} == {"mine"}
+    (folder / "queue").write_text("")
+    assert last_jobs(folder / "store")["Finetune/c"].id == "3"
 
 
 def test_a_job_of_the_same_number_in_another_cluster_is_none_of_ours(folder: Path):
