@@ -74,6 +74,10 @@ def _alone(job: Job, measure: Callable[[], float]) -> float:
     return rate
 
 
+def _nothing(_: Stage) -> None:
+    """It reads no other stage."""
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -86,7 +90,7 @@ def main() -> None:
     began = time.time()
     with tempfile.TemporaryDirectory() as folder:
         of = Rounds(asked.rounds)
-        with StoreJob(of, Path(folder), Circumstances(runtime), get=abs) as job:
+        with StoreJob(of, Path(folder), Circumstances(runtime), get=_nothing) as job:
             ranks.run(job)
     print(f"{asked.devices} processes were there after {job.facts['begun'] - began:.1f} s")
     print(f"{'tokens/s':30}{'one':>10}{'all':>10}{'ratio':>8}")
