@@ -134,7 +134,7 @@ def step(net: Net, optimizer: torch.optim.Optimizer, rank: int | None = None) ->
 
 def each_rank_reads_its_own_rows(rank: int, folder: Path) -> None:
     for family in FAMILIES:
-        for tuning in TUNINGS:
+        for tuning in TUNINGS[: 2 if family in ("llama", "gpt2") else 1]:
             expected = on_one(folder, family, tuning)
             with handing_out(family == "neox"), reading() as read:
                 found = on_two(folder, family, tuning)

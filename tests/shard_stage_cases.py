@@ -46,7 +46,6 @@ def stages() -> dict[str, Finetune]:
         "lora_bf16": setting(recipe=RECIPE, tuning=Lora(rank=2, lr_scale=1.0, base="bf16")).ceiling,
         "reward": setting(ToyPairs(), recipe=RECIPE).ceiling,
         "kept": setting(recipe=KEPT).ceiling,
-        "bf16": setting(recipe=replace(RECIPE, precision="bf16-mixed")).ceiling,
     }
 
 

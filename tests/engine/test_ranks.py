@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
+import joblib
 import pytest
 from arithmetic import events
 from commands import environment
@@ -140,6 +141,12 @@ def test_with_one_device_it_is_this_process(tmp_path: Path):
     own = store(tmp_path, devices=1)
     own.ensure(Deed(SOURCE, witness=str(tmp_path)))
     assert (tmp_path / "0").read_text() == str(os.getpid())
+
+
+def test_a_worker_of_joblib_has_ranks_too(tmp_path: Path):
+    deed = Deed(SOURCE)
+    joblib.Parallel(n_jobs=2)([joblib.delayed(store(tmp_path).ensure)(deed)])
+    assert store(tmp_path).get(deed)["rank"] == "rank 0 of 2"
 
 
 def test_the_death_of_a_rank_is_the_machines_fault_and_all_go_on_from_the_checkpoint(

@@ -32,6 +32,11 @@ def shard(net: nn.Module, layers: list[nn.Module], device: torch.device) -> None
         device: where this rank computes.
     """
     mesh = init_device_mesh(device.type, (ranks(),))
+    if not hasattr(FSDPModule, "set_force_sum_reduction_for_comms"):
+        raise ConfigError(
+            f"runtime.sharded=true needs torch 2.8 or later, and this is {torch.__version__}: "
+            "install it, or use runtime.sharded=false"
+        )
     for part in (*layers, net):
         # else the last part stays whole after a forward without a gradient
         sharded = fully_shard(part, mesh=mesh, reshard_after_forward=True)
