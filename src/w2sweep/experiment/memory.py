@@ -121,7 +121,6 @@ class _Learned:
             return 4 * (others + sum(rows + columns for rows, columns in self.matrices))
         return 8 * others + sum(_in_8_bits(rows * columns) for rows, columns in self.matrices)
 
-
     def step(self, optimizer: OptimizerName) -> int:
         """Bytes that a step of the largest matrix works on: in bf16 the matrix and its gradient in
         fp32, and the noise that rounds it or what Adafactor makes of them."""
