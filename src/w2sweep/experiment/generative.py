@@ -68,11 +68,17 @@ class Generative(Method):
         if s.ladder.tokenizer:
             longest = min(longest, s.ladder.tokenizer.context)
         tokenizer = OwnTokenizer(before or backbone, longest)  # type: ignore[arg-type]
+        precision = s.recipe.precision
+        if precision == "bf16-true":
+            raise Impossible(
+                "recipe.precision=bf16-true: a model that reads texts before it is finetuned keeps "
+                "its weights in fp32: use bf16-mixed, or another method"
+            )
         recipe = Pretraining(
             tokens=0,
             epochs=self.reading.epochs,
             lr=its.lr * self.reading.lr_scale,
             batch=self.reading.batch,
-            precision=s.recipe.precision,
+            precision=precision,
         )
         return Adapt(backbone, before, Text(SplitTexts(s.splits, split), tokenizer), recipe, s.seed)
