@@ -50,6 +50,7 @@ KNOWN_TO = {
     "omegaconf": {"interface"},
     "scipy": {"results.intervals"},
     "submitit": {"engine.slurm", "engine.slurm_job", "interface.launching"},
+    "ray": {"engine.ray_tasks"},
     "joblib": set(),
     "pandas": set(),
     "sklearn": set(),

@@ -97,3 +97,14 @@ class StagesSlurm(OfStages):
         from w2sweep.interface.staging import slurm_options
 
         submit(make, store, slurm_options(self.options), say)
+
+
+class StagesRay(OfStages):
+    """A task of Ray for each stage."""
+
+    def hand_over(self, make: Any, store: Path, say: Callable[[str], object]) -> None:
+        """Runs what is missing."""
+        from w2sweep.engine.ray_tasks import run_jobs
+        from w2sweep.interface.staging import ray_options
+
+        run_jobs(make({}), ray_options(self.options), say)

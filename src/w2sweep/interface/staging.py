@@ -21,6 +21,7 @@ from w2sweep.sweep.plan import Planned
 from w2sweep.sweep.sweep import Report, Sweep
 
 if TYPE_CHECKING:
+    from w2sweep.engine.ray_tasks import RayOptions
     from w2sweep.engine.slurm import SlurmOptions
 
 RULES = "hydra.launcher.resources"
@@ -113,6 +114,15 @@ def slurm_options(given: Mapping[str, Any]) -> SlurmOptions:
     if "report" in plain:
         plain["report"] = made(Rule, plain["report"], "hydra.launcher.report")
     return made(SlurmOptions, plain, "hydra.launcher")
+
+
+def ray_options(given: Mapping[str, Any]) -> RayOptions:
+    """The settings of `hydra/launcher=stages_ray` but for its rules. Raises ConfigError where one
+    is wrong."""
+    from w2sweep.engine.ray_tasks import RayOptions
+
+    plain = {key: _plain(node) for key, node in given.items() if "resources" not in key}
+    return made(RayOptions, plain, "hydra.launcher")
 
 
 def _plain(node: Any) -> Any:
