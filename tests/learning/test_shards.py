@@ -43,11 +43,16 @@ def test_one_device_goes_on_from_the_checkpoint_of_two_ranks(found: dict[str, st
 @pytest.mark.parametrize("ranks", [1, 2, 3])
 def test_in_step_all_work_equally_often(parts: int, ranks: int, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(spread, "ranks", lambda: ranks)
-    monkeypatch.setattr(dist, "all_gather_object", lambda *_: None)
+    text = "abcdefg"[:parts]
+
+    def gather(told: list, done: list) -> None:
+        told[:] = [list(text[n::ranks]) for n in range(ranks)]
+
+    monkeypatch.setattr(dist, "all_gather_object", gather)
     done: list[list[str]] = []
     for rank in range(ranks):
         done.append([])
         monkeypatch.setattr(spread, "rank", lambda rank=rank: rank)
-        spread.together("abcdefg"[:parts], done[-1].append, in_step=True)
+        spread.together(text, done[-1].append, in_step=True)
     assert {len(its) for its in done} == {-(-parts // ranks)}
-    assert {part for its in done for part in its} == set("abcdefg"[:parts])
+    assert {part for its in done for part in its} == set(text)
