@@ -14,7 +14,9 @@ each run it prints, in seconds:
     wall        from the first job's beginning to the last one's end
     allocated   jobs, each with how long it ran; and CPUs, each with how long a job had it
     working     of these, while the job had a stage in hand (journal); and how much that is
-    idle        the rest: waiting for stages of other jobs, beginning, comparing, ending
+    idle        the rest: beginning (imports), waiting, comparing, ending
+    waiting     of that, at least: between the first and the last stage that a process had in hand,
+                while it had none
     stages      how many were run, and distinct ones
 
 and what a stage costs beside itself: the median of what a job of one stage is allocated and not
@@ -117,6 +119,16 @@ class Run:
                 found[entry["pid"]] += entry["seconds"]
         return found
 
+    @property
+    def waiting(self) -> float:
+        """Seconds of processes between their first and their last stage, without one in hand."""
+        first: dict[int, float] = {}
+        last: dict[int, float] = {}
+        for entry in self.entries:
+            first.setdefault(entry["pid"], entry["time"] - entry["seconds"])
+            last[entry["pid"]] = entry["time"]
+        return sum(last[pid] - first[pid] - its for pid, its in self.by_process.items())
+
     @cached_property
     def job_of(self) -> dict[int, str]:
         """Process -> job; of stages alone, whose jobs say so."""
@@ -153,13 +165,13 @@ class Run:
         return (
             f"{name:8}{len(self.jobs):6}{self.wall:8.0f}{jobs:10.0f}{cpus:10.0f}{worked:10.0f}"
             f"{worked_cpus:10.0f}{jobs - worked:8.0f}{cpus - worked_cpus:8.0f}"
-            f"{worked_cpus / cpus:8.0%}{self.stages[0]:8}{self.stages[1]:9}"
+            f"{self.waiting:9.0f}{worked_cpus / cpus:8.0%}{self.stages[0]:8}{self.stages[1]:9}"
         )
 
 
 TITLES = (
     f"{'':8}{'jobs':>6}{'wall':>8}{'allocated':>10}{'CPU s':>10}{'working':>10}{'CPU s':>10}"
-    f"{'idle':>8}{'CPU s':>8}{'used':>8}{'stages':>8}{'distinct':>9}"
+    f"{'idle':>8}{'CPU s':>8}{'waiting':>9}{'used':>8}{'stages':>8}{'distinct':>9}"
 )
 
 
