@@ -12,6 +12,7 @@ from w2sweep.experiment.generative import Generative, Reading
 from w2sweep.experiment.ladder import HubRung, Ladder
 from w2sweep.experiment.losses import ConfidenceLoss, CrossEntropy
 from w2sweep.experiment.methods import Naive
+from w2sweep.experiment.recipe import Recipe
 from w2sweep.experiment.stages import Adapt, Finetune, SplitTexts, Text
 from w2sweep.experiment.supervision import Weak
 from w2sweep.experiment.target import Target
@@ -100,6 +101,12 @@ def test_a_supervisor_whose_answers_are_not_its_own_reads_nothing():
     with pytest.raises(Impossible, match="use supervision=weak without noise"):
         Cell(setting(supervision=Weak(noise=0.1)), BOTH)
     Cell(setting(supervision=Weak(noise=0.1)), GENERATIVE)
+
+
+def test_nothing_is_read_with_weights_in_bf16():
+    recipe = Recipe(epochs=1, batch_size=8, precision="bf16-true")
+    with pytest.raises(Impossible, match="bf16-true.* use bf16-mixed, or another method"):
+        GENERATIVE.student(setting(recipe=recipe))
 
 
 @pytest.mark.parametrize("task", [ToyPairs(), ToyCompletions()])
