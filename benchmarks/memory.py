@@ -6,10 +6,11 @@ First a step of GPT-2 with random weights, each choice in a process of its own: 
 the process had, less what it had before the model was loaded. Then Qwen3 8B in full, on tensors
 that have sizes and no contents: all that torch hands out for a forward and a backward pass.
 
-Estimated over taken, on two cores that other work shared, with torch 2.13.0: full in fp32 0.99 (512
-tokens a pass), recomputed 0.95, with Adafactor 0.98; in bf16-true with Adafactor 0.98; LoRA in fp32
-0.88 and on a base in bf16 0.76, each 86 MB more than was estimated, which is PEFT itself. With
-adamw_8bit in bf16-true 0.64: on CPUs bitsandbytes steps without kernels of its own, and unpacks.
+Estimated over taken, on two cores that other work shared, with torch 2.13.0: full in fp32 0.99,
+recomputed 0.95, with Adafactor 0.98 (512 tokens a pass). On 128 tokens, one by one (`--one`): in
+bf16-true with Adafactor 0.98; LoRA in fp32 0.88 and on a base in bf16 0.76, each 86 MB more than
+was estimated, probably for importing PEFT; with adamw_8bit in bf16-true 0.64, probably for what
+bitsandbytes unpacks on a CPU: what it keeps is as large as was estimated.
 Handed out for Qwen3 8B: 29.87 GB in fp32, 33.87 mixed, 16.93 in bf16, each 1.00 of the estimate.
 
 Processors without bf16 multiply in it a hundred times slower than in fp32, so bf16 is tried on few
