@@ -3,8 +3,8 @@
     PYTHONPATH=tests python benchmarks/launchers.py
     PYTHONPATH=tests python benchmarks/launchers.py basic joblib stages_ray
 
-Each row is a sweep of stages that pretend, in a process of its own and a new store: seconds, seconds
-a stage, and how many times those of the first row.
+Each row is a sweep of stages that pretend, in a process of its own and a new store: seconds,
+seconds a stage, and how many times those of the first row.
 """
 
 from __future__ import annotations

@@ -34,6 +34,7 @@ from w2sweep.learning.hardware import autocast
 from w2sweep.learning.loading import load
 from w2sweep.learning.loading_shards import load_shards
 from w2sweep.learning.model import Net
+from w2sweep.learning.shards import whole
 from w2sweep.learning.tokens import train_tokenizer
 from w2sweep.learning.tuned import parameter_groups, tune
 from w2sweep.tasks.heads import Choice
@@ -110,10 +111,6 @@ def half(rank: int) -> Batch:
     return Batch(*(x[2 * rank : 2 * rank + 2] for x in batch()))
 
 
-def whole(tensor: Tensor) -> Tensor:
-    return tensor.detach().full_tensor() if isinstance(tensor, DTensor) else tensor.detach()
-
-
 def numbers(net: nn.Module) -> dict[str, Tensor]:
     """All parameters and buffers, whole."""
     return {name: whole(t).clone() for name, t in net.state_dict().items()}
@@ -137,9 +134,9 @@ def step(net: Net, optimizer: torch.optim.Optimizer, rank: int | None = None) ->
 
 def each_rank_reads_its_own_rows(rank: int, folder: Path) -> None:
     for family in FAMILIES:
-        for tuning in TUNINGS:
+        for tuning in TUNINGS[: 2 if family in ("llama", "gpt2") else 1]:
             expected = on_one(folder, family, tuning)
-            with handing_out(whole=family == "neox"), reading() as read:
+            with handing_out(family == "neox"), reading() as read:
                 found = on_two(folder, family, tuning)
             assert list(found.state_dict()) == list(expected.state_dict())
             same = numbers(found)
@@ -177,7 +174,7 @@ def reading() -> Iterator[list[int]]:
 
 
 @contextmanager
-def handing_out(whole: bool) -> Iterator[None]:
+def handing_out(all_of_it: bool) -> Iterator[None]:
     """Makes sure that a whole model is made where its files do not do, and nowhere else."""
     made: list[str] = []
     original = loading_shards.loaded
@@ -189,7 +186,7 @@ def handing_out(whole: bool) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(loading_shards, "loaded", counted)
         yield
-    assert made == (["whole"] if whole and dist.get_rank() == 0 else [])
+    assert made == (["whole"] if all_of_it and dist.get_rank() == 0 else [])
 
 
 def bytes_here(net: nn.Module) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import datetime
 import json
+import multiprocessing
 import os
 import traceback
 import warnings
@@ -13,7 +14,7 @@ from pathlib import Path
 
 import torch
 import torch.distributed as dist
-import torch.multiprocessing as mp
+from torch.multiprocessing.spawn import start_processes
 
 Case = Callable[[int, Path], None]
 """What a rank does: its number, and a folder that it shares with the others."""
@@ -24,8 +25,10 @@ PATIENCE = datetime.timedelta(seconds=120)
 def outcomes(cases: Sequence[Case], folder: Path, ranks: int = 2) -> dict[str, str]:
     """Name of a case -> what went wrong with it on any rank; nothing: it is fine. After one that
     fails, none is begun."""
-    mp.get_context("forkserver").set_forkserver_preload([case.__module__ for case in cases])
-    mp.start_processes(_rank, (ranks, cases, folder), ranks, start_method="forkserver")
+    multiprocessing.get_context("forkserver").set_forkserver_preload(
+        [case.__module__ for case in cases]
+    )
+    start_processes(_rank, (ranks, cases, folder), ranks, start_method="forkserver")
     found = {case.__name__: "" for case in cases}
     for rank in range(ranks):
         for name, told in json.loads((folder / f"rank{rank}.json").read_text()).items():

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
+import joblib
 import pytest
 from arithmetic import events
 from commands import environment
@@ -101,8 +102,6 @@ def end_badly(deed: str) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
     if deed == "wrong":
         raise ValueError("what the configuration says")
-    if deed == "full disk":
-        raise Unsendable(1, 2)
     if deed == "network":
         try:
             raise ConnectionResetError("no route")
@@ -142,6 +141,12 @@ def test_with_one_device_it_is_this_process(tmp_path: Path):
     assert (tmp_path / "0").read_text() == str(os.getpid())
 
 
+def test_a_worker_of_joblib_has_ranks_too(tmp_path: Path):
+    deed = Deed(SOURCE)
+    joblib.Parallel(n_jobs=2)([joblib.delayed(store(tmp_path).ensure)(deed)])
+    assert store(tmp_path).get(deed)["rank"] == "rank 0 of 2"
+
+
 def test_the_death_of_a_rank_is_the_machines_fault_and_all_go_on_from_the_checkpoint(
     tmp_path: Path,
 ):
@@ -156,21 +161,19 @@ def test_the_death_of_a_rank_is_the_machines_fault_and_all_go_on_from_the_checkp
     assert events(tmp_path) == {"start": 3, "commit": 2, "interrupted": 1, "adopted": 1}
 
 
-@pytest.mark.parametrize(
-    ("deed", "kind", "said"),
-    [
-        ("wrong", StageFailed, "ValueError: what the configuration says"),
-        ("full disk", MachineFailed, "OSError: Unsendable: 1 and 2"),
-    ],
-)
-def test_what_a_rank_raises_is_raised_by_the_worker(
-    tmp_path: Path, deed: str, kind: type, said: str
-):
-    with pytest.raises(StageFailed, match=said) as caught:
-        store(tmp_path).ensure(Deed(SOURCE, deed, str(tmp_path)))
-    assert type(caught.value) is kind
+def test_what_a_rank_raises_is_raised_by_the_worker(tmp_path: Path):
+    cause = "ValueError: what the configuration says"
+    with pytest.raises(StageFailed, match=cause) as caught:
+        store(tmp_path).ensure(Deed(SOURCE, "wrong", str(tmp_path)))
+    assert type(caught.value) is StageFailed
     assert "in end_badly" in caught.value.trace
     assert all_end(tmp_path)
+
+
+def test_an_error_that_cannot_be_sent_is_judged_as_it_would_be():
+    told = ranks._relinked(ranks._portable(Unsendable(1, 2)))
+    assert type(told) is OSError  # the machine's fault, as the error's own type is
+    assert str(told) == "Unsendable: 1 and 2"
 
 
 def test_what_stood_behind_an_error_is_carried_too():

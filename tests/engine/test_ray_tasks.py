@@ -110,7 +110,7 @@ def cluster() -> Iterator[Any]:
         patch.setenv("PYTHONPATH", os.pathsep.join(path))
         patch.setenv("RAY_AUTH_MODE", "disabled")
         patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
-        from ray.cluster_utils import Cluster
+        from ray.cluster_utils import Cluster  # pyright: ignore[reportMissingImports]
 
         node: dict[str, Any] = {"num_cpus": 2, "object_store_memory": 100 * 2**20}
         made = Cluster(initialize_head=True, head_node_args={**node, "include_dashboard": False})

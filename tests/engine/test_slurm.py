@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from w2sweep.engine.handover import Handover, StageJob
-from w2sweep.engine.queue import live_jobs
+from w2sweep.engine.queue import last_jobs, live_jobs
 from w2sweep.engine.resources import Rule
 from w2sweep.engine.slurm import SlurmOptions, spans, submit
 from w2sweep.values import ConfigError
@@ -114,7 +114,10 @@ def test_a_job_is_given_what_its_rule_says(folder: Path):
     for its in (data, large, report):
         assert (its["partition"], its["account"], its["exclude"]) == ("gpu", "lab", "node7")
         assert its["signal"] == "USR2@300"
-    assert "module load cuda" in (folder / "scripts" / "1").read_text()
+    script = (folder / "scripts" / "2").read_text()
+    assert "module load cuda" in script
+    (run,) = [line for line in script.splitlines() if line.startswith("srun ")]
+    assert " --cpus-per-task=8 " in run
 
 
 def test_the_queue_knows_which_stages_jobs_are_for(folder: Path):
@@ -128,6 +131,8 @@ def test_the_queue_knows_which_stages_jobs_are_for(folder: Path):
         ("5", ()),
     ]
     assert {job.sweep for job in live} == {"mine"}
+    (folder / "queue").write_text("")
+    assert last_jobs(folder / "store")["Finetune/c"].id == "3"
 
 
 def test_a_job_of_the_same_number_in_another_cluster_is_none_of_ours(folder: Path):

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
-from commands import QUIET, environment, plan
+from commands import QUIET, plan
 
 from w2sweep.engine.leases import claim
 from w2sweep.engine.queue import LiveJob
@@ -94,7 +92,6 @@ def test_an_onlooker_reports_on_what_others_have_done_and_starts_nothing(
     journal = (folder / "outputs/store/journal.jsonl").read_text()
     for file in (folder / "outputs/sweeps/mine").glob("*/failure.json"):
         file.unlink()
-    time.sleep(0.01)
     assert w2sweep(monkeypatch, "task.failing=supervisor", "hydra/launcher=none") == 1
     said = capsys.readouterr().err
     assert "1 cell failed" in said
@@ -105,15 +102,11 @@ def test_an_onlooker_reports_on_what_others_have_done_and_starts_nothing(
     assert {key: after[key] for key in kept} == {key: before[key] for key in kept}
 
 
-def test_an_onlooker_answers_the_cells_whose_stages_are_there(folder: Path):
-    """As the last job of a cluster does, in a process of its own."""
-    call = [sys.executable, "-m", "w2sweep", *SWEEP]
-    subprocess.run(call, cwd=folder, env=environment(), check=True, capture_output=True)
+def test_an_onlooker_answers_the_cells_whose_stages_are_there(folder: Path, monkeypatch, capsys):
+    """As the last job of a cluster does."""
+    assert w2sweep(monkeypatch) == 0
     for file in (folder / "outputs/sweeps/mine").glob("*/cell.json"):
         file.unlink()
-    done = subprocess.run(
-        [*call, "hydra/launcher=none"], cwd=folder, env=environment(), check=False
-    )
-    assert done.returncode == 0
+    assert w2sweep(monkeypatch, "hydra/launcher=none") == 0
     assert len(list((folder / "outputs/sweeps/mine").glob("*/cell.json"))) == 2
     assert (folder / "outputs/sweeps/mine/report/index.html").exists()

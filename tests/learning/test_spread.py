@@ -134,12 +134,13 @@ def test_the_same_to_the_bit_whether_or_not_a_process_was_killed_on_the_way(
     with pytest.raises(ChildProcessError, match=died):
         spread_over(2, watched, again, shelf, checkpoint_seconds=1e-9, **UNEVEN)
     assert (again / "checkpoint.safetensors").exists()
-    for devices in (1, 3):
+    others = (1, 3) if which == "confidence" else ()
+    for devices in others:
         shutil.copytree(again, tmp_path / str(devices))
     spread_over(2, STAGES[which], again, shelf, **UNEVEN)
     for name in RESULT:
         assert (before / name).read_bytes() == (again / name).read_bytes(), name
-    for devices in (1, 3):  # whose checkpoint it was does not matter
+    for devices in others:  # how many wrote the checkpoint does not matter
         spread_over(devices, STAGES[which], tmp_path / str(devices), shelf)
         assert max(difference(before, tmp_path / str(devices)).values()) < 2e-5
 

@@ -76,6 +76,15 @@ def live_jobs(store: Path) -> list[LiveJob]:
     return found
 
 
+def last_jobs(store: Path) -> dict[str, SubmittedJob]:
+    """Name of a stage -> the last job that was submitted for it, whatever became of it."""
+    ids = sorted(
+        (file.stem for file in _folder(store).glob("*.json")), key=lambda id: (len(id), id)
+    )
+    jobs = [job for id in ids if (job := _registered(store, id))]
+    return {stage: job for job in jobs for stage in job.stages}
+
+
 def at_work(jobs: Sequence[LiveJob]) -> Mapping[str, str]:
     """Name of a stage -> id of the job that is for it."""
     return {stage: job.id for job in jobs for stage in job.stages}

@@ -88,6 +88,7 @@ class _Member:
     """A rank, as the worker sees it."""
 
     def __init__(self, job: StoreJob, rank: Rank, out: Path):
+        _start_as_anybody_can()
         context: Any = multiprocessing.get_context(START)
         self.rank = rank
         self.outcome: _Done | BaseException | None = None
@@ -119,6 +120,13 @@ class _Member:
         self._process.kill()
         self._process.join()
         self.pipe.close()
+
+
+def _start_as_anybody_can() -> None:
+    """A new process is told how its parent starts processes by default, and dies where it does not
+    know that way: joblib's workers have one of their own."""
+    if multiprocessing.get_start_method() not in multiprocessing.get_all_start_methods():
+        multiprocessing.set_start_method(START, force=True)
 
 
 def _cause_of_death(code: int | None) -> str:

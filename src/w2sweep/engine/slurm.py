@@ -159,6 +159,8 @@ def _parameters(
         "slurm_dependency": dependency,
         "slurm_setup": list(options.setup) or None,
         "slurm_signal_delay_s": options.signal_delay_s,
+        # since version 22.05 srun does not take it over from the job, and would bind to one CPU
+        "slurm_srun_args": [f"--cpus-per-task={rule.cpus}"],
         "slurm_additional_parameters": {
             "kill-on-invalid-dep": "yes",
             "requeue": True,

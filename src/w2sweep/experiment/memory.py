@@ -34,7 +34,8 @@ class Memory:
     gradients: int = 0
     optimizer: int = 0
     activations: int = 0
-    """What a forward pass keeps for the backward pass; where nothing learns, what it works on."""
+    """What a forward pass keeps for the backward pass, or what the optimizer's step of one matrix
+    works on, if that is more; where nothing learns, what a layer works on."""
     logits: int = 0
     """Over the vocabulary, at the positions that are asked, with what the loss makes of them."""
 
@@ -120,6 +121,12 @@ class _Learned:
             return 4 * (others + sum(rows + columns for rows, columns in self.matrices))
         return 8 * others + sum(_in_8_bits(rows * columns) for rows, columns in self.matrices)
 
+    def step(self, optimizer: OptimizerName) -> int:
+        """Bytes that a step of the largest matrix works on: in bf16 the matrix and its gradient in
+        fp32, and the noise that rounds it or what Adafactor makes of them."""
+        low = 12 if self.bytes == 2 else 4 if optimizer == "adafactor" else 0
+        return low * max(rows * columns for rows, columns in self.matrices)
+
 
 def _in_8_bits(count: int) -> int:
     """Bytes that bitsandbytes keeps of a matrix: two of each number, two scales of each 256, two
@@ -153,7 +160,11 @@ def _finetuning(stage: Finetune, runtime: Runtime, shards: int) -> Memory:
         parameters=model.bytes(shards) + (learned.bytes * learned.count if rank else 0),
         gradients=learned.bytes * learned.count // shards,
         optimizer=learned.state(recipe.optimizer) // shards,
-        activations=max(forward.needed, _generation(forward, runtime) if completes else 0),
+        activations=max(
+            forward.needed,
+            learned.step(recipe.optimizer),
+            _generation(forward, runtime) if completes else 0,
+        ),
         logits=_logits(asked * new, shape, compute),
     )
 

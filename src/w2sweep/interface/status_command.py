@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from w2sweep.engine.queue import LiveJob, live_jobs
+from w2sweep.engine.queue import LiveJob, last_jobs, live_jobs
 from w2sweep.engine.slurm import spans
 from w2sweep.engine.survey import Survey, survey
 from w2sweep.interface.console import answering
@@ -47,7 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 class Status:
     """How far a sweep is."""
 
-    folder: Path
+    store: Path
     cells: Sequence[Path]
     """The folders of those in which anything is run."""
     stages: Mapping[str, str]
@@ -69,11 +69,13 @@ class Status:
         yield from self._queue()
 
     def wrong(self) -> Iterator[str]:
-        """What has failed, and why; what is nobody's."""
+        """What has failed, and why; what is nobody's, and what its last job said."""
+        last = last_jobs(self.store) if self.survey.nobodys else {}
         for failure in self.survey.failed.values():
             yield f"failed   {failure.what}: {failure.error}: {failure.reason}"
         for name in sorted(self.survey.nobodys):
-            yield f"nobody's {self.stages[name]} ({name})"
+            log = f": its last job was {last[name].id}, {last[name].log}" if name in last else ""
+            yield f"nobody's {self.stages[name]} ({name}){log}"
 
     def _queue(self) -> Iterator[str]:
         """The jobs that wait, by what they wait for, and the files of those that run."""
@@ -98,7 +100,7 @@ def status(folder: Path) -> Status:
     mine = [job for job in jobs if stages.keys() & job.stages or job.sweep == plan["name"]]
     found = survey(stages, store, float(plan["started"]), mine)
     run = [folder / cell["dir"] for cell in plan["cells"] if cell.get("digest")]
-    return Status(folder, run, stages, found, mine)
+    return Status(store, run, stages, found, mine)
 
 
 if __name__ == "__main__":

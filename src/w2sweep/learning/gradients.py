@@ -157,8 +157,12 @@ def _of_all(own: Tensor | None, share: Share) -> Tensor:
     if spread.ranks() == 1:
         assert own is not None
         return own
-    classes = spread.largest(own.shape[1] if own is not None else 0)
-    logits = torch.zeros(len(share.targets), classes, device=share.targets.device)
+    targets = share.targets
+    if targets.ndim == 2:
+        classes = targets.shape[1]
+    else:  # of the vocabulary, which a process without an example has not seen
+        classes = spread.largest(own.shape[1] if own is not None else 0)
+    logits = torch.zeros(len(targets), classes, device=targets.device)
     if own is not None:
         logits[share.own] = own.float()
     return spread.summed(logits)

@@ -94,12 +94,12 @@ def _of_all(
         return [rows[part] for part in chunks(lengths[rows], budget)]
 
     def one_by_one(rows: Rows) -> NDArray[Any]:
-        return np.concatenate([at_once(part) for part in parts_of(rows)])
+        compute = say if in_step else at_once
+        return np.concatenate([compute(part) for part in parts_of(rows)])
 
     longest_first = np.argsort(-lengths, kind="stable")
     shares = [longest_first[rank::ranks] for rank in range(min(ranks, len(lengths)))]
     if in_step:
-        at_once = say
         passes = [len(parts_of(rows)) for rows in shares] + [0] * (ranks - len(shares))
         for _ in range(max(passes) - passes[spread.rank()]):
             say(longest_first[-1:])  # for nothing

@@ -12,7 +12,6 @@ import torch.distributed as dist
 from accelerate import init_empty_weights
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
-from torch.distributed.tensor import DTensor
 from transformers import PreTrainedModel
 from transformers.utils.hub import cached_file, get_checkpoint_shard_files
 
@@ -32,7 +31,7 @@ from w2sweep.learning.loading import (
     take_head,
 )
 from w2sweep.learning.model import Net, rows_that_start, unembedding
-from w2sweep.learning.shards import layers_of, put, shard, with_memory
+from w2sweep.learning.shards import layers_of, put, shard, whole, with_memory
 from w2sweep.learning.soundness import check
 from w2sweep.learning.spread import leads
 from w2sweep.learning.tuned import tune
@@ -82,11 +81,11 @@ def load_shards(
     net = Net(as_it_is_used(lm, base), tokenizer, head)
     files = None if scratch else Files.of(source_of(backbone, folder), lm)
 
-    def whole() -> PreTrainedModel:
+    def make() -> PreTrainedModel:
         torch.manual_seed(seed)
         return loaded(backbone, folder, base)[0]
 
-    _shard(net, tuning, device, files, whole)
+    _shard(net, tuning, device, files, make)
     if isinstance(backbone, HubModel):
         # adapters in fp32 are there already, and a base in bf16 meets them by autocast
         with autocast("bf16-mixed" if base == "bf16" else "32-true", device):
@@ -108,7 +107,7 @@ def fresh_shards(
 
 
 def _shard(
-    net: Net, tuning: Tuning, device: torch.device, files: Files | None, whole: Whole
+    net: Net, tuning: Tuning, device: torch.device, files: Files | None, make: Whole
 ) -> None:
     """Shards a model without memory, and fills it."""
     tune(net, tuning)
@@ -119,7 +118,7 @@ def _shard(
         for (tensor, _), source in zip(empty, sources, strict=True):
             put(tensor, source)
     else:
-        _hand_out(empty, whole, device)
+        _hand_out(empty, make, device)
     _start_head(net)
 
 
@@ -129,7 +128,7 @@ def _start_head(net: Net) -> None:
         return
     words = rows_that_start(net.head, net.tokenizer)
     if words:
-        put(net.own_head.weight, _all(unembedding(net.lm).weight)[words])
+        put(net.own_head.weight, whole(unembedding(net.lm).weight)[words])
 
 
 Empty = list[tuple[Tensor, list[str]]]
@@ -156,13 +155,13 @@ def _given_memory(lm: PreTrainedModel, device: torch.device) -> Empty:
 
 
 @torch.no_grad()
-def _hand_out(empty: Empty, whole: Whole, device: torch.device) -> None:
+def _hand_out(empty: Empty, make: Whole, device: torch.device) -> None:
     """The first rank makes the model in its main memory; each tensor is once, for a moment, whole
     on all devices. All ranks raise what is wrong with the model."""
     source, wrong = {}, ""
     if leads():
         try:
-            source = whole().state_dict()
+            source = make().state_dict()
         except ConfigError as error:
             wrong = str(error)
     told = [wrong]
@@ -175,10 +174,6 @@ def _hand_out(empty: Empty, whole: Whole, device: torch.device) -> None:
             together.copy_(source[names[0]])
         dist.broadcast(together, 0)
         put(tensor, together)
-
-
-def _all(tensor: Tensor) -> Tensor:
-    return tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
 
 
 class Files:

@@ -32,6 +32,11 @@ def shard(net: nn.Module, layers: list[nn.Module], device: torch.device) -> None
         device: where this rank computes.
     """
     mesh = init_device_mesh(device.type, (ranks(),))
+    if not hasattr(FSDPModule, "set_force_sum_reduction_for_comms"):
+        raise ConfigError(
+            f"runtime.sharded=true needs torch 2.8 or later, and this is {torch.__version__}: "
+            "install it, or use runtime.sharded=false"
+        )
     for part in (*layers, net):
         # else the last part stays whole after a forward without a gradient
         sharded = fully_shard(part, mesh=mesh, reshard_after_forward=True)
@@ -122,6 +127,12 @@ def _placed(own: Tensor, like: Tensor) -> Tensor:
     )
 
 
+@torch.no_grad()
+def whole(tensor: Tensor) -> Tensor:
+    """All of a tensor, on each rank's device. All ranks take part."""
+    return tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
+
+
 def gathered(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Tensors, each whole: those that are shards in the main memory of the first rank, while others
     get nothing. All ranks take part. What is no shard is left as it is."""
@@ -129,7 +140,7 @@ def gathered(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     found: dict[int, Tensor] = {}  # what is shared stays shared
     for tensor in tensors.values():
         if isinstance(tensor, DTensor) and id(tensor) not in found:
-            together = tensor.detach().full_tensor()
+            together = whole(tensor)
             found[id(tensor)] = together.cpu() if first else local(tensor)
-    whole = {name: found.get(id(tensor), tensor) for name, tensor in tensors.items()}
-    return {k: v for k, v in whole.items() if first or not isinstance(tensors[k], DTensor)}
+    put_together = {name: found.get(id(tensor), tensor) for name, tensor in tensors.items()}
+    return {k: v for k, v in put_together.items() if first or not isinstance(tensors[k], DTensor)}

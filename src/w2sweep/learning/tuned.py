@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
+from transformers import PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
 from w2sweep.experiment.tuning import Lora, Tuning
@@ -90,18 +91,19 @@ def _add_adapters(net: Net, tuning: Lora) -> None:
             p.data = p.data.float()
 
 
-def _draw_again(lm: nn.Module, random: Tensor) -> None:
+def _draw_again(lm: PreTrainedModel, random: Tensor) -> None:
     """Gives memory and their random numbers to the adapters of a model that has no memory yet:
     PEFT puts adapters where the matrix is that they adapt. `random`: the state of the generator
     before it made them."""
     from peft.tuners.lora import LoraLayer
 
     torch.set_rng_state(random)
+    dtype = lm.get_input_embeddings().get_parameter("weight").dtype
     for layer in [m for m in lm.modules() if isinstance(m, LoraLayer)]:
         for name in list(layer.lora_A):
             for parts in (layer.lora_A, layer.lora_B):
-                made = parts[name]
-                parts[name] = nn.Linear(made.in_features, made.out_features, bias=False)
+                outputs, inputs = parts[name].get_parameter("weight").shape
+                parts[name] = nn.Linear(inputs, outputs, bias=False)
             layer.reset_lora_parameters(name, True)
             for parts in (layer.lora_A, layer.lora_B):
-                parts[name].to(lm.dtype)  # as PEFT does, wherever they are then
+                parts[name].to(dtype=dtype)  # as PEFT does, wherever they are then

@@ -92,7 +92,7 @@ def _units(
 
     for i, p in enumerate(planned):
         for stage in closure(tuple(needed(p.cell)), known) if p.cell else []:
-            read = [unit_of[of.name] for of in stage.inputs if of.name in unit_of]
+            read = [unit_of[of.name] for of in stage.reads if of.name in unit_of]
             unit = _deliverer(stage, unit_of)
             if unit and all(of is unit or of.level < unit.level for of in read):
                 unit.stages.append((stage, i))
@@ -100,7 +100,7 @@ def _units(
                 level = 1 + max((of.level for of in read), default=-1)
                 unit = _Unit([(stage, i)], level, rule_of(stage, rules), set())
                 units.append(unit)
-            unit.reads |= {of.name for of in stage.inputs}
+            unit.reads |= {of.name for of in stage.reads}
             unit_of[stage.name] = unit
     for unit in sorted(units, key=lambda unit: -unit.level):
         for of in [unit_of[name] for name in unit.reads if name in unit_of]:
