@@ -110,7 +110,7 @@ def cluster() -> Iterator[Any]:
         patch.setenv("PYTHONPATH", os.pathsep.join(path))
         patch.setenv("RAY_AUTH_MODE", "disabled")
         patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
-        from ray.cluster_utils import Cluster
+        from ray.cluster_utils import Cluster  # pyright: ignore[reportMissingImports]
 
         node: dict[str, Any] = {"num_cpus": 2, "object_store_memory": 100 * 2**20}
         made = Cluster(initialize_head=True, head_node_args={**node, "include_dashboard": False})
@@ -152,7 +152,8 @@ def test_what_no_node_could_run_is_told_at_once(cluster: Any, tmp_path: Path):
 @pytest.mark.slow
 def test_a_node_dies_and_another_goes_on(cluster: Any, tmp_path: Path):
     victim = cluster.add_node(num_cpus=2, object_store_memory=100 * 2**20, resources={"v": 9})
-    work, stages = handover(tmp_path, [chain(), *map(Walk, range(10, 14))]), known()[:7]
+    spread = Rule(options={"scheduling_strategy": "SPREAD"})
+    work, stages = handover(tmp_path, [chain(), *map(Walk, range(10, 14))], spread), known()[:7]
     killer = subprocess.Popen([sys.executable, "-c", KILLER, str(tmp_path), str(raylet(victim))])
     run_jobs(work, at(cluster), print)
     assert killer.wait(60) == 0
@@ -166,25 +167,28 @@ def test_a_node_dies_and_another_goes_on(cluster: Any, tmp_path: Path):
 
 
 KILLER = """
-import os, signal, sys, time
+import json, os, signal, sys, time
 from pathlib import Path
 folder, raylet = Path(sys.argv[1]), int(sys.argv[2])
+def parent(pid):
+    try:
+        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+    except OSError:
+        return 0
 def at_work():
-    for note in (folder / "jobs/ray").glob("*.json"):
-        pid = __import__("json").loads(note.read_text())["owner"]["pid"]
-        try:
-            parent = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
-            of = int(Path(f"/proc/{parent}/stat").read_text().rpartition(")")[2].split()[1])
-        except OSError:
-            continue
-        if of == raylet and list((folder / "store/Walk").glob(".working/*/checkpoint*")):
-            return True
+    journal = folder / "store/journal.jsonl"
+    lines = list(map(json.loads, journal.read_text().splitlines())) if journal.exists() else []
+    ended = {line["pid"] for line in lines if line["event"] == "commit"}
+    begun = [line["pid"] for line in lines if line["pid"] not in ended]
+    return any(parent(parent(pid)) == raylet for pid in begun)
 end = time.monotonic() + 100
 while not at_work():
     assert time.monotonic() < end, "nothing ran on the node"
     time.sleep(0.05)
 time.sleep(0.8)  # in the middle: its walks take 2.4 s
-os.kill(raylet, signal.SIGKILL)
+pids = [int(folder.name) for folder in Path("/proc").glob("[0-9]*")]
+for pid in [raylet, *(pid for pid in pids if parent(pid) == raylet)]:
+    os.kill(pid, signal.SIGKILL)
 """
 
 

@@ -259,7 +259,7 @@ def _cluster(options: RayOptions) -> Iterator[Any]:
         if options.address is None:
             os.environ.setdefault(name, held)
     try:
-        import ray  # type: ignore[import-not-found]  # an extra
+        import ray  # pyright: ignore[reportMissingImports]
     except ImportError as error:
         raise ConfigError(
             "hydra/launcher=stages_ray needs Ray: pip install 'w2sweep[ray]'"
