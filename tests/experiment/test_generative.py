@@ -105,7 +105,7 @@ def test_a_supervisor_whose_answers_are_not_its_own_reads_nothing():
 
 def test_nothing_is_read_with_weights_in_bf16():
     recipe = Recipe(epochs=1, batch_size=8, precision="bf16-true")
-    with pytest.raises(Impossible, match="bf16-true.* use bf16-mixed, or another method"):
+    with pytest.raises(Impossible, match=r"bf16-true.* use bf16-mixed, or another method"):
         GENERATIVE.student(setting(recipe=recipe))
 
 
