@@ -18,7 +18,7 @@ demo: $(READY) ## a whole sweep in the lab: pretrains, finetunes, draws PGR; min
 	@$(BIN)/w2sweep -cn quickstart
 	@echo "Open outputs/sweeps/quickstart/report/index.html"
 
-paper: $(READY) ## every figure of the paper in the lab, and one page of them; three quarters of an hour the first time
+paper: $(READY) ## every figure of the paper in the lab, and one page of them; half an hour the first time
 	@$(BIN)/w2sweep-paper
 	@echo "Open outputs/paper/index.html"
 
