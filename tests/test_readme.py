@@ -41,17 +41,20 @@ def python(
         env={**os.environ, "PYTHONPATH": os.pathsep.join([str(folder), *sys.path])},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=120,
     )
 
 
 PLAN = """
 import sys
-from w2sweep.interface.command import main
+from w2sweep.interface import command
 from w2sweep.sweep.sweep import Sweep
-Sweep.run = lambda self, launch, report: print(len(self.planned), "cells")  # checked, and not run
+from w2sweep.tasks import source
+source._resolved = lambda dataset, revision: "0" * 40  # by the hub, which is not asked
+tell = lambda sweep, *rest: print(len(sweep.planned), "cells")  # checked, and not run
+Sweep.run = command.run_stages = tell
 sys.argv[0] = "w2sweep"
-main()
+command.main()
 """
 
 
@@ -64,7 +67,8 @@ def test_every_command_is_a_possible_sweep(line: str, tmp_path: Path):
     (tmp_path / "reviews.csv").write_text("text,label\nlovely,good\ndull,bad\n")
     done = python(PLAN, *shlex.split(line)[1:], folder=tmp_path)
     assert done.returncode == 0, done.stderr
-    assert re.fullmatch(r"[1-9]\d* cells\n", done.stdout) or "--help" in line
+    told = re.match(r"[1-9]\d* cells\b", done.stdout)
+    assert told or "--help" in line
 
 
 @pytest.mark.parametrize("line", lines("w2sweep-data"))

@@ -227,4 +227,6 @@ def test_the_trackers_curve_of_a_resumed_stage_has_its_beginning(
 def test_the_record_says_in_which_precision_it_was(shelf: Store, tmp_path: Path):
     stage = ceiling(Toy(), Full())
     facts = run(stage, tmp_path, shelf)
+    tokens = facts.pop("tokens_per_text")
+    assert 5 < tokens < 10
     assert facts == {"device": "cpu", "precision": "32-true", "cut": {}}
