@@ -103,7 +103,7 @@ def test_a_sweep_on_slurm_loses_nothing_whatever_happens_to_its_jobs(folder: Pat
     eventually(lambda: not jobs(folder, ""))  # the report too is over
 
     assert len(cells(folder, "mine")) == 2
-    assert "1 nobody's" in status()
+    assert "1 missing" in status()
     said = swept(folder)  # given again, it submits what is missing
     assert "1 stages submitted in 1 jobs, and a report" in said
     eventually(lambda: not jobs(folder, ""))

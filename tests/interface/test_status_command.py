@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest
 from commands import QUIET, plan
 
 from w2sweep.engine.leases import claim
+from w2sweep.engine.owners import Owner, machine
 from w2sweep.engine.queue import LiveJob
 from w2sweep.engine.survey import survey
 from w2sweep.engine.working import folder_of
@@ -28,7 +30,15 @@ def w2sweep(monkeypatch: pytest.MonkeyPatch, *words: str) -> int:
     return 0
 
 
-def status(capsys: pytest.CaptureFixture[str], *words: str, code: int = 0) -> list[str]:
+def status(
+    capsys: pytest.CaptureFixture[str], *words: str, code: int = 0, launched: bool = False
+) -> list[str]:
+    """What is told of the sweep `mine`, whose launcher is this process, or has ended."""
+    file = Path("outputs/sweeps/mine/sweep.json")
+    said = json.loads(file.read_text())
+    ended = Owner(machine(), os.getpid(), "another time")
+    said["launcher"] = (Owner.this() if launched else ended).plain
+    file.write_text(json.dumps(said))
     capsys.readouterr()
     assert status_command.main(["outputs/sweeps/mine", *words]) == code
     return capsys.readouterr().out.splitlines()
@@ -38,7 +48,7 @@ def test_a_sweep_that_is_over(folder: Path, monkeypatch, capsys):
     assert w2sweep(monkeypatch) == 0
     assert status(capsys) == [
         "cells    1 of 1 done, 0 failed",  # the other has no supervisor below its student
-        "stages   7: 7 done, 0 running, 0 queued, 0 failed, 0 nobody's",
+        "stages   7: 7 done, 0 running, 0 queued, 0 failed, 0 missing",
     ]
 
 
@@ -49,8 +59,17 @@ def test_what_has_failed_and_why(folder: Path, monkeypatch, capsys):
     assert "1 failed" in told[1]
     assert told[2].startswith("failed   supervisor nano, pretend (Finetune/")
     assert told[2].endswith("): ValueError: supervisors fail here")
-    nobodys = [line for line in told if line.startswith("nobody's student micro <- nano, pretend")]
-    assert len(nobodys) == 1
+    missing = [line for line in told if line.startswith("missing  student micro <- nano, pretend")]
+    assert len(missing) == 1
+
+
+def test_what_is_still_to_come_is_not_missing_while_the_command_runs(folder, monkeypatch, capsys):
+    assert w2sweep(monkeypatch) == 0
+    (name,) = [n for n, what in plan(folder, "mine")["stages"].items() if "student" in what]
+    (folder / "outputs/store" / name).rename(folder / "elsewhere")
+    assert status(capsys, code=1)[1].endswith("6 done, 0 running, 0 queued, 0 failed, 1 missing")
+    said = status(capsys, code=0, launched=True)
+    assert said[1].endswith("6 done, 0 running, 0 queued, 0 failed, 1 to come")
 
 
 def test_what_runs_says_how_far_it_is(folder: Path, monkeypatch, capsys):
@@ -65,7 +84,7 @@ def test_what_runs_says_how_far_it_is(folder: Path, monkeypatch, capsys):
     work.mkdir(parents=True)
     (work / "progress.json").write_text(json.dumps({"step": 30, "steps": 90, "rate": 2.0}))
     told = status(capsys)
-    assert told[1].endswith("6 done, 1 running, 0 queued, 0 failed, 0 nobody's")
+    assert told[1].endswith("6 done, 1 running, 0 queued, 0 failed, 0 missing")
     assert told[2].startswith("running  student micro <- nano, pretend: 30/90, 0:30 left, ")
 
 
@@ -73,7 +92,7 @@ def test_stages_of_live_jobs_are_queued_and_told_apart_from_others(tmp_path: Pat
     job = LiveJob("17", "student", "mine", "large", ("Finetune/a",), "log", "PENDING", "Priority")
     found = survey(["Finetune/a", "Finetune/b"], tmp_path, 0.0, [job])
     assert found.queued == {"Finetune/a": "17"}
-    assert found.nobodys == {"Finetune/b"}
+    assert found.missing == {"Finetune/b"}
 
 
 def test_no_sweep_is_one_line(tmp_path: Path, capsys):

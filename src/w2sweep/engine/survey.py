@@ -47,8 +47,8 @@ class Survey:
     queued: Mapping[str, str]
     """Stages whose job waits, or has only just begun -> its id."""
     failed: Mapping[str, StageFailed]
-    nobodys: frozenset[str]
-    """Missing, and no job is for them; other workers may come to them."""
+    missing: frozenset[str]
+    """No worker has them in hand and no job is for them; workers may come to them."""
 
 
 def survey(
