@@ -58,6 +58,23 @@ class Damaged(WrongRecord):
     again."""
 
 
+class _Patience:
+    """Of a worker while all that it still needs is in other hands: its pauses grow up to
+    `poll_s`."""
+
+    def __init__(self, poll_s: float):
+        self._pause, self._poll_s, self._told = FIRST_PAUSE_S, poll_s, time.monotonic()
+
+    def wait(self) -> bool:
+        """Pauses. Returns whether it is time to tell what is waited for."""
+        time.sleep(self._pause)
+        self._pause = min(1.5 * self._pause, self._poll_s)
+        due = time.monotonic() - self._told > WAITING_S
+        if due:
+            self._told = time.monotonic()
+        return due
+
+
 class Store:
     """Folders `root/<stage class>/<key>/`. Each appears whole, by one rename, or not at all.
 
@@ -218,20 +235,16 @@ class Store:
             Interrupted: a signal's handler raised an error meanwhile.
         """
         circumstances = self._needing(stages)
-        pause, told = FIRST_PAUSE_S, time.monotonic()
+        patience = _Patience(self.poll_s)
         with interruptions_apart():
             while todo := closure(stages, known=self.done):
                 self._refuse(todo)
                 pending = _keys(todo)
                 ready = [s for s in todo if pending.isdisjoint(_keys(s.inputs))]
                 if any(self._try(s, circumstances) for s in ready):
-                    pause, told = FIRST_PAUSE_S, time.monotonic()
-                    continue
-                if time.monotonic() - told > WAITING_S:
-                    told = time.monotonic()
+                    patience = _Patience(self.poll_s)
+                elif patience.wait():
                     self._tell_waiting(ready)
-                time.sleep(pause)
-                pause = min(1.5 * pause, self.poll_s)
 
     def ensure_only(self, *stages: Stage[Any]) -> list[StageFailed | Missing]:
         """Runs what is missing of these very stages, and nothing of what they read. One that cannot
@@ -245,18 +258,14 @@ class Store:
         keys, wrong = _keys(list(stages)), dict[str, StageFailed | Missing]()
         ordered = [stage for stage in closure(stages) if stage.key in keys]
         circumstances = self._needing(stages)
-        pause, told = FIRST_PAUSE_S, time.monotonic()
+        patience = _Patience(self.poll_s)
         with interruptions_apart():
             while left := [s for s in ordered if s.key not in wrong and not self.done(s)]:
                 others = _keys(left)
                 if any(self._try_alone(s, others, circumstances, wrong) for s in left):
-                    pause, told = FIRST_PAUSE_S, time.monotonic()
-                    continue
-                if time.monotonic() - told > WAITING_S:
-                    told = time.monotonic()
+                    patience = _Patience(self.poll_s)
+                elif patience.wait():
                     self._tell_waiting(left)
-                time.sleep(pause)
-                pause = min(1.5 * pause, self.poll_s)
         return list(wrong.values())
 
     def _try_alone(

@@ -70,10 +70,11 @@ class Rounding(Optimizer):
     @torch.no_grad()
     def step(self, closure: None = None) -> None:  # type: ignore[override]
         """One step of all parameters that have a gradient."""
+        numbers = {p: number for number, p in enumerate(self.inner)}
         for group in self.param_groups:
-            for number, p in enumerate(group["params"]):
+            for p in group["params"]:
                 if p.grad is not None:
-                    self._step(p, group["lr"], number)
+                    self._step(p, group["lr"], numbers[p])
 
     def _step(self, p: nn.Parameter, lr: float, number: int) -> None:
         assert p.grad is not None

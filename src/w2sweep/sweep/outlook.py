@@ -74,13 +74,9 @@ class Row:
         return self.forecast.memory.total / GB if self.forecast else 0.0
 
 
-@dataclass(frozen=True)
-class Kind:
-    """The stages of one type and size that would run under one rule; and those that are there."""
+class Sums:
+    """What some stages take together."""
 
-    type: str
-    size: int
-    rule: str | None
     rows: Sequence[Row]
 
     @cached_property
@@ -93,7 +89,18 @@ class Kind:
 
     @property
     def hours(self) -> float:
+        """One stage after the other."""
         return sum(row.seconds for row in self.rows) / HOUR_S
+
+
+@dataclass(frozen=True)
+class Kind(Sums):
+    """The stages of one type and size that would run under one rule; and those that are there."""
+
+    type: str
+    size: int
+    rule: str | None
+    rows: Sequence[Row]
 
     @property
     def longest(self) -> float:
@@ -123,7 +130,7 @@ class Kind:
 
 
 @dataclass(frozen=True)
-class Outlook:
+class Outlook(Sums):
     """What a sweep would run."""
 
     cells: int
@@ -136,10 +143,6 @@ class Outlook:
     """Name of a rule -> how many jobs of a cluster it makes."""
 
     @cached_property
-    def states(self) -> Counter[State]:
-        return Counter(row.state for row in self.rows)
-
-    @cached_property
     def kinds(self) -> list[Kind]:
         """The smallest first."""
         found: dict[tuple[str, int, str | None], list[Row]] = defaultdict(list)
@@ -147,15 +150,6 @@ class Outlook:
             found[row.type, row.stage.size, row.rule].append(row)
         kinds = [Kind(*key, rows) for key, rows in found.items()]
         return sorted(kinds, key=lambda kind: (kind.size, kind.type, kind.rule or ""))
-
-    @property
-    def flops(self) -> float:
-        return sum(row.flops for row in self.rows)
-
-    @property
-    def hours(self) -> float:
-        """One stage after the other."""
-        return sum(row.seconds for row in self.rows) / HOUR_S
 
     @property
     def gpu_hours(self) -> float:
