@@ -1,4 +1,4 @@
-"""Every command tells which version of the package it is of."""
+"""What every command answers: its version; and what the shell completes."""
 
 from __future__ import annotations
 
@@ -25,3 +25,21 @@ def test_a_command_tells_the_version(
         main()
     assert ended.value.code == 0
     assert capsys.readouterr().out == f"w2sweep {__version__}\n"
+
+
+@pytest.mark.parametrize(
+    ("typed", "completed"),
+    [("task=senti", "task=sentiment"), ("ladder=gp", "ladder=gpt2"), ("see", "seed=")],
+)
+def test_the_shell_completes(
+    typed: str,
+    completed: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+):
+    from w2sweep.interface.command import main
+
+    monkeypatch.setenv("COMP_LINE", f"w2sweep {typed}")
+    monkeypatch.setattr(sys, "argv", ["w2sweep", "-sc", "query=bash"])
+    main()
+    assert capsys.readouterr().out.split() == [completed]
