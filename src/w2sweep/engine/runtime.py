@@ -35,6 +35,9 @@ class Runtime:
     """Whether the `devices` of a stage hold one model together (FSDP2), for what does not fit on
     one of them, instead of one each. Stages that train a whole language model are; others, such as
     probes, have one each."""
+    together: Annotated[int, Field(gt=0, le=256)] = 16
+    """How many small models of one shape a worker trains side by side, at most, as one stacked
+    model. Results are the same up to the order of sums; 1: one after the other."""
     checkpoint_seconds: Rate = 60.0
     """How much training a killed worker may lose."""
 
