@@ -15,6 +15,7 @@ from w2sweep.experiment.splits import answered
 from w2sweep.experiment.stages import Finetune, Weights
 from w2sweep.learning import schedules
 from w2sweep.learning.batches import Chosen, Data, batches_per_epoch, finetuning_batches
+from w2sweep.learning.caches import at_once
 from w2sweep.learning.curves import write_curves
 from w2sweep.learning.hardware import autocast, prepared
 from w2sweep.learning.learner import Course, Evaluate, Evaluation, Trained, fit
@@ -109,10 +110,10 @@ def _begun(stage: Finetune, job: Job) -> _Begun:
 
 def _course(stage: Finetune, job: Job, net: nn.Module, data: Data, evaluate: Evaluate) -> Course:
     recipe = stage.recipe
-    budget = job.runtime.micro_tokens * job.rank.of
+    tokens = at_once(job.runtime.micro_tokens, net, torch.device(job.device))
     return Course(
         steps=recipe.epochs * batches_per_epoch(data, recipe),
-        batches=partial(finetuning_batches, data, recipe, stage.seed, budget),
+        batches=partial(finetuning_batches, data, recipe, stage.seed, tokens * job.rank.of),
         loss=stage.loss,
         groups=parameter_groups(net, stage.lr, head_lr=recipe.head_lr),
         lr_factor=SCHEDULES[recipe.schedule](recipe.warmup),
