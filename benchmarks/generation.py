@@ -3,9 +3,9 @@ one run of about a minute.
 
     python benchmarks/generation.py
 
-Texts a CPU second of one thread, each the median of rounds that go through all ways in turn, and their ratio to the
-first way of a group. All ways of a group say the same: completions are compared word by word,
-probabilities within a ten-thousandth.
+Texts a CPU second of one thread, each the median of rounds that go through all ways in turn, and
+their ratio to the first way of a group. All ways of a group say the same: completions are compared
+word by word, probabilities within a ten-thousandth.
 
 On one of two cores of an AMD EPYC that other work shared, torch 2.13.0:
 
