@@ -29,7 +29,10 @@ from w2sweep.tasks import source
 FOLDER = REPOSITORY / "docs" / "tutorials"
 TUTORIALS = sorted(FOLDER.glob("*.md"))
 NOTEBOOK = FOLDER / "notebook.ipynb"
-GRID = "task=pretend weak=nano,micro strong=micro,mini method=naive,confidence seed=0,1"
+GRID = (
+    "task=pretend weak=nano,micro strong=micro,mini method=naive,confidence seed=0,1 "
+    "runtime.together=1"
+)
 FENCED = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 OF_THE_SHELL = ("source .venv/bin/activate", "export PYTHONPATH=.")
 

@@ -18,7 +18,7 @@ from w2sweep import ConfigError, load
 
 GRID = (
     "task=pretend,pretend_completions weak=nano strong=nano,mini method=naive,bootstrap_all "
-    "seed=0,1 recipe.epochs=1,2"
+    "seed=0,1 recipe.epochs=1,2 runtime.together=1"
 )
 
 
