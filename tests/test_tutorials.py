@@ -30,7 +30,7 @@ FOLDER = REPOSITORY / "docs" / "tutorials"
 TUTORIALS = sorted(FOLDER.glob("*.md"))
 NOTEBOOK = FOLDER / "notebook.ipynb"
 GRID = (
-    "task=pretend weak=nano,micro strong=micro,mini method=naive,confidence seed=0,1 "
+    "task=pretend weak=nano,micro strong=micro,mini method=naive,confidence seed=0 "
     "runtime.together=1"
 )
 FENCED = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -143,8 +143,10 @@ def test_every_command_can_be_typed(
     monkeypatch: pytest.MonkeyPatch,
 ):
     write_files(document, place)
-    for block in read(document, "sh"):
-        for line in lines(block):
+    typed = [line for block in read(document, "sh") for line in lines(block)]
+    planned = {line.removesuffix(" plan=true") for line in typed if line.endswith(" plan=true")}
+    for line in typed:
+        if line not in planned:  # it is what was planned a moment before
             check(line, capsys, monkeypatch)
 
 
@@ -185,7 +187,7 @@ def test_the_notebook_runs_on_a_finished_sweep(place: Path):
     pyplot.close("all")
     # two methods of two supervisors, and the ceiling; two supervisors, two students, two ceilings
     assert lines == [5, 6]
-    assert len(known["cells"]) == 12
+    assert len(known["cells"]) == 6
     assert known["right"]["student"].mean() > known["right"]["supervisor"].mean()
 
 

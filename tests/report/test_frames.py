@@ -18,7 +18,7 @@ from w2sweep import ConfigError, load
 
 GRID = (
     "task=pretend,pretend_completions weak=nano strong=nano,mini method=naive,bootstrap_all "
-    "seed=0,1 recipe.epochs=1,2 runtime.together=1"
+    "seed=0,1 recipe.epochs=2 runtime.together=1"
 )
 
 
@@ -39,22 +39,22 @@ def loaded(pretended: Path) -> Any:
 def test_cells_are_those_of_cells_csv(pretended: Path, loaded: Any):
     written = pd.read_csv(pretended / "report" / "cells.csv")
     common = loaded.cells[list(written.columns)]
-    assert len(common) == len(written) == 32
+    assert len(common) == len(written) == 16
     assert_frame_equal(pd.read_csv(StringIO(common.to_csv(index=False))), written)
-    assert loaded.cells["recipe.epochs"].tolist() == [int(v[-1]) for v in written["variant"]]
-    assert repr(loaded) == "<sweep x: 16 finished, 16 skipped>"
+    assert loaded.cells["recipe.epochs"].tolist() == [2] * 16
+    assert repr(loaded) == "<sweep x: 8 finished, 8 skipped>"
 
 
 def test_curves_have_a_row_for_each_logged_step_of_each_stage(pretended: Path, loaded: Any):
     curves = loaded.curves
-    # 2 tasks, 2 seeds, 2 numbers of epochs: 8 each of the supervisor nano, the ceiling mini, the
-    # students nano > mini and nano > micro > tiny > mini, and of what the latter is made of:
-    # nano > micro and nano > micro > tiny
+    # 2 tasks, 2 seeds: 4 each of the supervisor nano, the ceiling mini, the students nano > mini and
+    # nano > micro > tiny > mini, and of what the latter is made of: nano > micro and nano > micro >
+    # tiny
     count = curves["role"].value_counts().to_dict()
-    assert count == {"supervisor": 8, "ceiling": 8, "student": 16, "input": 16}
+    assert count == {"supervisor": 4, "ceiling": 4, "student": 8, "input": 8}
     assert curves.loc[curves["role"] == "input", "rung"].value_counts().to_dict() == {
-        "micro": 8,
-        "tiny": 8,
+        "micro": 4,
+        "tiny": 4,
     }
     assert not curves.duplicated(["stage", "role"]).any()
     assert len(list(pretended.parents[1].glob("store/*/*/curves.jsonl"))) == len(curves)
@@ -106,8 +106,8 @@ def test_a_sweep_that_moved_is_read_from_the_store_beside_it(pretended: Path, tm
     before = pretended.parents[1] / "store"
     hidden = before.rename(before.with_name("hidden"))
     try:
-        assert len(load(outputs / "sweeps" / "x").curves) == 48
-        assert len(load(pretended, store=hidden).curves) == 48
+        assert len(load(outputs / "sweeps" / "x").curves) == 24
+        assert len(load(pretended, store=hidden).curves) == 24
         with pytest.raises(ConfigError, match=r"no store in .*: say store=FOLDER"):
             _ = load(pretended).curves
     finally:
