@@ -12,6 +12,7 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import islice
 from typing import Any
 
 import pytorch_lightning as pl
@@ -22,13 +23,14 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, IterableDataset
 
 from w2sweep.engine.stage import Job
-from w2sweep.experiment.losses import Loss
+from w2sweep.experiment.losses import CrossEntropy, Loss
 from w2sweep.experiment.recipe import OptimizerName, WeightPrecision
 from w2sweep.learning import checkpoint, spread
 from w2sweep.learning.batches import Batch, Share, share
 from w2sweep.learning.gradients import Gradients
 from w2sweep.learning.hardware import autocast, flushing_denormals
 from w2sweep.learning.memory import in_main_memory
+from w2sweep.learning.model import Net
 from w2sweep.learning.optimizers import optimizer_of
 from w2sweep.learning.schedules import Schedule
 from w2sweep.learning.shards import is_sharded
@@ -36,6 +38,8 @@ from w2sweep.tasks.heads import Answers
 
 logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)  # it advertises at every fit
 
+AT_A_TIME = 16
+"""Steps whose batches Lightning fetches and moves to the device together."""
 ROWS = 50
 """Rows of the curves, evaluations not counted."""
 DIVERGED = 4.0
@@ -105,7 +109,7 @@ class Learner(pl.LightningModule):
         self.state = checkpoint.State()
         self.saved_at = time.monotonic()
         self.losses: list[Tensor] = []
-        self.gradients = Gradients(net, self.manual_backward, job)
+        self.gradients = Gradients(net, self.manual_backward, job, self.loss_at_once)
         self.loss_of_nothing = math.inf
         """What a model would have in the last step that finds all classes equally likely."""
 
@@ -126,7 +130,13 @@ class Learner(pl.LightningModule):
         shares = (share(micro, spread.rank(), spread.ranks(), budget) for micro in batches)
         return DataLoader(Steps(shares), batch_size=None)
 
-    def training_step(self, batch: Share, index: int) -> None:
+    def training_step(self, shares: list[Share], index: int) -> None:
+        """Some optimizer steps: between two calls Lightning and its loader take as long as a small
+        model's whole step."""
+        for its in shares:
+            self.one_step(its)
+
+    def one_step(self, batch: Share) -> None:
         """One optimizer step, and what is due after it."""
         optimizer = self.trainer.optimizers[0]
         course, step = self.course, self.state.step
@@ -140,7 +150,7 @@ class Learner(pl.LightningModule):
         self.losses.append(self.gradients.of(batch, loss, separable, learning))
         if step == 0:
             self.state.first_loss = self.losses[0].item()
-        nn.utils.clip_grad_norm_(learning, course.clip)
+        self.gradients.clip(learning, course.clip)
         optimizer.step()
         self.state.step += 1
         self.after_step(optimizer.param_groups[0]["lr"])
@@ -152,6 +162,16 @@ class Learner(pl.LightningModule):
                 nothing = self.course.loss(torch.zeros_like(logits), targets, progress)
                 self.loss_of_nothing = nothing.item()
             return self.course.loss(logits, targets, progress)
+
+    def loss_at_once(self, batch: Batch) -> Tensor | None:
+        """The course's loss of a batch, where there is a way to it that makes no logits."""
+        net = self.net
+        if type(self.course.loss) is not CrossEntropy or not isinstance(net, Net):
+            return None
+        found = net.loss_of_tokens(batch)
+        if found is not None and self.state.step == self.course.steps - 1:
+            self.loss_of_nothing = math.log(net.vocabulary)
+        return found
 
     def after_step(self, lr: float) -> None:
         """Logs, evaluates and saves when it is time to."""
@@ -229,13 +249,14 @@ class Learner(pl.LightningModule):
 
 
 class Steps(IterableDataset):
-    """An iterator as Lightning wants it."""
+    """An iterator as Lightning wants it, some at a time."""
 
     def __init__(self, batches: Iterator[Share]):
         self.batches = batches
 
-    def __iter__(self) -> Iterator[Share]:
-        return self.batches
+    def __iter__(self) -> Iterator[list[Share]]:
+        while some := list(islice(self.batches, AT_A_TIME)):
+            yield some
 
 
 def due(step: int, steps: int, times: int) -> bool:
