@@ -9,14 +9,13 @@ from __future__ import annotations
 
 import logging
 import multiprocessing
-import pickle
 import signal
 import tempfile
 import threading
 import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from multiprocessing.connection import Connection, wait

@@ -15,8 +15,8 @@ from omegaconf import DictConfig, OmegaConf
 from w2sweep.building import made
 from w2sweep.engine.handover import Handover
 from w2sweep.engine.resources import Rule
-from w2sweep.interface.status_command import status
 from w2sweep.interface.launching import local_workers
+from w2sweep.interface.status_command import status
 from w2sweep.sweep.jobs import stage_jobs
 from w2sweep.sweep.local import run_here
 from w2sweep.sweep.plan import Planned
