@@ -18,6 +18,7 @@ from w2sweep.engine.failures import (
     Damaged,
     StageFailed,
     failure_file,
+    failure_of,
     full_name,
     interruptions_apart,
 )
@@ -336,6 +337,21 @@ class Store:
                 if self.mode == "cached" or file.stat().st_mtime >= self.since:
                     return StageFailed(**read_json(file))
         return None
+
+    def condemn(self, stage: Stage[Any], error: Exception) -> StageFailed:
+        """Remembers as a failure what is known of a stage whose workers cannot say it, for they
+        were killed. Its checkpoints stay."""
+        failure = failure_of(stage, error)
+        if lease := self._claim(stage):
+            with lease:
+                self._runner.remember(stage, lease, failure)
+        return failure
+
+    def in_other_hands(self, stage: Stage[Any]) -> bool:
+        """Whether a worker is at it, as far as that can be told without waiting for its lease to
+        expire."""
+        found = held(self.path(stage).parent, stage.key)
+        return found is not None and found.silent_s <= self.lease_s
 
     def _failure_file(self, stage: Stage[Any]) -> Path:
         return failure_file(self.root, stage)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -27,6 +28,7 @@ from w2sweep.learning.hardware import autocast, prepared
 from w2sweep.learning.learner import Course, Evaluate, Evaluation, Trained, fit
 from w2sweep.learning.memory import saying_what_to_lower
 from w2sweep.learning.shards import is_sharded, put
+from w2sweep.learning.stacking import run_side_by_side
 from w2sweep.learning.subjects import Splits, Subject, subject_of
 from w2sweep.learning.tuned import parameter_groups
 from w2sweep.tasks.heads import Answers
@@ -42,6 +44,21 @@ BEST_BY = {"own_labels": "validation/accuracy_own", "truth": "validation/accurac
 """The metric whose best evaluation is kept, where a recipe stops early."""
 
 
+@dataclass(frozen=True)
+class _BegunLearning:
+    """A finetuning before its first step."""
+
+    stage: Finetune
+    job: Job
+    splits: Splits
+    subject: Subject
+    course: Course
+
+    @property
+    def net(self) -> nn.Module:
+        return self.subject.net
+
+
 KEPT = 2**25
 """Bytes of parameters that are kept at most, so that 1,000 stages take up no more than 32 GB. What
 is larger answers its own split in any case: a tenth of its work."""
@@ -52,9 +69,20 @@ def finetune(stage: Finetune, job: Job) -> None:
     """Writes the predictions on all splits but the supervisor's own, those at every evaluation,
     and `curves.jsonl`; the weights too, where the sweep wants them. The split that it trained on it
     answers where somebody reads that."""
-    splits = job.get(stage.splits)
-    subject, trained = _learn(stage, job, splits)
-    asked = answered(splits)
+    begun = _begun(stage, job)
+    _write(begun, fit(begun.net, begun.course, job))
+
+
+def finetune_together(runs: Sequence[tuple[Finetune, Job]]) -> Iterator[Exception | None]:
+    """Does the same for several stages, whose models it trains side by side where it can."""
+    return run_side_by_side(runs, _begun, _write)
+
+
+def _write(begun: _BegunLearning, trained: Trained) -> None:
+    """The result of a finetuning, after the last step."""
+    stage, job, subject = begun.stage, begun.job, begun.subject
+    subject.net.to(job.device)
+    asked = answered(begun.splits)
     if stage.on in asked and _answers_later(stage, job, subject):
         asked.remove(stage.on)
         save_file(_learned(subject.net), job.out / LEARNED)
@@ -97,9 +125,11 @@ def _learned(net: nn.Module) -> dict[str, Tensor]:
 @saying_what_to_lower
 def train_again(weights: Weights, job: Job) -> None:
     """Writes the model of a stage whose predictions are there, and whose weights nobody kept."""
-    subject, _ = _learn(weights.of, job, job.get(weights.of.splits))
-    if _saves(job, subject):
-        subject.save(job.out)
+    begun = _begun(weights.of, job)
+    fit(begun.net, begun.course, job)
+    begun.net.to(job.device)
+    if _saves(job, begun.subject):
+        begun.subject.save(job.out)
 
 
 def _saves(job: Job, subject: Subject) -> bool:
@@ -108,8 +138,8 @@ def _saves(job: Job, subject: Subject) -> bool:
     return job.rank.leads or is_sharded(subject.net)
 
 
-def _learn(stage: Finetune, job: Job, splits: Splits) -> tuple[Subject, Trained]:
-    device = prepared(job)
+def _begun(stage: Finetune, job: Job) -> _BegunLearning:
+    device, splits = prepared(job), job.get(stage.splits)
     job.note(precision=stage.precision)
     truth = {name: stage.head.labels(examples) for name, examples in splits.items()}
     labels = job.get(stage.labels).answers if stage.labels else truth
@@ -120,9 +150,7 @@ def _learn(stage: Finetune, job: Job, splits: Splits) -> tuple[Subject, Trained]
         data = Chosen(data, job.get(stage.rows))
     evaluate = _evaluation(stage, job, subject, labels["validation"], truth)
     course = _course(stage, job, subject.net, data, evaluate)
-    trained = fit(subject.net, course, job)
-    subject.net.to(device)
-    return subject, trained
+    return _BegunLearning(stage, job, splits, subject, course)
 
 
 def _course(stage: Finetune, job: Job, net: nn.Module, data: Data, evaluate: Evaluate) -> Course:
@@ -142,6 +170,7 @@ def _course(stage: Finetune, job: Job, net: nn.Module, data: Data, evaluate: Eva
         precision=stage.precision,
         optimizer=recipe.optimizer,
         keep_best=BEST_BY.get(recipe.early_stop),
+        largest=int(data.lengths.max()) * data.views * min(recipe.batch_size, len(data.lengths)),
     )
 
 
