@@ -51,14 +51,14 @@ def run_side_by_side(
     """Runs stages as `Stage.run_together` says. `begin` makes what there is before the training,
     and `end` writes the result."""
     begun = [_tried(begin, *run) for run in runs]
-    sound = [each for each in begun if not isinstance(each, Exception)]
+    groups = _groups([each for each in begun if not isinstance(each, Exception)])
     outcomes: dict[int, Trained | Exception] = {}
     for each in begun:
         if isinstance(each, Exception):
             yield each
             continue
         if id(each) not in outcomes:
-            group = next(group for group in _groups(sound) if each in group)
+            group = next(group for group in groups if any(each is other for other in group))
             outcomes |= zip(map(id, group), _trained(group), strict=True)
         outcome = outcomes[id(each)]
         yield outcome if isinstance(outcome, Exception) else _failed(end, each, outcome)
