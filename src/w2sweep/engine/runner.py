@@ -222,12 +222,16 @@ class Runner:
         working.strip(work)
         if not networks:
             shutil.rmtree(work, ignore_errors=True)
-        with suppress(OSError):  # it is raised all the same
+        self.remember(stage, lease, failure)
+        return failure
+
+    def remember(self, stage: Stage[Any], lease: Lease, failure: StageFailed) -> None:
+        """Tells other workers, and later sweeps, that a stage has failed."""
+        with suppress(OSError):  # it is told to the user all the same
             file = failure_file(self.root, stage)
-            file.parent.mkdir(exist_ok=True)
+            file.parent.mkdir(parents=True, exist_ok=True)
             write_json(file, vars(failure))
         self._journal.tell(stage, lease, "failed", reason=failure.reason)
-        return failure
 
     def _path(self, stage: Stage[Any]) -> Path:
         return self.root / stage.name

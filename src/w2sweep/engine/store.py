@@ -18,6 +18,7 @@ from w2sweep.engine.failures import (
     Damaged,
     StageFailed,
     failure_file,
+    failure_of,
     full_name,
     interruptions_apart,
 )
@@ -27,7 +28,7 @@ from w2sweep.engine.journal import Journal
 from w2sweep.engine.leases import Lease, abandoned, claim, filesystem_time, held
 from w2sweep.engine.record import WrongRecord
 from w2sweep.engine.runner import Runner, Taken
-from w2sweep.engine.stage import Stage, closure
+from w2sweep.engine.stage import Stage, closure, read_whole
 
 T = TypeVar("T")
 Mode = Literal["retry", "cached", "force", "read-only"]
@@ -314,9 +315,10 @@ class Store:
 
     def _needing(self, stages: tuple[Stage[Any], ...]) -> Circumstances:
         """The circumstances, which name these stages among what is planned."""
-        needed = {stage.name for stage in closure(stages)}
-        planned = self.circumstances.planned | needed
-        return dataclasses.replace(self.circumstances, planned=planned)
+        needed, given = closure(stages), self.circumstances
+        planned = given.planned | {stage.name for stage in needed}
+        whole = given.read_whole | read_whole(needed)
+        return dataclasses.replace(given, planned=planned, read_whole=whole)
 
     def _refuse(self, todo: list[Stage[Any]]) -> None:
         if self.mode == "read-only":
@@ -335,6 +337,21 @@ class Store:
                 if self.mode == "cached" or file.stat().st_mtime >= self.since:
                     return StageFailed(**read_json(file))
         return None
+
+    def condemn(self, stage: Stage[Any], error: Exception) -> StageFailed:
+        """Remembers as a failure what is known of a stage whose workers cannot say it, for they
+        were killed. Its checkpoints stay."""
+        failure = failure_of(stage, error)
+        if lease := self._claim(stage):
+            with lease:
+                self._runner.remember(stage, lease, failure)
+        return failure
+
+    def in_other_hands(self, stage: Stage[Any]) -> bool:
+        """Whether a worker is at it, as far as that can be told without waiting for its lease to
+        expire."""
+        found = held(self.path(stage).parent, stage.key)
+        return found is not None and found.silent_s <= self.lease_s
 
     def _failure_file(self, stage: Stage[Any]) -> Path:
         return failure_file(self.root, stage)

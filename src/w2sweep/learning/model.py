@@ -18,7 +18,9 @@ from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerF
 from w2sweep.engine.files import write_json
 from w2sweep.engine.stage import public_name
 from w2sweep.learning.batches import Batch
+from w2sweep.learning.cross_entropy import cross_entropy_of_tokens
 from w2sweep.learning.hardware import autocast
+from w2sweep.learning.llama import final_states
 from w2sweep.learning.shards import gathered
 from w2sweep.tasks.heads import Head, LinearHead
 from w2sweep.values import ConfigError
@@ -51,6 +53,11 @@ class Net(nn.Module):
             return self.lm.base_model  # type: ignore[return-value]
         parts = [part for part in self.lm.children() if isinstance(part, PreTrainedModel)]
         return parts[0] if parts else self.lm
+
+    @property
+    def width(self) -> int:
+        """Numbers of a token's embedding."""
+        return int(self.lm.get_input_embeddings().get_parameter("weight").shape[1])
 
     @property
     def pad(self) -> int:
@@ -105,7 +112,25 @@ class Net(nn.Module):
     def _hidden(self, batch: Batch) -> Tensor:
         """The same, for `forward`: shards are put together before either, and taken apart
         behind it."""
+        states = self.states_at_once(batch)
+        if states is not None:
+            return states
         return self.body(**self.inputs(batch)).last_hidden_state[batch.asked]
+
+    def states_at_once(self, batch: Batch) -> Tensor | None:
+        """The same with few operations, where the model is a small one of our own; else None."""
+        self.check_known(batch.ids)
+        return final_states(self.lm, batch)
+
+    def loss_of_tokens(self, batch: Batch) -> Tensor | None:
+        """Cross-entropy of the language model's own logits with the tokens that are asked for, a
+        scalar, without keeping the logits; None where `forward` has to make them."""
+        if self.own_head is not None or batch.targets.ndim != 1:
+            return None
+        states = self.states_at_once(batch)
+        if states is None:
+            return None
+        return cross_entropy_of_tokens(states, unembedding(self.lm).weight, batch.targets)
 
     def plain(self, ids: Tensor) -> tuple[Tensor, Tensor]:
         """Final states [S, T, width] and logits [S, T, vocabulary] of texts of one length, as
@@ -129,10 +154,13 @@ class Net(nn.Module):
         They are what it makes of its final hidden states itself: some scale or cap them. `inputs`:
         what it is given of the batch; None: all of it.
         """
+        states = self.states_at_once(batch) if inputs is None else None
+        if states is not None:
+            return unembedding(self.lm)(states)
         picked: list[bool] = []
         with only(self.lm.get_decoder(), batch.asked, picked):
             logits = self.lm(**(inputs or self.inputs(batch))).logits
-        return logits[0] if picked else logits[batch.asked]
+        return logits.flatten(0, 1) if picked else logits[batch.asked]
 
     @torch.no_grad()
     def complete(self, ids: Tensor, mask: Tensor, max_new_tokens: int) -> list[str]:

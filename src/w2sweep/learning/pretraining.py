@@ -35,7 +35,7 @@ from w2sweep.learning.tuned import parameter_groups
 
 
 @dataclass(frozen=True)
-class _Begun:
+class _BegunReading:
     """A pretraining before its first step."""
 
     stage: Adapt
@@ -59,17 +59,17 @@ def adapt_together(runs: Sequence[tuple[Adapt, Job]]) -> Iterator[Exception | No
     return run_side_by_side(runs, _begun, _write)
 
 
-def _begun(stage: Adapt, job: Job) -> _Begun:
+def _begun(stage: Adapt, job: Job) -> _BegunReading:
     prepared(job)
     net, text = _start(stage, job), job.get(stage.text)
     if job.runtime.gradient_checkpointing:
         net.lm.activation_checkpointing_enable()
     heldout = np.load(text / "heldout.npy", mmap_mode="r")
     tokens = np.load(text / "train.npy", mmap_mode="r")
-    return _Begun(stage, job, net, heldout, _course(stage, job, net, tokens, heldout))
+    return _BegunReading(stage, job, net, heldout, _course(stage, job, net, tokens, heldout))
 
 
-def _write(begun: _Begun, trained: Trained | None) -> None:
+def _write(begun: _BegunReading, trained: Trained | None) -> None:
     """The result of a pretraining, after the last step. `trained`: None where there was none."""
     stage, job, net = begun.stage, begun.job, begun.net
     device, context = torch.device(job.device), _context(stage, net)
@@ -134,7 +134,9 @@ def heldout_loss(
 
     def loss(part: NDArray[np.int64]) -> float:
         batch = to(window(tokens, part, context), device)
-        return cross_entropy(net(batch), batch.targets).item() * len(part)
+        found = net.loss_of_tokens(batch) if isinstance(net, Net) else None
+        found = cross_entropy(net(batch), batch.targets) if found is None else found
+        return found.item() * len(part)
 
     with autocast("32-true", device):
         parts = np.array_split(offsets, math.ceil(len(offsets) / 32))

@@ -211,7 +211,13 @@ class Learners(pl.LightningModule):
         sides = (side_by_side(batches) for batches in zip(*streams, strict=True))
         return DataLoader(Steps(sides), batch_size=None)
 
-    def training_step(self, side: Side, index: int) -> None:
+    def training_step(self, sides: list[Side], index: int) -> None:
+        """Some optimizer steps, until all have failed."""
+        for side in sides:
+            if self.sound:
+                self.one_step(side)
+
+    def one_step(self, side: Side) -> None:
         """One optimizer step of all, and what is due after it for each."""
         (stack,), optimizer = self.stack, self.trainer.optimizers[0]
         for number, member in self.sound:
