@@ -100,12 +100,12 @@ class Net(nn.Module):
 
     def hidden(self, batch: Batch) -> Tensor:
         """Final hidden states at the positions asked for [asked, width]."""
-        return self._hidden(batch)
+        return self._states(batch)[batch.asked]
 
-    def _hidden(self, batch: Batch) -> Tensor:
-        """The same, for `forward`: shards are put together before either, and taken apart
-        behind it."""
-        return self.body(**self.inputs(batch)).last_hidden_state[batch.asked]
+    def _states(self, batch: Batch) -> Tensor:
+        """Final hidden states [S, T, width], for `forward` too: shards are put together before
+        either, and taken apart behind it."""
+        return self.body(**self.inputs(batch)).last_hidden_state
 
     def plain(self, ids: Tensor) -> tuple[Tensor, Tensor]:
         """Final states [S, T, width] and logits [S, T, vocabulary] of texts of one length, as
@@ -118,7 +118,10 @@ class Net(nn.Module):
         tokens."""
         if self.own_head is None or self.head is None:
             return self.language_logits(batch).float()
-        hidden = self._hidden(batch)
+        states = self._states(batch)
+        # one of each sequence: nobody waits for a GPU to say how many are asked for
+        rows = torch.arange(len(states), device=states.device)
+        hidden = states[rows, batch.asked.int().argmax(-1)]
         with autocast("32-true", hidden.device):  # in bf16, many answers would be equal
             outputs = self.own_head(hidden.float())
             return class_logits(self.head, outputs, len(batch.targets))
