@@ -133,10 +133,22 @@ def pretending(
     return lambda stage, job: (pretended if pretends(stage) else run)(stage, job)
 
 
+def alone(cls: Any, pretends: Callable[[Any], bool]) -> property:
+    """`together`, but for the stages that pretend, which only `run` pretends for."""
+    real = cls.together
+    return property(lambda stage: None if pretends(stage) else real.fget(stage))
+
+
 def _pretends(stage: Finetune) -> bool:
     return isinstance(stage.splits.task, Pretend)
 
 
+def _reads_nothing(stage: Adapt) -> bool:
+    return isinstance(stage.text.corpus, Nothing)
+
+
 Finetune.run = pretending(Finetune.run, _pretends, finetune)
-Adapt.run = pretending(Adapt.run, lambda s: isinstance(s.text.corpus, Nothing), nothing)
+setattr(Finetune, "together", alone(Finetune, _pretends))  # noqa: B010, pyright knows no other way
+Adapt.run = pretending(Adapt.run, _reads_nothing, nothing)
+setattr(Adapt, "together", alone(Adapt, _reads_nothing))  # noqa: B010
 Text.run = pretending(Text.run, lambda s: isinstance(s.corpus, Nothing), nothing)

@@ -37,7 +37,7 @@ KNOWN_TO = {
     "transformers": {"learning"},
     "tokenizers": {"learning"},
     "peft": {"learning"},
-    "pytorch_lightning": {"learning.learner"},
+    "pytorch_lightning": {"learning.learner", "learning.stacking"},
     "lightning_fabric": {"learning.learner"},
     "wandb": {"engine.tracking"},
     "matplotlib": {"report.figures", "analyses"},

@@ -11,6 +11,7 @@ from w2sweep.engine.stage import Stage
 from w2sweep.engine.store import Store
 from w2sweep.engine.workers import ensure_in_processes
 from w2sweep.experiment.setting import Setting
+from w2sweep.sweep.local import PRELOAD
 from w2sweep.values import ConfigError
 
 
@@ -28,7 +29,7 @@ def atlas(settings: Sequence[Setting], store: Store, folder: Path, workers: int 
     """
     ladders = [ReadLadder.of(setting) for setting in settings]
     _check_seeds([setting.seed for setting in settings])
-    ensure_in_processes(store, _stages(ladders), workers)
+    ensure_in_processes(store, _stages(ladders), workers, PRELOAD)
     folder.mkdir(parents=True, exist_ok=True)
     return write_page(ladders, store, folder)
 

@@ -31,6 +31,8 @@ class Circumstances:
     """Groups the tracker's runs."""
     planned: frozenset[str] = frozenset()
     """Names of all stages that the sweep needs, by whatever worker."""
+    read_whole: frozenset[str] = frozenset()
+    """Names of those whose whole result one of them may read."""
 
 
 class StoreJob:
@@ -44,6 +46,7 @@ class StoreJob:
         out: its working folder.
         circumstances: how and for whom it is run.
         get: reads the result of another stage.
+        together: with how many, itself included, it shares the time of this process.
     """
 
     def __init__(
@@ -52,12 +55,13 @@ class StoreJob:
         out: Path,
         circumstances: Circumstances,
         get: Callable[[Stage[Any]], Any],
+        together: int = 1,
     ):
         self.stage, self.out, self.runtime = stage, out, circumstances.runtime
         self.circumstances, self.rank = circumstances, Rank()
         self.facts: dict[str, Any] = {}
         self.delivered: list[tuple[Stage[Any], Path]] = []
-        self._get = get
+        self._get, self.together = get, together
         self._open = contextlib.ExitStack()
 
     def __enter__(self) -> StoreJob:
@@ -82,7 +86,7 @@ class StoreJob:
         return self._get(stage)
 
     def progress(self, steps: int, unit: str = "steps") -> Progress:
-        return Progress(self.out, self.stage.what, steps, unit)
+        return Progress(self.out, self.stage.what, steps, unit, self.together)
 
     def log(self, row: Mapping[str, Any]) -> None:
         _log(self._run, row)
@@ -92,6 +96,10 @@ class StoreJob:
 
     def wants(self, stage: Stage[Any]) -> bool:
         return stage.name in self.circumstances.planned
+
+    @property
+    def is_read_whole(self) -> bool:
+        return self.stage.name in self.circumstances.read_whole
 
     def deliver(self, stage: Stage[Any]) -> Path:
         folder = self.out / f".deliver.{stage.key}"

@@ -9,7 +9,7 @@ import hashlib
 import json
 import math
 from abc import abstractmethod
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Generic, Protocol, Self, TypeVar
 from weakref import WeakValueDictionary
@@ -73,6 +73,12 @@ class Job(Protocol):
         """Whether the sweep also needs the result of `stage`, which reads the one that runs."""
         ...
 
+    @property
+    def is_read_whole(self) -> bool:
+        """Whether the sweep has a stage that may read all of the result of the one that runs (see
+        `Stage.reads_whole`)."""
+        ...
+
     def deliver(self, stage: Stage[Any]) -> Path:
         """A new folder to write the result of `stage` to, which is committed just before that of
         the stage that runs: so what two stages have in common is computed once."""
@@ -132,6 +138,11 @@ class Stage(Generic[T]):
         """Its inputs, looked for once."""
         return tuple(self.inputs)
 
+    def reads_whole(self, of: Stage[Any]) -> bool:
+        """Whether `run` may read all of the result of this input, and not only what other processes
+        than stages look at: a stage may put off what nobody reads."""
+        return True
+
     @functools.cached_property
     def key(self) -> str:
         """64 bits of a hash of the identity, in hex."""
@@ -157,6 +168,22 @@ class Stage(Generic[T]):
         """What it is the larger by, the more memory and time it takes: the parameters of the model
         that it runs. 0: it runs none."""
         return 0
+
+    @property
+    def together(self) -> Hashable | None:
+        """Stages of a class for which it is equal may be run by one call of `run_together`, which
+        is then faster than one after the other. None: it is run alone."""
+        return None
+
+    @classmethod
+    def run_together(cls, runs: Sequence[tuple[Self, Job]]) -> Iterator[Exception | None]:
+        """Does what `run` does, of several stages whose `together` is equal, each with its job.
+
+        Yields for each, in order, None once its result is written, or the error that it alone
+        failed of. What it raises is the fault of none in particular: then those it has not come to
+        are run alone, each from its last checkpoint.
+        """
+        raise NotImplementedError
 
     @property
     def delivered_by(self) -> Stage[Any] | None:
@@ -238,6 +265,12 @@ def closure(
     for stage in stages:
         visit(stage)
     return list(found.values())
+
+
+def read_whole(stages: Iterable[Stage[Any]]) -> frozenset[str]:
+    """The names of all inputs that one of these stages may read all of."""
+    pairs = ((stage, of) for stage in stages for of in stage.reads)
+    return frozenset(of.name for stage, of in pairs if stage.reads_whole(of))
 
 
 def _same(x: Any) -> object:

@@ -6,26 +6,46 @@ field `labels` is the stage whose predictions label its data, most often another
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import chain
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from w2sweep.engine.stage import Job, Stage
-from w2sweep.experiment.backbone import Backbone, HubModel, Pretraining, Tokenizer
+from w2sweep.experiment.backbone import Backbone, HubModel, Pretraining, SmallLlama, Tokenizer
 from w2sweep.experiment.losses import Loss
-from w2sweep.experiment.predictions import Predictions, load_evaluations
+from w2sweep.experiment.predictions import Later, Predictions, load_evaluations
 from w2sweep.experiment.recipe import Recipe, WeightPrecision
 from w2sweep.experiment.splits import Answered, Splits
 from w2sweep.experiment.tuning import Base, Full, LinearProbe, Lora, Tuning
 from w2sweep.tasks.example import Example
-from w2sweep.tasks.heads import Head
+from w2sweep.tasks.heads import Answers, Head
 from w2sweep.tasks.task import Corpus
 from w2sweep.values import Impossible
+
+PRETRAINED_TOGETHER = 120_000
+FINETUNED_TOGETHER = 120_000
+"""Parameters, without embeddings, up to which it pays to train models side by side:
+`benchmarks/stacked.py`."""
+
+
+def _is_small(backbone: Backbone, parameters: int) -> bool:
+    return isinstance(backbone, SmallLlama) and backbone.parameters <= parameters
+
+
+def shape_of(backbone: Backbone) -> tuple[int, ...]:
+    """What must be equal for models that are pretrained here to be trained side by side."""
+    assert isinstance(backbone, SmallLlama)
+    return backbone.width, backbone.depth, backbone.heads
+
+
+LEARNED = "learned.safetensors"
+"""In the result of a finetuned model: its parameters that learned, where they are kept."""
 
 
 class Model(Stage[Path]):
@@ -118,11 +138,25 @@ class Adapt(Model):
     def tags(self) -> list[str]:
         return [self.backbone.label]
 
+    @property
+    def together(self) -> Hashable | None:
+        """Small models of one shape that learn alike, each from a text of its own."""
+        steps = self.recipe.steps(1, self.text.tokenizer.context)
+        if not steps or not _is_small(self.backbone, PRETRAINED_TOGETHER):
+            return None
+        return shape_of(self.backbone), self.recipe, self.text.tokenizer
+
     def run(self, job: Job) -> None:
         """Writes the model, its tokenizer, `curves.jsonl`, and `pretrain.json` with its losses."""
         from w2sweep.learning.pretraining import adapt
 
         adapt(self, job)
+
+    @classmethod
+    def run_together(cls, runs: Sequence[tuple[Self, Job]]) -> Iterator[Exception | None]:
+        from w2sweep.learning.pretraining import adapt_together
+
+        return adapt_together(runs)
 
 
 @dataclass(frozen=True)
@@ -279,14 +313,48 @@ class Finetune(Labels):
     def tags(self) -> list[str]:
         return [self.backbone.label]
 
+    @property
+    def together(self) -> Hashable | None:
+        """Small models of one shape that learn one task alike, on the same split: seeds, labels,
+        losses and texts may differ."""
+        plain = isinstance(self.tuning, Full) and self.recipe.precision == "32-true"
+        if not plain or not _is_small(self.backbone, FINETUNED_TOGETHER):
+            return None
+        task = (self.splits.task.name, self.on, self.rows is None)
+        return shape_of(self.backbone), self.recipe, self.lr, self.head, task
+
+    def reads_whole(self, of: Stage) -> bool:
+        """Of labels it reads those of its own split, and of the validation split."""
+        return of is not self.labels or getattr(of, "on", self.on) == self.on
+
     def run(self, job: Job) -> None:
-        """Writes the predictions, those at every evaluation, and `curves.jsonl`."""
+        """Writes the predictions, those at every evaluation, and `curves.jsonl`.
+
+        What it would say of the examples that it trained on, nobody reads but who learns from it:
+        where the sweep has no such stage, a small model is kept in its place
+        (`learned.safetensors`: the parameters that learned).
+        """
         from w2sweep.learning.finetuning import finetune
 
         finetune(self, job)
 
+    @classmethod
+    def run_together(cls, runs: Sequence[tuple[Self, Job]]) -> Iterator[Exception | None]:
+        from w2sweep.learning.finetuning import finetune_together
+
+        return finetune_together(runs)
+
     def read(self, path: Path) -> Predictions:
-        return Predictions(Predictions.load(path).answers, self.evaluations(path))
+        """Where a model was kept, it answers its own split when that is asked for."""
+        answers = Predictions.load(path).answers
+        if (path / LEARNED).exists():
+            answers = Later(answers, {self.on: partial(self._answer, path)})
+        return Predictions(answers, self.evaluations(path))
+
+    def _answer(self, path: Path) -> Answers:
+        from w2sweep.learning.finetuning import answer_later
+
+        return answer_later(self, path)
 
     def evaluations(self, path: Path) -> dict[int, Predictions]:
         """What was predicted of `validation` and `test` at each evaluation, by optimizer step;
@@ -317,6 +385,10 @@ class Weights(Model):
     @property
     def delivered_by(self) -> Stage | None:
         return self.of
+
+    def reads_whole(self, of: Stage) -> bool:
+        """It waits for the model that it is of, and reads nothing of it."""
+        return of is not self.of
 
     @property
     def what(self) -> str:

@@ -1,4 +1,5 @@
-"""Training: one LightningModule for every stage that trains. All that knows Lightning."""
+"""Training: one LightningModule for every stage that trains, and all that is known of Lightning's
+trainer. Several small models at once are trained by that of `stacking.py`."""
 
 from __future__ import annotations
 
@@ -11,8 +12,8 @@ import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import partial
-from typing import Any
+from itertools import islice
+from typing import Any, Generic, TypeVar
 
 import pytorch_lightning as pl
 import torch
@@ -22,20 +23,24 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, IterableDataset
 
 from w2sweep.engine.stage import Job
-from w2sweep.experiment.losses import Loss
+from w2sweep.experiment.losses import CrossEntropy, Loss
 from w2sweep.experiment.recipe import OptimizerName, WeightPrecision
 from w2sweep.learning import checkpoint, spread
 from w2sweep.learning.batches import Batch, Share, share
 from w2sweep.learning.gradients import Gradients
 from w2sweep.learning.hardware import autocast, flushing_denormals
 from w2sweep.learning.memory import in_main_memory
+from w2sweep.learning.model import Net
 from w2sweep.learning.optimizers import optimizer_of
 from w2sweep.learning.schedules import Schedule
 from w2sweep.learning.shards import is_sharded
 from w2sweep.tasks.heads import Answers
 
+T = TypeVar("T")
 logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)  # it advertises at every fit
 
+AT_A_TIME = 16
+"""Steps whose batches Lightning fetches and moves to the device together."""
 ROWS = 50
 """Rows of the curves, evaluations not counted."""
 DIVERGED = 4.0
@@ -77,6 +82,8 @@ class Course:
     optimizer: OptimizerName = "adamw"
     keep_best: str | None = None
     """The metric whose best evaluation is the result; None: the last step is."""
+    largest: int = 0
+    """Tokens of the largest batch, padding included; 0: nobody said."""
 
 
 @dataclass(frozen=True)
@@ -105,7 +112,7 @@ class Learner(pl.LightningModule):
         self.state = checkpoint.State()
         self.saved_at = time.monotonic()
         self.losses: list[Tensor] = []
-        self.gradients = Gradients(net, self.manual_backward, job)
+        self.gradients = Gradients(net, self.manual_backward, job, self.loss_at_once)
         self.loss_of_nothing = math.inf
         """What a model would have in the last step that finds all classes equally likely."""
 
@@ -127,36 +134,55 @@ class Learner(pl.LightningModule):
         # a GPU fetches from pinned memory while it computes; of other memory all would wait
         return DataLoader(Steps(shares), batch_size=None, pin_memory=self.job.device == "cuda")
 
-    def training_step(self, batch: Share, index: int) -> None:
+    def training_step(self, shares: list[Share], index: int) -> None:
+        """Some optimizer steps: between two calls Lightning and its loader take as long as a small
+        model's whole step."""
+        for its in shares:
+            self.one_step(its)
+
+    def one_step(self, batch: Share) -> None:
         """One optimizer step, and what is due after it."""
         optimizer = self.trainer.optimizers[0]
-        course, step = self.course, self.state.step
-        progress = step / course.steps
-        factor = course.lr_factor((step + 1) / (course.steps + 1))
+        self.set_rates(optimizer)
+        learning = [p for group in optimizer.param_groups for p in group["params"]]
+        loss = self.gradients.of(batch, self.loss, self.course.loss.separable, learning)
+        self.gradients.clip(learning, self.course.clip)
+        optimizer.step()
+        self.after_step(loss, optimizer)
+
+    def set_rates(self, optimizer: torch.optim.Optimizer) -> None:
+        """Gives each group of parameters its learning rate of the next step."""
+        factor = self.course.lr_factor((self.state.step + 1) / (self.course.steps + 1))
         for group in optimizer.param_groups:
             group["lr"] = group["base_lr"] * factor
-        learning = [p for group in optimizer.param_groups for p in group["params"]]
-        loss = partial(self.loss, progress=progress)
-        separable = course.loss.separable
-        self.losses.append(self.gradients.of(batch, loss, separable, learning))
-        if step == 0:
-            self.state.first_loss = self.losses[0].item()
-        nn.utils.clip_grad_norm_(learning, course.clip)
-        optimizer.step()
-        self.state.step += 1
-        self.after_step(optimizer.param_groups[0]["lr"])
 
-    def loss(self, logits: Tensor, targets: Tensor, progress: float) -> Tensor:
+    def loss(self, logits: Tensor, targets: Tensor) -> Tensor:
         """The course's loss, a scalar, in fp32 whatever the model computes in."""
+        progress = self.state.step / self.course.steps
         with autocast("32-true", self.device):
             if self.state.step == self.course.steps - 1:
                 nothing = self.course.loss(torch.zeros_like(logits), targets, progress)
                 self.loss_of_nothing = nothing.item()
             return self.course.loss(logits, targets, progress)
 
-    def after_step(self, lr: float) -> None:
-        """Logs, evaluates and saves when it is time to."""
-        step, steps = self.state.step, self.course.steps
+    def loss_at_once(self, batch: Batch) -> Tensor | None:
+        """The course's loss of a batch, where there is a way to it that makes no logits."""
+        net = self.net
+        if type(self.course.loss) is not CrossEntropy or not isinstance(net, Net):
+            return None
+        found = net.loss_of_tokens(batch)
+        if found is not None and self.state.step == self.course.steps - 1:
+            self.loss_of_nothing = math.log(net.vocabulary)
+        return found
+
+    def after_step(self, loss: Tensor, optimizer: torch.optim.Optimizer) -> None:
+        """Counts a step, whose loss was this scalar, and logs, evaluates and saves when it is time
+        to."""
+        self.losses.append(loss)
+        if self.state.step == 0:
+            self.state.first_loss = loss.item()
+        self.state.step += 1
+        step, steps, lr = self.state.step, self.course.steps, optimizer.param_groups[0]["lr"]
         self.progress.advance(step)
         evaluation = due(step, steps, self.course.evaluations)
         if evaluation or due(step, steps, ROWS):
@@ -169,7 +195,7 @@ class Learner(pl.LightningModule):
                 row |= self.evaluate()
             self.job.log(row)
         if step < steps and self.saves_now():
-            self.save()
+            self.save(optimizer)
 
     def saves_now(self) -> bool:
         """Whether a checkpoint is due, and this process has a part in it: the first, or all that
@@ -214,10 +240,10 @@ class Learner(pl.LightningModule):
             self.state.best = {name: in_main_memory(p) for name, p in learned.items()}
         return found.metrics
 
-    def save(self) -> None:
+    def save(self, optimizer: torch.optim.Optimizer) -> None:
         """Writes a checkpoint."""
         self.state.losses = [loss.item() for loss in self.losses]
-        checkpoint.save(self.checkpoint, self.state, self.net, self.trainer.optimizers[0])
+        checkpoint.save(self.checkpoint, self.state, self.net, optimizer)
         self.saved_at = time.monotonic()
 
     def trained(self) -> Trained:
@@ -229,14 +255,15 @@ class Learner(pl.LightningModule):
         return Trained(state.curves, state.answers, state.answers.get(kept, {}))
 
 
-class Steps(IterableDataset):
-    """An iterator as Lightning wants it."""
+class Steps(IterableDataset, Generic[T]):
+    """What steps are made of, as Lightning wants it, some at a time."""
 
-    def __init__(self, batches: Iterator[Share]):
+    def __init__(self, batches: Iterator[T]):
         self.batches = batches
 
-    def __iter__(self) -> Iterator[Share]:
-        return self.batches
+    def __iter__(self) -> Iterator[list[T]]:
+        while some := list(islice(self.batches, AT_A_TIME)):
+            yield some
 
 
 def due(step: int, steps: int, times: int) -> bool:
@@ -249,6 +276,14 @@ def fit(net: nn.Module, course: Course, job: Job) -> Trained:
     """Trains `net` in place, from the checkpoint in `job.out` if there is one, and leaves it in
     evaluation mode."""
     learner = Learner(net.train(), course, job)
+    run_trainer(learner, course.precision, job)
+    trained = learner.trained()
+    net.eval()
+    return trained
+
+
+def run_trainer(learner: pl.LightningModule, precision: WeightPrecision, job: Job) -> None:
+    """Has Lightning train a module."""
     with warnings.catch_warnings(), flushing_denormals(), keeping_the_handler_of_interrupts():
         # it needs none
         warnings.filterwarnings("ignore", "The 'train_dataloader' does not have many workers")
@@ -260,22 +295,19 @@ def fit(net: nn.Module, course: Course, job: Job) -> Trained:
         # logits are one, and nothing changes them in place
         warnings.filterwarnings("ignore", "FSDP2-wrapped module .* returned a view")
         try:
-            _trainer(course, job).fit(learner)
+            _trainer(precision, job).fit(learner)
         except SystemExit as exit:
             if isinstance(exit.__context__, KeyboardInterrupt):  # what Lightning makes of Ctrl-C
                 raise KeyboardInterrupt from exit
             raise
-    trained = learner.trained()
-    net.eval()
-    return trained
 
 
-def _trainer(course: Course, job: Job) -> pl.Trainer:
+def _trainer(precision: WeightPrecision, job: Job) -> pl.Trainer:
     trainer = pl.Trainer(
         accelerator=job.runtime.accelerator,
         devices=[job.rank.number] if job.device == "cuda" else 1,
         # what is in bf16 already needs no plugin, which would take the head with it
-        precision="bf16-mixed" if course.precision == "bf16-mixed" else "32-true",
+        precision="bf16-mixed" if precision == "bf16-mixed" else "32-true",
         max_epochs=1,
         logger=False,
         enable_checkpointing=False,

@@ -34,6 +34,7 @@ def joined(request: Request, folder: Path) -> Store:
         tracking=request.tracking,
         sweep=plan["name"],
         planned=frozenset(plan["stages"]),
+        read_whole=frozenset(plan["read_whole"]),
     )
     return store_of(request, circumstances, since=plan["started"])
 
