@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from w2sweep.interface.console import answering
+from w2sweep.interface.console import answering, tell_version
 from w2sweep.report import report, show
 
 NAME = "w2sweep-report"
@@ -24,6 +24,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(NAME, description=DESCRIPTION, epilog=EXIT_CODES)
     says = "the sweep's folder, outputs/sweeps/<name>"
     parser.add_argument("sweep", type=Path, metavar="DIR", help=says)
+    tell_version(parser)
     sweep = parser.parse_args(arguments).sweep
     with answering(NAME):
         made = report(sweep)
