@@ -45,7 +45,7 @@ KNOWN_TO = {
     "rich": {"engine.progress", "report"},
     "chess": {"tasks.puzzles", "tasks.pgn"},
     "datasets": {"tasks.source"},
-    "huggingface_hub": {"tasks.source"},
+    "huggingface_hub": {"tasks.source", "experiment.shape"},
     "hydra": {"interface"},
     "omegaconf": {"interface"},
     "scipy": {"results.intervals"},

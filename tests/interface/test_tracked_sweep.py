@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from commands import plan, w2sweep
+from commands import plan, read, w2sweep
+from omegaconf import OmegaConf
 from wandb_files import history, record, runs
 
 TRACKED = ("tracking=wandb", "tracking.project=study", "tracking.mode=offline")
@@ -73,3 +74,31 @@ def test_a_sweep_that_the_store_answers_has_its_curves_in_its_group_once(
         for file in replayed:
             [logged] = history(file)
             assert logged.keys() == {"_step", "train/loss", "validation/accuracy_own"}
+
+
+def test_a_sweep_says_with_what_it_was_made_also_where_the_store_answers_it(
+    tracked: Path, tmp_path: Path
+):
+    """Both runs of the fixture and the one here end with the same words."""
+    night = tracked / "outputs" / "sweeps" / "night"
+    first = (night / "config.yaml").read_text()
+    (night / "config.yaml").unlink()
+    said = w2sweep(tracked, *TRACKED, "task=pretend", "method=naive,scratch", "sweep=night").stderr
+    assert "0 cells to run" in said
+    assert (night / "config.yaml").read_text() == first
+    comments = [line for line in first.splitlines() if line.startswith("#")]
+    assert comments[1:] == [
+        "# What the first of 2 cells is made of.",
+        "# Others differ in these keys, and in what these choose (see sweep.json):",
+        "#   method: naive, scratch",
+    ]
+    config = OmegaConf.create(first)
+    assert config.sizes.supervisor == 100
+    assert config.method.name == "naive"
+    assert config.tracking.project == "study"
+    assert "hydra" not in config
+    assert "${" not in first
+    environment = plan(tracked, "night")["environment"]
+    [*stages] = (tracked / "outputs" / "store" / "Finetune").glob("*/stage.json")
+    assert environment["versions"].keys() >= {"python", "w2sweep", "torch", "transformers"}
+    assert all(read(file)["environment"] == environment for file in stages)

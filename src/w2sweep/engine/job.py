@@ -11,7 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
-from w2sweep.engine.devices import Device, device, gains_from_bf16
+from w2sweep.engine.devices import Device, device, gains_from_bf16, processor
 from w2sweep.engine.progress import Progress
 from w2sweep.engine.runtime import Rank, Runtime
 from w2sweep.engine.stage import Stage, identity
@@ -69,7 +69,7 @@ class StoreJob:
     @property
     def device(self) -> Device:
         found = device(self.runtime.accelerator)
-        self.note(device=found)
+        self.note(device=found, processor=processor(found))
         return found
 
     @property

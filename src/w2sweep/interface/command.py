@@ -29,6 +29,7 @@ from w2sweep.interface.composing import (
 )
 from w2sweep.interface.console import answering, say
 from w2sweep.interface.explaining import one_line
+from w2sweep.interface.keeping import resolved
 from w2sweep.interface.launching import launch
 from w2sweep.interface.outlooks import means_of, tell
 from w2sweep.interface.settling import check_hydra, is_timed, settle
@@ -79,7 +80,8 @@ def sweep(config: DictConfig, launcher: Launcher) -> None:
     folder, timed = Path(config.hydra.sweep.dir), is_timed(config)
     stages = of_stages(launcher)
     looks = stages is not None and stages.onlooker
-    whole = Sweep(cells, folder, functools.partial(say, NAME), timed, looks)
+    told = functools.partial(say, NAME)
+    whole = Sweep(cells, folder, told, timed, looks, resolved(config, cells))
     settle(config, whole.folder)
 
     def start(left: Sequence[Planned]) -> None:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import itertools
 import os
 import shlex
+import socket
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -16,8 +17,9 @@ from pathlib import Path
 from typing import Any
 
 from w2sweep.engine.devices import check_devices, device, gains_from_bf16
+from w2sweep.engine.environment import environment
 from w2sweep.engine.failures import Interrupted, interruptions_apart
-from w2sweep.engine.files import read_json, sweep_up, write_json
+from w2sweep.engine.files import read_json, sweep_up, write_json, write_text
 from w2sweep.engine.job import Circumstances, place, replay
 from w2sweep.engine.owners import Owner
 from w2sweep.engine.progress import Watch
@@ -46,6 +48,8 @@ from w2sweep.sweep.starts import Launch, Starts
 from w2sweep.values import ConfigError
 
 SHOWN = "tracked.json"
+CONFIG = "config.yaml"
+"""In a sweep's folder: what its first cell is made of."""
 Report = Callable[["Sweep", bool], object]
 """Tells of a finished sweep; the flag says whether anything was run for it."""
 
@@ -61,6 +65,8 @@ class Sweep:
         say: tells the user a line.
         timed: whether the folder is called by the time alone. Then it is this sweep's own, and the
             second one of the same second has another.
+        config: what its first cell is made of, in full, as YAML; the others differ from it by
+            their overrides.
         onlooker: whether this is no start of the sweep, but a look at one that others run: then
             what was finished, or has failed, since that was started counts.
     """
@@ -72,8 +78,9 @@ class Sweep:
         say: Callable[[str], object],
         timed: bool = False,
         onlooker: bool = False,
+        config: str = "",
     ):
-        self.planned, self.say = planned, say
+        self.planned, self.say, self._config = planned, say, config
         self._kept = kept(folder) if onlooker else {}
         since = self._kept.get("started", 0.0) if onlooker else None
         request = planned[0].request
@@ -170,6 +177,8 @@ class Sweep:
             "bf16": self.runtime.bf16,
             "launcher": Owner.this().plain,
             "job": os.environ.get(JOB),
+            "host": socket.gethostname(),
+            "environment": environment(),
             "store": str(self.store.root),
             "cells": list(map(_entry, self.planned)),
             "stages": self.stages,
@@ -177,6 +186,8 @@ class Sweep:
         }
         self.folder.mkdir(parents=True, exist_ok=True)
         write_json(self.folder / PLAN, plan)
+        if self._config:
+            write_text(self.folder / CONFIG, self._config)
 
     def _answered(self, p: Planned) -> bool:
         """Whether a cell's record is there, or could be written without running anything."""

@@ -1,0 +1,37 @@
+"""A sweep's configuration as it is kept in its folder, and given to its tracker."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from w2sweep.sweep.plan import Planned, axes
+
+HYDRA = "hydra"
+"""The key of Hydra's own settings, which change no result."""
+
+
+def resolved(config: DictConfig, planned: Sequence[Planned]) -> str:
+    """As YAML without interpolations: `config`, which is that of the first cell. Comments in front
+    say by which command, and in what the other cells differ."""
+    command = shlex.join(["w2sweep", *sys.argv[1:]])
+    said = [command, f"What the first of {len(planned)} cells is made of."]
+    if differ := axes(planned):
+        said.append("Others differ in these keys, and in what these choose (see sweep.json):")
+        said += [f"  {key}: {', '.join(values)}" for key, values in differ.items()]
+    lines = "\n".join(said).splitlines()
+    return "".join(f"# {line}".rstrip() + "\n" for line in lines) + OmegaConf.to_yaml(
+        OmegaConf.create(bare(config))
+    )
+
+
+def bare(config: DictConfig) -> dict[str, Any]:
+    """A configuration as dicts and lists, without interpolations and without Hydra's own."""
+    keys = [key for key in config if key != HYDRA]
+    found = OmegaConf.to_container(OmegaConf.masked_copy(config, keys), resolve=True)
+    assert isinstance(found, dict)
+    return {str(key): held for key, held in found.items()}
