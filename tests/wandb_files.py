@@ -27,6 +27,18 @@ def record(file: Path, kind: str) -> dict[str, Any]:
     return found
 
 
+def config(file: Path) -> dict[str, Any]:
+    """What the run can be filtered by, without W&B's own."""
+    written = record(file, "run")["config"]["update"]
+    return {key: held for key, held in written.items() if key != "_wandb"}
+
+
+def summary(file: Path) -> dict[str, Any]:
+    """What the run came to, without W&B's own clocks."""
+    updates = [r["summary"]["update"] for r in records(file) if r["type"] == "summary"]
+    return {k: v for update in updates for k, v in update.items() if not k.startswith("_")}
+
+
 def history(file: Path) -> list[dict[str, Any]]:
     """What was logged, without W&B's own clocks."""
     items = [r["history"]["item"] for r in records(file) if r["type"] == "history"]

@@ -18,8 +18,7 @@ HYDRA = "hydra"
 def resolved(config: DictConfig, planned: Sequence[Planned]) -> str:
     """As YAML without interpolations: `config`, which is that of the first cell. Comments in front
     say by which command, and in what the other cells differ."""
-    command = shlex.join(["w2sweep", *sys.argv[1:]])
-    said = [command, f"What the first of {len(planned)} cells is made of."]
+    said = [_command(), f"What the first of {len(planned)} cells is made of."]
     if differ := axes(planned):
         said.append("Others differ in these keys, and in what these choose (see sweep.json):")
         said += [f"  {key}: {', '.join(values)}" for key, values in differ.items()]
@@ -29,9 +28,18 @@ def resolved(config: DictConfig, planned: Sequence[Planned]) -> str:
     )
 
 
+def about(planned: Sequence[Planned]) -> dict[str, Any]:
+    """What a tracker is told of the sweep beside its configuration."""
+    return {"command": _command(), "cells": len(planned), "axes": axes(planned)}
+
+
 def bare(config: DictConfig) -> dict[str, Any]:
     """A configuration as dicts and lists, without interpolations and without Hydra's own."""
     keys = [key for key in config if key != HYDRA]
     found = OmegaConf.to_container(OmegaConf.masked_copy(config, keys), resolve=True)
     assert isinstance(found, dict)
     return {str(key): held for key, held in found.items()}
+
+
+def _command() -> str:
+    return shlex.join(["w2sweep", *sys.argv[1:]])

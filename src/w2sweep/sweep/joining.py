@@ -18,6 +18,8 @@ from w2sweep.values import ConfigError
 
 PLAN = "sweep.json"
 """In a sweep's folder: its cells, its stages, and what all of its workers have in common."""
+RUNS = "runs.json"
+"""In a sweep's folder, where it is tracked: what the runs of its stages are called and found by."""
 KEPT = ("command", "started", "launcher", "job", "host", "environment")
 """What a plan says of the process that started the sweep."""
 JOB = "SLURM_JOB_ID"
@@ -35,6 +37,7 @@ def joined(request: Request, folder: Path) -> Store:
         runtime=replace(request.runtime, bf16=plan["bf16"]),
         tracking=request.tracking,
         sweep=plan["name"],
+        runs=folder / RUNS,
         planned=frozenset(plan["stages"]),
     )
     return store_of(request, circumstances, since=plan["started"])
