@@ -17,9 +17,18 @@ def runs(folder: Path) -> list[Path]:
 
 @functools.cache
 def records(file: Path) -> list[dict[str, Any]]:
-    command = [sys.executable, "-m", "wandb", "leet", "inspect", "--json", str(file)]
-    out = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    return [json.loads(line) for line in out.splitlines()]
+    """All that is in a file, by W&B's own program: by the part of it that is not Python, which
+    takes a twentieth of the time, where it understands this."""
+    from wandb.util import get_core_path
+
+    direct = [get_core_path(), "leet", "inspect", "--no-observability", "--json"]
+    done = subprocess.run(
+        [*direct, "--run-file", str(file), str(file.parents[1])], capture_output=True, text=True
+    )
+    if done.returncode:
+        command = [sys.executable, "-m", "wandb", "leet", "inspect", "--json", str(file)]
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+    return [json.loads(line) for line in done.stdout.splitlines()]
 
 
 def record(file: Path, kind: str) -> dict[str, Any]:

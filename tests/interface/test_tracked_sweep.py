@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from commands import plan, read, w2sweep
 from omegaconf import OmegaConf
 from wandb_files import config, history, record, runs, summary
@@ -16,12 +17,15 @@ TRACKED = ("tracking=wandb", "tracking.project=study", "tracking.mode=offline")
 
 @pytest.fixture(scope="module")
 def tracked(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder in which a sweep of two cells was run, twice."""
+    """A folder in which a sweep of two cells was run, twice: the second time the store answered all
+    of it, and the sweep's configuration was not there any more."""
     from commands import add_pretending_tasks
 
     folder = tmp_path_factory.mktemp("tracked")
     add_pretending_tasks(folder)
     for _ in range(2):
+        config_file = folder / "outputs" / "sweeps" / "night" / "config.yaml"
+        config_file.unlink(missing_ok=True)
         w2sweep(folder, *TRACKED, "task=pretend", "method=naive,scratch", "sweep=night")
     return folder
 
@@ -79,16 +83,8 @@ def test_a_sweep_that_the_store_answers_has_its_curves_in_its_group_once(
             assert logged.keys() == {"_step", "train/loss", "validation/accuracy_own"}
 
 
-def test_a_sweep_says_with_what_it_was_made_also_where_the_store_answers_it(
-    tracked: Path, tmp_path: Path
-):
-    """Both runs of the fixture and the one here end with the same words."""
-    night = tracked / "outputs" / "sweeps" / "night"
-    first = (night / "config.yaml").read_text()
-    (night / "config.yaml").unlink()
-    said = w2sweep(tracked, *TRACKED, "task=pretend", "method=naive,scratch", "sweep=night").stderr
-    assert "0 cells to run" in said
-    assert (night / "config.yaml").read_text() == first
+def test_a_sweep_says_with_what_it_was_made_also_where_the_store_answers_it(tracked: Path):
+    first = (tracked / "outputs" / "sweeps" / "night" / "config.yaml").read_text()
     comments = [line for line in first.splitlines() if line.startswith("#")]
     assert comments[1:] == [
         "# What the first of 2 cells is made of.",
@@ -140,6 +136,34 @@ def test_a_table_of_the_sweep_is_rebuilt_from_its_runs_alone(grid: Path):
 
     assert len(rebuilt) == 8
     assert sorted(map(line, rebuilt)) == sorted(map(line, expected))
+
+
+def test_files_of_another_tracker_say_the_same(grid: Path):
+    """Curves of all stages and the table of all cells, of a sweep that the store answers."""
+    w2sweep(grid, "tracking=csv", *GRID, "sweep=files")
+    curves, table = {}, []
+    for file in (grid / "outputs/csv/files").glob("*/version_0/metrics.csv"):
+        told = yaml.safe_load((file.parent / "hparams.yaml").read_text())
+        with file.open(newline="") as opened:
+            [row] = csv.DictReader(opened)
+        if told["job_type"] == "cell":
+            cell = {**told, **row}
+            table.append([str(cell[c]) if c in told else float(cell[c]) for c in (*TABLE, "pgr")])
+        else:
+            curves[told["stage"]] = {key: float(held) for key, held in row.items()}
+    cells = [config(file) | summary(file) for file in of_type(grid, "cell")]
+    named = {"task", "weak", "strong", "method", "seed"}
+    expected = [
+        [str(cell[c]) if c in named else float(cell[c]) for c in (*TABLE, "pgr")] for cell in cells
+    ]
+    assert sorted(table) == sorted(expected)
+    trained = of_type(grid, "student", "supervisor", "ceiling")
+    logged = {config(file)["stage"]: history(file)[0] for file in trained}
+    as_logged = {
+        stage: {"step" if key == "_step" else key: held for key, held in row.items()}
+        for stage, row in logged.items()
+    }
+    assert curves == as_logged
 
 
 def test_runs_are_told_apart_by_their_names(grid: Path):

@@ -5,11 +5,14 @@ from __future__ import annotations
 import shlex
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
 from w2sweep.sweep.plan import Planned, axes
+from w2sweep.sweep.sweep import CONFIG
+from w2sweep.values import ConfigError
 
 HYDRA = "hydra"
 """The key of Hydra's own settings, which change no result."""
@@ -39,6 +42,22 @@ def bare(config: DictConfig) -> dict[str, Any]:
     found = OmegaConf.to_container(OmegaConf.masked_copy(config, keys), resolve=True)
     assert isinstance(found, dict)
     return {str(key): held for key, held in found.items()}
+
+
+def tracked_at(sweep: Path) -> tuple[str, str | None]:
+    """The project of W&B where a sweep's runs are, and whose that is (None: the account's default).
+    Raises ConfigError where they are not in W&B."""
+    try:
+        kept: Any = OmegaConf.load(sweep / CONFIG)
+        found = kept.get("tracking") or {}
+    except Exception:  # whatever is wrong with the file, it does not say it
+        found = {}
+    if "project" not in found:
+        raise ConfigError(
+            f"as far as {sweep / CONFIG} says, the sweep was not tracked by W&B: run it again with "
+            "tracking=wandb, which trains nothing twice"
+        )
+    return found.project, found.entity
 
 
 def _command() -> str:
