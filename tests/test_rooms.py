@@ -37,7 +37,7 @@ KNOWN_TO = {
     "transformers": {"learning"},
     "tokenizers": {"learning"},
     "peft": {"learning"},
-    "pytorch_lightning": {"learning.learner", "learning.loggers"},
+    "pytorch_lightning": {"learning.learner", "learning.loggers", "learning.stacking"},
     "lightning_fabric": {"learning.learner"},
     "wandb": {"engine.tracking", "report.wandb_report"},
     "wandb_workspaces": {"report.wandb_report"},

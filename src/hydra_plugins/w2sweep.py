@@ -59,6 +59,8 @@ class OfStages(Launcher):
     """Whether the sweep goes on when the command ends."""
     onlooker = False
     """Whether it runs nothing, and only looks at what others run."""
+    here = False
+    """Whether stages are run by workers of this machine, which take them as they are."""
 
     def __init__(self, **options: Any):
         self.options = options
@@ -84,6 +86,12 @@ class Nobody(OfStages):
     """Runs nothing: the command tells what there is."""
 
     onlooker = True
+
+
+class StagesLocal(OfStages):
+    """Workers of this machine, who live as long as the sweep."""
+
+    here = True
 
 
 class StagesSlurm(OfStages):

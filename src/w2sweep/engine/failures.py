@@ -10,6 +10,7 @@ import threading
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from types import FrameType
 from typing import Any
 
@@ -37,6 +38,11 @@ class StageFailed(RuntimeError):
 class MachineFailed(StageFailed):
     """It failed by no fault of its own: the disk is full, or the memory. Nothing is remembered of
     it, and it goes on from its checkpoint elsewhere, or later."""
+
+
+class Damaged(WrongRecord):
+    """A result is not what was written. It was removed, so that `Store.ensure` computes it
+    again."""
 
 
 class LeaseLost(RuntimeError):
@@ -133,6 +139,11 @@ def _apart(handler: Handler) -> Handler:
             raise Interrupted(error) from error
 
     return wrapped
+
+
+def failure_file(root: Path, stage: Stage[Any]) -> Path:
+    """Where a store at `root` keeps the failure of a stage."""
+    return root / stage.name.rpartition("/")[0] / FAILED / f"{stage.key}.json"
 
 
 def full_name(stage: Stage[Any]) -> str:

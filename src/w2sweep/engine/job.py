@@ -48,6 +48,7 @@ class StoreJob:
         out: its working folder.
         circumstances: how and for whom it is run.
         get: reads the result of another stage.
+        together: with how many, itself included, it shares the time of this process.
     """
 
     def __init__(
@@ -56,12 +57,13 @@ class StoreJob:
         out: Path,
         circumstances: Circumstances,
         get: Callable[[Stage[Any]], Any],
+        together: int = 1,
     ):
         self.stage, self.out, self.runtime = stage, out, circumstances.runtime
         self.circumstances, self.rank = circumstances, Rank()
         self.facts: dict[str, Any] = {}
         self.delivered: list[tuple[Stage[Any], Path]] = []
-        self._get = get
+        self._get, self.together = get, together
         self._open = contextlib.ExitStack()
 
     def __enter__(self) -> StoreJob:
@@ -86,7 +88,7 @@ class StoreJob:
         return self._get(stage)
 
     def progress(self, steps: int, unit: str = "steps") -> Progress:
-        return Progress(self.out, self.stage.what, steps, unit)
+        return Progress(self.out, self.stage.what, steps, unit, self.together)
 
     def log(self, row: Mapping[str, Any]) -> None:
         _log(self._run, row)

@@ -30,7 +30,7 @@ class Journal:
             "pid": os.getpid(),
             "host": socket.gethostname(),
             "time": time.time(),
-            "seconds": time.time() - lease.since,
+            "seconds": lease.seconds,
             **more,
         }
         with suppress(OSError):

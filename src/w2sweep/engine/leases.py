@@ -104,9 +104,15 @@ class Lease:
     def __init__(self, folder: Path, key: str, number: int, lease_s: float):
         self.folder, self.key, self.number, self.lease_s = folder, key, number, lease_s
         self.file = _file(folder, key, number)
-        self.since = time.time()
+        self.since, self.stages = time.time(), 1
         self._closed = threading.Event()
         self._keeper = threading.Thread(target=self._keep, daemon=True)
+
+    @property
+    def seconds(self) -> float:
+        """Since it was claimed; of `stages` that its owner computes at the same time, each has its
+        share of that."""
+        return (time.time() - self.since) / self.stages
 
     @property
     def held(self) -> bool:

@@ -42,10 +42,12 @@ class Progress:
         what: what it is called in progress lines: `student small <- nano, sentiment`.
         steps: how many there are; with those that an adopted checkpoint spares.
         unit: what a step is.
+        together: how many stages, itself included, its process runs at the same time.
     """
 
-    def __init__(self, out: Path, what: str, steps: int, unit: str = "steps"):
+    def __init__(self, out: Path, what: str, steps: int, unit: str = "steps", together: int = 1):
         self.out, self.what, self.steps, self.unit = out, what, steps, unit
+        self.together = together
         self._started = self._first_time = time.time()
         self._first_step: int | None = None
         self._written = 0.0
@@ -73,6 +75,8 @@ class Progress:
             "started": self._started,
             "updated": now,
         }
+        if self.together > 1:
+            said["together"] = self.together
         self._write(said)
 
     def _write(self, said: dict[str, Any]) -> None:
@@ -92,6 +96,8 @@ class _Running:
     steps: int = 0
     rate: float = 0.0
     unit: str = "steps/s"
+    together: int = 1
+    """How many stages its worker runs at the same time."""
     elsewhere: Held | None = None
     """Who has it, where that is a worker of another machine."""
 
@@ -137,7 +143,8 @@ class _View:
         takes = {kind: fmean(seconds) for kind, seconds in self.seconds.items()}
         begun = sum(running.part * takes[running.kind] for running in self.running)
         work = sum(n * takes[kind] for kind, n in ahead.items())
-        return (work - begun) / max(1, len(self.running))
+        workers = sum(1 / running.together for running in self.running)
+        return (work - begun) / max(1.0, workers)
 
     @property
     def waiting(self) -> list[str]:
@@ -199,7 +206,8 @@ def _running(work: Path, kind: str, what: str, elsewhere: Held | None) -> _Runni
     try:
         said = read_json(work / "progress.json")
         step, steps, rate = int(said["step"]), int(said["steps"]), float(said["rate"])
-        return _Running(kind, what, step, steps, rate, str(said["unit"]), elsewhere)
+        together = int(said.get("together", 1))
+        return _Running(kind, what, step, steps, rate, str(said["unit"]), together, elsewhere)
     except (OSError, ValueError, KeyError, TypeError):
         return _Running(kind, what, elsewhere=elsewhere)
 

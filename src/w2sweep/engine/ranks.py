@@ -9,14 +9,13 @@ from __future__ import annotations
 
 import logging
 import multiprocessing
-import pickle
 import signal
 import tempfile
 import threading
 import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from multiprocessing.connection import Connection, wait
@@ -24,15 +23,13 @@ from pathlib import Path
 from typing import Any
 
 from w2sweep.engine.devices import check_devices
-from w2sweep.engine.failures import is_machines_fault, is_networks_fault
 from w2sweep.engine.job import Circumstances, StoreJob
 from w2sweep.engine.owners import Owner, end_with
+from w2sweep.engine.processes import SPAWN, cause_of_death, sendable, start_as_anybody_can
 from w2sweep.engine.runtime import Rank
 from w2sweep.engine.stage import Stage
 from w2sweep.engine.working import CHECKPOINTS
 
-START = "spawn"
-"""How processes are started: as new ones, for a GPU does not survive a fork."""
 GRACE_S = 0.5
 """Between an error and its report: the death of one rank is an error to all others, which may be
 the first to speak."""
@@ -88,8 +85,8 @@ class _Member:
     """A rank, as the worker sees it."""
 
     def __init__(self, job: StoreJob, rank: Rank, out: Path):
-        _start_as_anybody_can()
-        context: Any = multiprocessing.get_context(START)
+        start_as_anybody_can()
+        context: Any = multiprocessing.get_context(SPAWN)  # a GPU does not survive a fork
         self.rank = rank
         self.outcome: _Done | BaseException | None = None
         self.died = False
@@ -106,7 +103,7 @@ class _Member:
             said = self.pipe.recv()
         except (EOFError, OSError):
             self._process.join()
-            end = _cause_of_death(self._process.exitcode)
+            end = cause_of_death(self._process.exitcode)
             # as if this process had been killed, which is the machine's fault
             self.outcome, self.died = ChildProcessError(f"{self.rank} {end}"), True
             return
@@ -120,20 +117,6 @@ class _Member:
         self._process.kill()
         self._process.join()
         self.pipe.close()
-
-
-def _start_as_anybody_can() -> None:
-    """A new process is told how its parent starts processes by default, and dies where it does not
-    know that way: joblib's workers have one of their own."""
-    if multiprocessing.get_start_method() not in multiprocessing.get_all_start_methods():
-        multiprocessing.set_start_method(START, force=True)
-
-
-def _cause_of_death(code: int | None) -> str:
-    if code is not None and code < 0:
-        with suppress(ValueError):
-            return f"was killed by {signal.Signals(-code).name}"
-    return f"ended with exit code {code}"
 
 
 def _finish(team: Sequence[_Member], job: StoreJob) -> None:
@@ -235,23 +218,10 @@ def _portable(error: BaseException) -> list[BaseException]:
     chain: list[BaseException] = []
     behind: BaseException | None = error
     while behind is not None and len(chain) < 10:
-        chain.append(_sendable(behind))
+        chain.append(sendable(behind))
         behind = behind.__cause__ or behind.__context__
     chain[0].add_note(trace)
     return chain
-
-
-def _sendable(error: BaseException) -> BaseException:
-    """The error itself, or where it cannot be sent one that is judged alike."""
-    try:
-        return pickle.loads(pickle.dumps(error))
-    except Exception:
-        kind: type[Exception] = RuntimeError
-        if isinstance(error, Exception) and is_networks_fault(error):
-            kind = ConnectionError
-        elif isinstance(error, Exception) and is_machines_fault(error):
-            kind = OSError
-        return kind(f"{type(error).__name__}: {error}")
 
 
 def _relinked(chain: list[BaseException]) -> BaseException:

@@ -8,7 +8,6 @@ import json
 import os
 import re
 import socket
-import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -48,7 +47,7 @@ def write(folder: Path, stage: Stage[Any], lease: Lease, facts: Mapping[str, Any
         "host": socket.gethostname(),
         "pid": os.getpid(),
         "started": lease.since,
-        "seconds": time.time() - lease.since,
+        "seconds": lease.seconds,
         "files": inventory.taken(folder, without=(FILE, *TEMPORARY)),
     }
     write_json(folder / FILE, record)

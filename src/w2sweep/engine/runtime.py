@@ -27,14 +27,17 @@ class Runtime:
     the processor of the machine that starts the sweep gains from it. All workers of a sweep do the
     same, and `stage.json` says which it was."""
     micro_tokens: Count = 16384
-    """Tokens (padding included) in one forward pass. A batch with more is split, with the same
-    gradient."""
+    """Tokens (padding included) in one forward pass, at most. A batch with more is split, with the
+    same gradient; on CPUs into less where their caches hold less, which is faster."""
     gradient_checkpointing: bool = False
     """Recompute activations in the backward pass: less memory, about a third more time."""
     sharded: bool = False
     """Whether the `devices` of a stage hold one model together (FSDP2), for what does not fit on
     one of them, instead of one each. Stages that train a whole language model are; others, such as
     probes, have one each."""
+    together: Annotated[int, Field(gt=0, le=256)] = 16
+    """How many small models of one shape a worker trains side by side, at most, as one stacked
+    model. Results are the same up to the order of sums; 1: one after the other."""
     checkpoint_seconds: Rate = 60.0
     """How much training a killed worker may lose."""
 

@@ -9,7 +9,7 @@ import hashlib
 import json
 import math
 from abc import abstractmethod
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Generic, Protocol, Self, TypeVar
 from weakref import WeakValueDictionary
@@ -157,6 +157,22 @@ class Stage(Generic[T]):
         """What it is the larger by, the more memory and time it takes: the parameters of the model
         that it runs. 0: it runs none."""
         return 0
+
+    @property
+    def together(self) -> Hashable | None:
+        """Stages of a class for which it is equal may be run by one call of `run_together`, which
+        is then faster than one after the other. None: it is run alone."""
+        return None
+
+    @classmethod
+    def run_together(cls, runs: Sequence[tuple[Self, Job]]) -> Iterator[Exception | None]:
+        """Does what `run` does, of several stages whose `together` is equal, each with its job.
+
+        Yields for each, in order, None once its result is written, or the error that it alone
+        failed of. What it raises is the fault of none in particular: then those it has not come to
+        are run alone, each from its last checkpoint.
+        """
+        raise NotImplementedError
 
     @property
     def delivered_by(self) -> Stage[Any] | None:

@@ -5,32 +5,29 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-import shutil
 import time
 from collections import Counter
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack, suppress
+from itertools import chain
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args
 
-from w2sweep.engine import ranks, record, working
+from w2sweep.engine import record, working
 from w2sweep.engine.failures import (
-    FAILED,
-    Interrupted,
-    LeaseLost,
-    MachineFailed,
+    Damaged,
     StageFailed,
+    failure_file,
     failure_of,
     full_name,
     interruptions_apart,
-    is_machines_fault,
-    is_networks_fault,
 )
-from w2sweep.engine.files import read_json, sweep_up, write_json
-from w2sweep.engine.job import Circumstances, StoreJob
+from w2sweep.engine.files import read_json, sweep_up
+from w2sweep.engine.job import Circumstances
 from w2sweep.engine.journal import Journal
 from w2sweep.engine.leases import Lease, abandoned, claim, filesystem_time, held
 from w2sweep.engine.record import WrongRecord
+from w2sweep.engine.runner import Runner, Taken
 from w2sweep.engine.stage import Stage, closure
 
 T = TypeVar("T")
@@ -51,11 +48,6 @@ class Missing(LookupError):
 
     def __str__(self) -> str:
         return str(self.args[0])
-
-
-class Damaged(WrongRecord):
-    """A result is not what was written. It was removed, so that `Store.ensure` computes it
-    again."""
 
 
 class _Patience:
@@ -115,6 +107,7 @@ class Store:
         self.since = self._now() if since is None else since
         self._journal = Journal(self.root / "journal.jsonl")
         self._checks, self._damaged = record.Checks(), Counter[str]()
+        self._runner = Runner(self.root, lease_s, self.done, self.get, self._journal)
 
     def _now(self) -> float:
         if self.mode == "read-only":  # nothing may be touched, and nothing is compared with it
@@ -241,7 +234,11 @@ class Store:
                 self._refuse(todo)
                 pending = _keys(todo)
                 ready = [s for s in todo if pending.isdisjoint(_keys(s.inputs))]
-                if any(self._try(s, circumstances) for s in ready):
+                tried = (self._try(group, circumstances) for group in self._groups(ready))
+                outcome = next(filter(None, tried), {})
+                for failure in filter(None, outcome.values()):
+                    raise failure
+                if outcome:
                     patience = _Patience(self.poll_s)
                 elif patience.wait():
                     self._tell_waiting(ready)
@@ -261,34 +258,55 @@ class Store:
         patience = _Patience(self.poll_s)
         with interruptions_apart():
             while left := [s for s in ordered if s.key not in wrong and not self.done(s)]:
-                others = _keys(left)
-                if any(self._try_alone(s, others, circumstances, wrong) for s in left):
+                ready, lacking = self._sorted(left)
+                wrong |= lacking
+                tried = (self._try(group, circumstances) for group in self._groups(ready))
+                outcome = {} if lacking else next(filter(None, tried), {})
+                wrong |= {key: failure for key, failure in outcome.items() if failure}
+                if outcome or lacking:
                     patience = _Patience(self.poll_s)
                 elif patience.wait():
                     self._tell_waiting(left)
         return list(wrong.values())
 
-    def _try_alone(
-        self,
-        stage: Stage[Any],
-        others: set[str],
-        circumstances: Circumstances,
-        wrong: dict[str, StageFailed | Missing],
-    ) -> bool:
-        """As `_try`, for a stage whose inputs nobody runs but those among `others`. Puts into
-        `wrong` what stands against it."""
-        lacking = [of for of in stage.inputs if not self.done(of)]
-        if not others.isdisjoint(_keys(lacking)):
-            return False
-        try:
-            if lacking:
-                names = ", ".join(full_name(of) for of in lacking)
-                raise Missing(f"{full_name(stage)} reads what is not in {self.root}: {names}")
-            self._refuse([stage])
-            return self._try(stage, circumstances)
-        except (StageFailed, Missing) as error:
-            wrong[stage.key] = error
-            return True
+    def _sorted(
+        self, left: list[Stage[Any]]
+    ) -> tuple[list[Stage[Any]], dict[str, StageFailed | Missing]]:
+        """Of stages whose inputs nobody runs but those among them: which ones can be run now, and
+        by key what stands against others."""
+        others, ready = _keys(left), list[Stage[Any]]()
+        wrong: dict[str, StageFailed | Missing] = {}
+        for stage in left:
+            lacking = [of for of in stage.inputs if not self.done(of)]
+            if not others.isdisjoint(_keys(lacking)):
+                continue
+            try:
+                self._check(stage, lacking)
+                ready.append(stage)
+            except (StageFailed, Missing) as error:
+                wrong[stage.key] = error
+        return ready, wrong
+
+    def _check(self, stage: Stage[Any], lacking: list[Stage[Any]]) -> None:
+        """Raises Missing or StageFailed where a stage cannot be run, which lacks these inputs."""
+        if lacking:
+            names = ", ".join(full_name(of) for of in lacking)
+            raise Missing(f"{full_name(stage)} reads what is not in {self.root}: {names}")
+        self._refuse([stage])
+
+    def _groups(self, ready: Sequence[Stage[Any]]) -> list[list[Stage[Any]]]:
+        """These stages, those side by side that one call may run. They come last, for in the
+        meantime more of their kind may get ready."""
+        runtime = self.circumstances.runtime
+        at_most = runtime.together if runtime.devices == 1 else 1
+        found: dict[object, list[list[Stage[Any]]]] = {}
+        for stage in sorted(ready, key=lambda stage: stage.together is not None):
+            kind = stage.key if stage.together is None else (type(stage), stage.together)
+            groups = found.setdefault(kind, [[]])
+            if len(groups[-1]) == at_most:
+                groups.append([])
+            groups[-1].append(stage)
+        return list(chain.from_iterable(found.values()))
 
     def _tell_waiting(self, ready: list[Stage[Any]]) -> None:
         for stage in ready:
@@ -319,130 +337,43 @@ class Store:
                     return StageFailed(**read_json(file))
         return None
 
+    def condemn(self, stage: Stage[Any], error: Exception) -> StageFailed:
+        """Remembers as a failure what is known of a stage whose workers cannot say it, for they
+        were killed. Its checkpoints stay."""
+        failure = failure_of(stage, error)
+        if lease := self._claim(stage):
+            with lease:
+                self._runner.remember(stage, lease, failure)
+        return failure
+
+    def in_other_hands(self, stage: Stage[Any]) -> bool:
+        """Whether a worker is at it, as far as that can be told without waiting for its lease to
+        expire."""
+        found = held(self.path(stage).parent, stage.key)
+        return found is not None and found.silent_s <= self.lease_s
+
     def _failure_file(self, stage: Stage[Any]) -> Path:
-        return self.path(stage).parent / FAILED / f"{stage.key}.json"
+        return failure_file(self.root, stage)
+
+    def _try(
+        self, group: Sequence[Stage[Any]], circumstances: Circumstances
+    ) -> Mapping[str, StageFailed | None]:
+        """Computes those of the stages that no other worker does. Returns, by key, what became of
+        each that was in our hands: None, or why it failed."""
+        with ExitStack() as open_leases:
+            taken: list[Taken] = []
+            outcome: dict[str, StageFailed | None] = {}
+            for stage in group:
+                lease = self._claim(stage)
+                if lease is not None:
+                    taken.append((stage, open_leases.enter_context(lease)))
+                    outcome[stage.key] = None
+            # one may have been finished, or have failed, between our look and our claim
+            todo = [(s, lease) for s, lease in taken if not self.done(s) and not self.failure(s)]
+            return outcome | self._runner.run(todo, circumstances)
 
     def _claim(self, stage: Stage[Any]) -> Lease | None:
         return claim(self.path(stage).parent, stage.key, self.lease_s)
-
-    def _try(self, stage: Stage[Any], circumstances: Circumstances) -> bool:
-        """Computes it unless another worker does. Returns whether there is something new to look
-        at."""
-        lease = self._claim(stage)
-        if lease is None:
-            return False
-        with lease:
-            # it may have been finished, or have failed, between our look and our claim
-            if not self.done(stage) and not self.failure(stage):
-                try:
-                    self._compute(stage, lease, circumstances)
-                except LeaseLost as lost:
-                    log.warning("%s", lost)
-        return True
-
-    def _compute(self, stage: Stage[Any], lease: Lease, circumstances: Circumstances) -> None:
-        work = working.folder_of(lease)
-        try:
-            if working.adopt(lease):
-                self._journal.tell(stage, lease, "adopted")
-            self._journal.tell(stage, lease, "start")
-            with StoreJob(stage, work, circumstances, self.get) as job:
-                ranks.run(job)
-            self._commit(job, lease)
-        except Damaged as damaged:  # what it reads is computed again first
-            self._interrupt(work, stage, lease, str(damaged))
-            return
-        except Exception as error:
-            raise self._give_up(stage, lease, error) from error
-        except BaseException as interruption:  # Ctrl-C, or the end of a job's time
-            cause = interruption.error if isinstance(interruption, Interrupted) else interruption
-            self._interrupt(work, stage, lease, str(cause) or type(cause).__name__)
-            raise
-        self._settle(stage, lease)
-
-    def _interrupt(self, work: Path, stage: Stage[Any], lease: Lease, reason: str) -> None:
-        """Leaves the checkpoints to whoever goes on."""
-        working.strip(work)
-        self._journal.tell(stage, lease, "interrupted", reason=" ".join(reason.split()))
-
-    def _commit(self, job: StoreJob, lease: Lease) -> None:
-        """The results appear: first those that the job delivers, then its own, which says that the
-        job is done. A worker that is killed in between is followed by one that runs it again."""
-        facts = {**job.facts, "delivered_by": job.stage.name}
-        for stage, folder in job.delivered:
-            if not self._deliver(stage, folder, facts):
-                working.remove(folder)
-        self._publish(job.stage, job.out, lease, job.facts)
-
-    def _deliver(self, stage: Stage[Any], folder: Path, facts: dict[str, Any]) -> bool:
-        """Commits the result of another stage than the one that ran, as its own run would, unless
-        it is there or in other hands. Returns whether it did."""
-        lease = self._claim(stage)
-        if lease is None:
-            return False
-        with lease:
-            if self.done(stage):
-                return False
-            working.discard(lease)
-            self._journal.tell(stage, lease, "start")
-            try:
-                self._publish(stage, folder, lease, facts)
-            except LeaseLost:
-                self._journal.tell(stage, lease, "lost")
-                return False
-            self._settle(stage, lease)
-        return True
-
-    def _publish(
-        self, stage: Stage[Any], folder: Path, lease: Lease, facts: dict[str, Any]
-    ) -> None:
-        """The result in `folder` appears at its place, with its record, by one rename."""
-        record.write(folder, stage, lease, facts)
-        working.sync(folder)
-        if not lease.held:
-            raise LeaseLost
-        path = self.path(stage)
-        if path.exists() and not self.done(stage):  # mode `force`
-            path.rename(folder / working.REPLACED)
-        folder.rename(path)  # fails if the folder was adopted, or if another result is there
-
-    def _settle(self, stage: Stage[Any], lease: Lease) -> None:
-        """Tidies up after a commit, and says so."""
-        path = self.path(stage)
-        with suppress(OSError):  # somebody looks at it over the network; that it is there counts
-            working.sync_folder(path.parent)
-            working.tidy(path)
-            self._failure_file(stage).unlink(missing_ok=True)
-            lease.tidy()
-        self._journal.tell(stage, lease, "commit")
-
-    def _give_up(self, stage: Stage[Any], lease: Lease, error: Exception) -> Exception:
-        """What to raise for `error`, after saying so to other workers and to later sweeps."""
-        work = working.folder_of(lease)
-        if self.done(stage) or not lease.held:  # whatever we met, it was the other worker's doing
-            shutil.rmtree(work, ignore_errors=True)
-            self._journal.tell(stage, lease, "lost")
-            after = f"after {self.lease_s:g} s without a sign of this one"
-            return LeaseLost(f"{stage}: another worker took over, {after}")
-        networks = is_networks_fault(error)
-        if is_machines_fault(error) and not networks:
-            failure = failure_of(stage, error, self._room(), MachineFailed)
-            self._interrupt(work, stage, lease, failure.reason)
-            return failure
-        failure = failure_of(stage, error)
-        working.strip(work)
-        if not networks:
-            shutil.rmtree(work, ignore_errors=True)
-        with suppress(OSError):  # it is raised all the same
-            self._failure_file(stage).parent.mkdir(exist_ok=True)
-            write_json(self._failure_file(stage), vars(failure))
-        self._journal.tell(stage, lease, "failed", reason=failure.reason)
-        return failure
-
-    def _room(self) -> str:
-        """What to add to a message that may not say itself that the disk is full."""
-        free = shutil.disk_usage(self.root).free
-        return f" (there are {free // 2**20} MB left for {self.root})" if free < 2**26 else ""
 
 
 def _keys(stages: list[Stage[Any]]) -> set[str]:

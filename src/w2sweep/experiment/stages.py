@@ -7,17 +7,17 @@ field `labels` is the stage whose predictions label its data, most often another
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from w2sweep.engine.stage import Job, Stage
-from w2sweep.experiment.backbone import Backbone, HubModel, Pretraining, Tokenizer
+from w2sweep.experiment.backbone import Backbone, HubModel, Pretraining, SmallLlama, Tokenizer
 from w2sweep.experiment.losses import Loss
 from w2sweep.experiment.predictions import Predictions, load_evaluations
 from w2sweep.experiment.recipe import Recipe, WeightPrecision
@@ -27,6 +27,21 @@ from w2sweep.tasks.example import Example
 from w2sweep.tasks.heads import Head
 from w2sweep.tasks.task import Corpus
 from w2sweep.values import Impossible
+
+PRETRAINED_TOGETHER = 120_000
+FINETUNED_TOGETHER = 120_000
+"""Parameters, without embeddings, up to which it pays to train models side by side:
+`benchmarks/stacked.py`."""
+
+
+def _is_small(backbone: Backbone, parameters: int) -> bool:
+    return isinstance(backbone, SmallLlama) and backbone.parameters <= parameters
+
+
+def shape_of(backbone: Backbone) -> tuple[int, ...]:
+    """What must be equal for models that are pretrained here to be trained side by side."""
+    assert isinstance(backbone, SmallLlama)
+    return backbone.width, backbone.depth, backbone.heads
 
 
 class Model(Stage[Path]):
@@ -132,11 +147,25 @@ class Adapt(Model):
     def told(self) -> dict[str, str | float]:
         return {**_of_backbone(self.backbone), "seed": self.seed, "tokens": self.recipe.tokens}
 
+    @property
+    def together(self) -> Hashable | None:
+        """Small models of one shape that learn alike, each from a text of its own."""
+        steps = self.recipe.steps(1, self.text.tokenizer.context)
+        if not steps or not _is_small(self.backbone, PRETRAINED_TOGETHER):
+            return None
+        return shape_of(self.backbone), self.recipe, self.text.tokenizer
+
     def run(self, job: Job) -> None:
         """Writes the model, its tokenizer, `curves.jsonl`, and `pretrain.json` with its losses."""
         from w2sweep.learning.pretraining import adapt
 
         adapt(self, job)
+
+    @classmethod
+    def run_together(cls, runs: Sequence[tuple[Self, Job]]) -> Iterator[Exception | None]:
+        from w2sweep.learning.pretraining import adapt_together
+
+        return adapt_together(runs)
 
 
 @dataclass(frozen=True)
@@ -301,11 +330,27 @@ class Finetune(Labels):
         teacher = {"teacher": self.labels.label} if self.labels else {}
         return {**known, **learned, **teacher, "seed": self.seed}
 
+    @property
+    def together(self) -> Hashable | None:
+        """Small models of one shape that learn one task alike, on the same split: seeds, labels,
+        losses and texts may differ."""
+        plain = isinstance(self.tuning, Full) and self.recipe.precision == "32-true"
+        if not plain or not _is_small(self.backbone, FINETUNED_TOGETHER):
+            return None
+        task = (self.splits.task.name, self.on, self.rows is None)
+        return shape_of(self.backbone), self.recipe, self.lr, self.head, task
+
     def run(self, job: Job) -> None:
         """Writes the predictions, those at every evaluation, and `curves.jsonl`."""
         from w2sweep.learning.finetuning import finetune
 
         finetune(self, job)
+
+    @classmethod
+    def run_together(cls, runs: Sequence[tuple[Self, Job]]) -> Iterator[Exception | None]:
+        from w2sweep.learning.finetuning import finetune_together
+
+        return finetune_together(runs)
 
     def read(self, path: Path) -> Predictions:
         return Predictions(Predictions.load(path).answers, self.evaluations(path))

@@ -19,15 +19,25 @@ from unittest import mock
 
 from hydra.plugins.launcher import Launcher
 
+from w2sweep.building import made
 from w2sweep.engine import gpus
 from w2sweep.engine.owners import Owner, end_with
 from w2sweep.engine.runtime import Runtime
+from w2sweep.values import value
 
 SUBMITIT = "hydra_plugins.hydra_submitit_launcher"
 JOBLIB = "hydra_plugins.hydra_joblib_launcher"
 BASIC = "hydra._internal.core_plugins.basic_launcher"
 WAIT_S = 0.2
 """Between two looks for a worker that has ended."""
+
+
+@value
+class LocalOptions:
+    """The settings of `hydra/launcher=stages_local`."""
+
+    n_jobs: int | None = None
+    """Workers; None: as many as have cores of their own; below 0 as joblib counts."""
 
 
 def launch(launcher: Launcher, jobs: Sequence[Sequence[str]], runtime: Runtime) -> None:
@@ -52,12 +62,26 @@ def workers(launcher: Launcher, at_once: int) -> int | None:
     """How many jobs a launcher runs on this machine at once, where no more than `at_once` have
     room; None where it is for a cluster to say."""
     kind = type(launcher)
+    if getattr(launcher, "here", False):
+        return _asked_for(getattr(launcher, "options", {}).get("n_jobs"), at_once)
     if kind.__module__.startswith(BASIC):
         return 1
     if kind.__module__.startswith(JOBLIB):
-        asked = int(getattr(launcher, "joblib", {}).get("n_jobs", -1))
-        return asked if asked > 0 else max(1, cores() + 1 + asked)
+        return _asked_for(int(getattr(launcher, "joblib", {}).get("n_jobs", -1)), at_once)
     return at_once if kind.__name__ == "LocalLauncher" else None
+
+
+def local_workers(options: Mapping[str, Any], runtime: Runtime) -> int:
+    """How many workers `hydra/launcher=stages_local` has. Raises ConfigError where its settings are
+    wrong."""
+    return _asked_for(made(LocalOptions, dict(options), "hydra.launcher").n_jobs, room(runtime))
+
+
+def _asked_for(n_jobs: int | None, at_once: int) -> int:
+    """As joblib counts: -1 means all cores, -2 all but one."""
+    if n_jobs is None:
+        return at_once
+    return n_jobs if n_jobs > 0 else max(1, cores() + 1 + n_jobs)
 
 
 def room(runtime: Runtime) -> int:

@@ -15,8 +15,10 @@ from omegaconf import DictConfig, OmegaConf
 from w2sweep.building import made
 from w2sweep.engine.handover import Handover
 from w2sweep.engine.resources import Rule
+from w2sweep.interface.launching import local_workers
 from w2sweep.interface.status_command import status
 from w2sweep.sweep.jobs import stage_jobs
+from w2sweep.sweep.local import run_here
 from w2sweep.sweep.plan import Planned
 from w2sweep.sweep.sweep import Report, Sweep
 
@@ -58,6 +60,8 @@ class OfStages(Protocol):
 
     detaches: bool
     onlooker: bool
+    here: bool
+    options: Mapping[str, Any]
 
     def hand_over(self, make: Make, store: Path, say: Callable[[str], object]) -> None:
         """Runs what is missing, or has it run."""
@@ -76,6 +80,9 @@ def run_stages(whole: Sweep, config: DictConfig, launcher: OfStages, report: Rep
     detaches leaves the report to its last job."""
     if launcher.onlooker:
         return whole.look(report)
+    if launcher.here:
+        at_once = local_workers(launcher.options, whole.runtime)
+        return whole.run(lambda left: run_here(left, whole.folder, at_once, whole.say), report)
     rules = rules_of(config)
 
     def start(left: Sequence[Planned]) -> None:

@@ -88,6 +88,15 @@ def save(path: Path, state: State, net: nn.Module, optimizer: torch.optim.Optimi
         save_file(contiguous, new, metadata=metadata)
 
 
+def step_at(path: Path) -> int:
+    """The step of the state saved at `path`; 0 where there is none, or none to go on with."""
+    try:
+        metadata = safe_open(path, "pt").metadata() or {}
+        return int(json.loads(metadata["state"])["step"])
+    except (OSError, SafetensorError, ValueError, TypeError, KeyError):
+        return 0
+
+
 def restore(path: Path, net: nn.Module, optimizer: torch.optim.Optimizer) -> State:
     """The state saved at `path`, with the parameters and the optimizer put back; of shards each
     rank reads its own rows. It serves any number of devices.

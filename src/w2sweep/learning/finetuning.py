@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 
 import torch
@@ -14,11 +15,13 @@ from w2sweep.experiment.splits import answered
 from w2sweep.experiment.stages import Finetune, Weights
 from w2sweep.learning import schedules
 from w2sweep.learning.batches import Chosen, Data, batches_per_epoch, finetuning_batches
+from w2sweep.learning.caches import at_once
 from w2sweep.learning.curves import write_curves
 from w2sweep.learning.hardware import autocast, prepared
 from w2sweep.learning.learner import Course, Evaluate, Evaluation, Trained, fit
 from w2sweep.learning.memory import saying_what_to_lower
 from w2sweep.learning.shards import is_sharded
+from w2sweep.learning.stacking import run_side_by_side
 from w2sweep.learning.subjects import Splits, Subject, subject_of
 from w2sweep.learning.tuned import parameter_groups
 from w2sweep.tasks.heads import Answers
@@ -34,13 +37,39 @@ BEST_BY = {"own_labels": "validation/accuracy_own", "truth": "validation/accurac
 """The metric whose best evaluation is kept, where a recipe stops early."""
 
 
+@dataclass(frozen=True)
+class _BegunLearning:
+    """A finetuning before its first step."""
+
+    stage: Finetune
+    job: Job
+    splits: Splits
+    subject: Subject
+    course: Course
+
+    @property
+    def net(self) -> nn.Module:
+        return self.subject.net
+
+
 @saying_what_to_lower
 def finetune(stage: Finetune, job: Job) -> None:
     """Writes the predictions on all splits but the supervisor's own, those at every evaluation,
     and `curves.jsonl`; the weights too, where the sweep wants them."""
-    splits = job.get(stage.splits)
-    subject, trained = _learn(stage, job, splits)
-    answers = _answers(stage, job, subject, trained, splits)
+    begun = _begun(stage, job)
+    _write(begun, fit(begun.net, begun.course, job))
+
+
+def finetune_together(runs: Sequence[tuple[Finetune, Job]]) -> Iterator[Exception | None]:
+    """Does the same for several stages, whose models it trains side by side where it can."""
+    return run_side_by_side(runs, _begun, _write)
+
+
+def _write(begun: _BegunLearning, trained: Trained) -> None:
+    """The result of a finetuning, after the last step."""
+    stage, job, subject = begun.stage, begun.job, begun.subject
+    subject.net.to(job.device)
+    answers = _answers(stage, job, subject, trained, begun.splits)
     write_curves(job.out, trained.curves)
     save_evaluations(trained.answers, job.out)
     Predictions(answers).save(job.out)
@@ -51,9 +80,11 @@ def finetune(stage: Finetune, job: Job) -> None:
 @saying_what_to_lower
 def train_again(weights: Weights, job: Job) -> None:
     """Writes the model of a stage whose predictions are there, and whose weights nobody kept."""
-    subject, _ = _learn(weights.of, job, job.get(weights.of.splits))
-    if _saves(job, subject):
-        subject.save(job.out)
+    begun = _begun(weights.of, job)
+    fit(begun.net, begun.course, job)
+    begun.net.to(job.device)
+    if _saves(job, begun.subject):
+        begun.subject.save(job.out)
 
 
 def _saves(job: Job, subject: Subject) -> bool:
@@ -62,8 +93,8 @@ def _saves(job: Job, subject: Subject) -> bool:
     return job.rank.leads or is_sharded(subject.net)
 
 
-def _learn(stage: Finetune, job: Job, splits: Splits) -> tuple[Subject, Trained]:
-    device = prepared(job)
+def _begun(stage: Finetune, job: Job) -> _BegunLearning:
+    device, splits = prepared(job), job.get(stage.splits)
     job.note(precision=stage.precision)
     truth = {name: stage.head.labels(examples) for name, examples in splits.items()}
     labels = dict(job.get(stage.labels).answers) if stage.labels else truth
@@ -74,17 +105,15 @@ def _learn(stage: Finetune, job: Job, splits: Splits) -> tuple[Subject, Trained]
         data = Chosen(data, job.get(stage.rows))
     evaluate = _evaluation(stage, job, subject, labels["validation"], truth)
     course = _course(stage, job, subject.net, data, evaluate)
-    trained = fit(subject.net, course, job)
-    subject.net.to(device)
-    return subject, trained
+    return _BegunLearning(stage, job, splits, subject, course)
 
 
 def _course(stage: Finetune, job: Job, net: nn.Module, data: Data, evaluate: Evaluate) -> Course:
     recipe = stage.recipe
-    budget = job.runtime.micro_tokens * job.rank.of
+    tokens = at_once(job.runtime.micro_tokens, net, torch.device(job.device))
     return Course(
         steps=recipe.epochs * batches_per_epoch(data, recipe),
-        batches=partial(finetuning_batches, data, recipe, stage.seed, budget),
+        batches=partial(finetuning_batches, data, recipe, stage.seed, tokens * job.rank.of),
         loss=stage.loss,
         groups=parameter_groups(net, stage.lr, head_lr=recipe.head_lr),
         lr_factor=SCHEDULES[recipe.schedule](recipe.warmup),
@@ -96,6 +125,7 @@ def _course(stage: Finetune, job: Job, net: nn.Module, data: Data, evaluate: Eva
         precision=stage.precision,
         optimizer=recipe.optimizer,
         keep_best=BEST_BY.get(recipe.early_stop),
+        largest=int(data.lengths.max()) * data.views * min(recipe.batch_size, len(data.lengths)),
     )
 
 

@@ -87,13 +87,14 @@ class Gradients:
 
         A loss that looks at the whole batch is first differentiated with respect to the logits;
         then each micro-batch is run again and given its part of that gradient. (Gradient caching:
-        Gao et al. 2021.) A single one is not run again: its graph is kept.
+        Gao et al. 2021.) Where there is memory for all of them none is run again: their graphs are
+        kept.
         """
         kept: list[Tensor] = []
 
         def forward(parts: list[Batch]) -> Tensor:
-            if len(parts) == 1 and not is_sharded(self.net):
-                kept.append(self.net(parts[0]))
+            if self._fit_together(parts):
+                kept.append(torch.cat([self.net(part) for part in parts]))
                 return kept[0].detach()
             idle = self._idle(parts)
             with torch.no_grad():
@@ -121,6 +122,13 @@ class Gradients:
         gradient = whole[share.own]
         self._within_memory(share.parts, backward)
         return total.detach() if spread.leads() else torch.zeros_like(total)
+
+    def _fit_together(self, parts: list[Batch]) -> bool:
+        """Whether there is memory for the graphs of all these micro-batches."""
+        if is_sharded(self.net) or not parts:
+            return False
+        budget = self.micro_tokens or self.job.runtime.micro_tokens
+        return len(parts) == 1 or sum(part.mask.numel() for part in parts) <= budget
 
     def _within_memory(self, micro: list[Batch], work: Callable[[list[Batch]], T]) -> T:
         """`work` on these micro-batches, cut further as often as memory runs out."""

@@ -1,4 +1,5 @@
-"""Training: one LightningModule for every stage that trains. All that knows Lightning."""
+"""Training: one LightningModule for every stage that trains, and all that is known of Lightning's
+trainer. Several small models at once are trained by that of `stacking.py`."""
 
 from __future__ import annotations
 
@@ -11,7 +12,6 @@ import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any
 
 import pytorch_lightning as pl
@@ -77,6 +77,8 @@ class Course:
     optimizer: OptimizerName = "adamw"
     keep_best: str | None = None
     """The metric whose best evaluation is the result; None: the last step is."""
+    largest: int = 0
+    """Tokens of the largest batch, padding included; 0: nobody said."""
 
 
 @dataclass(frozen=True)
@@ -129,33 +131,36 @@ class Learner(pl.LightningModule):
     def training_step(self, batch: Share, index: int) -> None:
         """One optimizer step, and what is due after it."""
         optimizer = self.trainer.optimizers[0]
-        course, step = self.course, self.state.step
-        progress = step / course.steps
-        factor = course.lr_factor((step + 1) / (course.steps + 1))
+        self.set_rates(optimizer)
+        learning = [p for group in optimizer.param_groups for p in group["params"]]
+        loss = self.gradients.of(batch, self.loss, self.course.loss.separable, learning)
+        nn.utils.clip_grad_norm_(learning, self.course.clip)
+        optimizer.step()
+        self.after_step(loss, optimizer)
+
+    def set_rates(self, optimizer: torch.optim.Optimizer) -> None:
+        """Gives each group of parameters its learning rate of the next step."""
+        factor = self.course.lr_factor((self.state.step + 1) / (self.course.steps + 1))
         for group in optimizer.param_groups:
             group["lr"] = group["base_lr"] * factor
-        learning = [p for group in optimizer.param_groups for p in group["params"]]
-        loss = partial(self.loss, progress=progress)
-        separable = course.loss.separable
-        self.losses.append(self.gradients.of(batch, loss, separable, learning))
-        if step == 0:
-            self.state.first_loss = self.losses[0].item()
-        nn.utils.clip_grad_norm_(learning, course.clip)
-        optimizer.step()
-        self.state.step += 1
-        self.after_step(optimizer.param_groups[0]["lr"])
 
-    def loss(self, logits: Tensor, targets: Tensor, progress: float) -> Tensor:
+    def loss(self, logits: Tensor, targets: Tensor) -> Tensor:
         """The course's loss, a scalar, in fp32 whatever the model computes in."""
+        progress = self.state.step / self.course.steps
         with autocast("32-true", self.device):
             if self.state.step == self.course.steps - 1:
                 nothing = self.course.loss(torch.zeros_like(logits), targets, progress)
                 self.loss_of_nothing = nothing.item()
             return self.course.loss(logits, targets, progress)
 
-    def after_step(self, lr: float) -> None:
-        """Logs, evaluates and saves when it is time to."""
-        step, steps = self.state.step, self.course.steps
+    def after_step(self, loss: Tensor, optimizer: torch.optim.Optimizer) -> None:
+        """Counts a step, whose loss was this scalar, and logs, evaluates and saves when it is time
+        to."""
+        self.losses.append(loss)
+        if self.state.step == 0:
+            self.state.first_loss = loss.item()
+        self.state.step += 1
+        step, steps, lr = self.state.step, self.course.steps, optimizer.param_groups[0]["lr"]
         self.progress.advance(step)
         evaluation = due(step, steps, self.course.evaluations)
         if evaluation or due(step, steps, ROWS):
@@ -168,7 +173,7 @@ class Learner(pl.LightningModule):
                 row |= self.evaluate()
             self.job.log(row)
         if step < steps and self.saves_now():
-            self.save()
+            self.save(optimizer)
 
     def saves_now(self) -> bool:
         """Whether a checkpoint is due, and this process has a part in it: the first, or all that
@@ -213,10 +218,10 @@ class Learner(pl.LightningModule):
             self.state.best = {name: in_main_memory(p) for name, p in learned.items()}
         return found.metrics
 
-    def save(self) -> None:
+    def save(self, optimizer: torch.optim.Optimizer) -> None:
         """Writes a checkpoint."""
         self.state.losses = [loss.item() for loss in self.losses]
-        checkpoint.save(self.checkpoint, self.state, self.net, self.trainer.optimizers[0])
+        checkpoint.save(self.checkpoint, self.state, self.net, optimizer)
         self.saved_at = time.monotonic()
 
     def trained(self) -> Trained:
@@ -248,6 +253,14 @@ def fit(net: nn.Module, course: Course, job: Job) -> Trained:
     """Trains `net` in place, from the checkpoint in `job.out` if there is one, and leaves it in
     evaluation mode."""
     learner = Learner(net.train(), course, job)
+    run_trainer(learner, course.precision, job)
+    trained = learner.trained()
+    net.eval()
+    return trained
+
+
+def run_trainer(learner: pl.LightningModule, precision: WeightPrecision, job: Job) -> None:
+    """Has Lightning train a module."""
     with warnings.catch_warnings(), flushing_denormals(), keeping_the_handler_of_interrupts():
         # it needs none
         warnings.filterwarnings("ignore", "The 'train_dataloader' does not have many workers")
@@ -259,22 +272,19 @@ def fit(net: nn.Module, course: Course, job: Job) -> Trained:
         # logits are one, and nothing changes them in place
         warnings.filterwarnings("ignore", "FSDP2-wrapped module .* returned a view")
         try:
-            _trainer(course, job).fit(learner)
+            _trainer(precision, job).fit(learner)
         except SystemExit as exit:
             if isinstance(exit.__context__, KeyboardInterrupt):  # what Lightning makes of Ctrl-C
                 raise KeyboardInterrupt from exit
             raise
-    trained = learner.trained()
-    net.eval()
-    return trained
 
 
-def _trainer(course: Course, job: Job) -> pl.Trainer:
+def _trainer(precision: WeightPrecision, job: Job) -> pl.Trainer:
     trainer = pl.Trainer(
         accelerator=job.runtime.accelerator,
         devices=[job.rank.number] if job.device == "cuda" else 1,
         # what is in bf16 already needs no plugin, which would take the head with it
-        precision="bf16-mixed" if course.precision == "bf16-mixed" else "32-true",
+        precision="bf16-mixed" if precision == "bf16-mixed" else "32-true",
         max_epochs=1,
         logger=False,
         enable_checkpointing=False,

@@ -28,6 +28,7 @@ from w2sweep.engine.files import read_json
 from w2sweep.engine.stage import public_name
 from w2sweep.experiment.backbone import Backbone, HubModel, SmallLlama
 from w2sweep.experiment.tuning import Base
+from w2sweep.learning.activations import use_fewer_operations
 from w2sweep.learning.hub import explained
 from w2sweep.learning.logits import in_fp32
 from w2sweep.learning.model import HEAD, HEAD_FACTS, Net, unembedding
@@ -166,7 +167,8 @@ def made(backbone: Backbone, config: PreTrainedConfig, base: Base) -> PreTrained
 
 def as_it_is_used(lm: PreTrainedModel, base: Base) -> PreTrainedModel:
     """The same model, without the dropout that its own code may have made whatever its
-    configuration says, and with logits in fp32."""
+    configuration says, with logits in fp32, and with fewer operations for what it computes."""
+    use_fewer_operations(lm)
     for module in lm.modules():
         if isinstance(module, nn.Dropout):
             module.p = 0.0

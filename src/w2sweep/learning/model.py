@@ -53,6 +53,11 @@ class Net(nn.Module):
         return parts[0] if parts else self.lm
 
     @property
+    def width(self) -> int:
+        """Numbers of a token's embedding."""
+        return int(self.lm.get_input_embeddings().get_parameter("weight").shape[1])
+
+    @property
     def pad(self) -> int:
         """What stands in padding. It is never attended to, so any token will do."""
         known = (self._known(t) for t in (self.tokenizer.pad_token_id, self.tokenizer.eos_token_id))

@@ -62,11 +62,20 @@ def answer(cell: Cell, place: Place, store: Store, folder: Path) -> bool:
     return True
 
 
-def fail(cell: Cell, place: Place, store: Store, folder: Path) -> bool:
+def fail(
+    cell: Cell,
+    place: Place,
+    store: Store,
+    folder: Path,
+    failed: Mapping[str, StageFailed] | None = None,
+) -> bool:
     """Writes the cell's failure into `folder`, if one of its stages has failed, and counts. Returns
-    whether it did."""
+    whether it did.
+
+    `failed` are failures by the names of their stages, beside those that the store remembers.
+    """
     for stage in closure(tuple(needed(cell)), known=store.done):
-        if failure := store.failure(stage):
+        if failure := (failed or {}).get(stage.name) or store.failure(stage):
             clear(folder)
             Failed(**asdict(place), **_failure(failure)).write(folder)
             return True

@@ -1,0 +1,221 @@
+"""Several small Llamas of one shape as one module: stacked weights, batched matmuls.
+
+A model of some thousand parameters spends its time on what each operation costs beside its
+arithmetic. M models side by side make about as many operations as one. Each computes what
+Transformers' own module computes, up to the order of sums.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import embedding, linear, pad, scaled_dot_product_attention, silu
+from transformers import LlamaConfig, LlamaForCausalLM
+
+from w2sweep.learning.batches import Batch
+from w2sweep.learning.model import Net, class_logits
+
+LAYER = {
+    "before": ("input_layernorm",),
+    "qkv": ("self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"),
+    "out": ("self_attn.o_proj",),
+    "between": ("post_attention_layernorm",),
+    "gate_up": ("mlp.gate_proj", "mlp.up_proj"),
+    "down": ("mlp.down_proj",),
+}
+"""Weights of a layer here, and the modules of Transformers whose weights they are, one below the
+other."""
+
+
+class Side(NamedTuple):
+    """Batches of M models, side by side."""
+
+    ids: Tensor
+    """Token ids [M, S, T]. Padding is behind each text, and below."""
+    asked: Tensor
+    """Positions whose final hidden state goes to the head, bool [M, S, T]."""
+    counts: list[int]
+    """How many positions are asked for, of each model."""
+    targets: list[Tensor]
+    """As those of a `Batch`, of each model."""
+
+
+class Place(NamedTuple):
+    """Where a parameter of one model is: which rows of its part of a stacked one."""
+
+    stack: str
+    start: int
+    stop: int
+
+
+class StackedLlama(nn.Module):
+    """M models, whose own parameters become views of the stacked ones.
+
+    Args:
+        nets: models for which `shape_of` is equal. Their vocabularies may differ in size: then the
+            smaller ones have rows that nothing reads.
+    """
+
+    def __init__(self, nets: Sequence[Net]):
+        super().__init__()
+        self.nets = list(nets)  # not as modules: their parameters are ours
+        lm = nets[0].lm
+        assert isinstance(lm, LlamaForCausalLM)
+        self.config: LlamaConfig = lm.config
+        self.places, self.stacks = [dict[str, Place]() for _ in nets], nn.ParameterDict()
+        for stack, parts in _parts(nets[0]).items():
+            self._stack(stack, parts)
+        positions = torch.arange(self.config.max_position_embeddings, device=lm.device)
+        cos, sin = lm.model.rotary_emb(self.stacks["table"], positions[None])
+        self.cos, self.sin = cos[0].contiguous(), sin[0].contiguous()
+        vocabulary = self.stacks["table"].shape[1]
+        starts = vocabulary * torch.arange(len(nets), device=lm.device)
+        self.first_rows = starts[:, None, None]
+
+    @torch.no_grad()
+    def _stack(self, stack: str, parts: Sequence[str]) -> None:
+        """Moves some parameters of all models into a stacked one."""
+        wholes = []
+        for net, places in zip(self.nets, self.places, strict=True):
+            own, start = [net.get_parameter(name) for name in parts], 0
+            for name, p in zip(parts, own, strict=True):
+                places[name] = Place(stack, start, start + len(p))
+                start += len(p)
+            wholes.append(torch.cat([p.detach() for p in own]))
+        most = max(map(len, wholes))
+        below = [[0, 0] * (whole.ndim - 1) + [0, most - len(whole)] for whole in wholes]
+        padded = [pad(whole, rows) for whole, rows in zip(wholes, below, strict=True)]
+        self.stacks[stack] = nn.Parameter(torch.stack(padded))
+        for number, net in enumerate(self.nets):
+            for name in parts:
+                place = self.places[number][name]
+                net.get_parameter(name).data = self._view(self.stacks[stack], number, place)
+
+    @staticmethod
+    def _view(stacked: Tensor, number: int, place: Place) -> Tensor:
+        return stacked.detach()[number, place.start : place.stop]
+
+    def of_model(
+        self, number: int, stacked: Mapping[str, Tensor]
+    ) -> Iterator[tuple[nn.Parameter, Tensor]]:
+        """The parameters of one model, each with its part of tensors that are shaped as the stacked
+        parameters, in the same memory."""
+        for name, place in self.places[number].items():
+            view = self._view(stacked[place.stack], number, place)
+            yield self.nets[number].get_parameter(name), view
+
+    def let_go(self) -> None:
+        """Gives each model memory of its own again."""
+        for net in self.nets:
+            for p in net.parameters():
+                p.data = p.data.clone()
+
+    def forward(self, side: Side) -> list[Tensor]:
+        """The logits of each model, as its `Net.forward` has them [B, K]."""
+        states = self.hidden(side.ids)[side.asked].split(side.counts)
+        heads = [self.stacks[name].unbind(0) for name in self._head]
+        return [
+            self._logits(number, of_model, [part[number] for part in heads], side)
+            for number, of_model in enumerate(states)
+        ]
+
+    @property
+    def _head(self) -> list[str]:
+        own = [name for name in ("head_weight", "head_bias") if name in self.stacks]
+        return own or ["table"]
+
+    def _logits(self, number: int, states: Tensor, head: list[Tensor], side: Side) -> Tensor:
+        net = self.nets[number]
+        if net.head is None:
+            return linear(states, head[0][: net.vocabulary])
+        return class_logits(net.head, linear(states, *head), len(side.targets[number]))
+
+    def hidden(self, ids: Tensor) -> Tensor:
+        """Final hidden states [M, S, T, width]. Padding is behind what is read, so that it is
+        enough that nobody looks ahead."""
+        x = embedding(ids + self.first_rows, self.stacks["table"].flatten(0, 1))
+        for layer in range(self.config.num_hidden_layers):
+            w = {name: self.stacks[f"{name}{layer}"] for name in LAYER}
+            x = x + _times(self._attention(self._normed(x, w["before"]), w["qkv"]), w["out"])
+            gate, up = _times(self._normed(x, w["between"]), w["gate_up"]).chunk(2, -1)
+            x = x + _times(silu(gate) * up, w["down"])
+        return self._normed(x, self.stacks["norm"])
+
+    def _attention(self, x: Tensor, qkv: Tensor) -> Tensor:
+        heads, (models, sequences, tokens, _) = self.config.num_attention_heads, x.shape
+        parts = _times(x, qkv).view(models * sequences, tokens, 3 * heads, -1).transpose(1, 2)
+        turned, v = parts[:, : 2 * heads], parts[:, 2 * heads :]
+        first, second = turned.chunk(2, -1)
+        beside = torch.cat((-second, first), -1)
+        q, k = (turned * self.cos[:tokens] + beside * self.sin[:tokens]).chunk(2, 1)
+        found = scaled_dot_product_attention(q, k, v, is_causal=True)
+        return found.transpose(1, 2).reshape(x.shape)
+
+    def _normed(self, x: Tensor, weight: Tensor) -> Tensor:
+        scale = torch.rsqrt(x.square().mean(-1, keepdim=True) + self.config.rms_norm_eps)
+        return x * scale * weight[:, None, None]
+
+
+def shape_of(net: nn.Module) -> tuple[object, ...] | None:
+    """What must be equal for models to be stacked; None: this one cannot be."""
+    if not isinstance(net, Net) or not isinstance(net.lm, LlamaForCausalLM):
+        return None
+    config = net.lm.config
+    plain = (
+        config.hidden_act == "silu"
+        and config.tie_word_embeddings
+        and config.num_key_value_heads == config.num_attention_heads
+        and not (config.attention_bias or config.mlp_bias)
+        and not net.lm.is_activation_checkpointing
+    )
+    named = dict(net.named_parameters())
+    parts = [name for names in _parts(net).values() for name in names]
+    if not plain or set(parts) != set(named):
+        return None
+    rows = {name: p.shape for name, p in named.items() if name != TABLE}
+    learn = all(p.requires_grad and p.dtype is torch.float32 for p in named.values())
+    heads, context = config.num_attention_heads, config.max_position_embeddings
+    rope = str(config.rope_parameters)
+    return (heads, context, config.rms_norm_eps, rope, *rows.items()) if learn else None
+
+
+def side_by_side(batches: Sequence[Sequence[Batch]]) -> Side:
+    """Batches of texts with their padding behind, one of each model, given as its micro-batches."""
+    parts = [part for micro in batches for part in micro]
+    most = max(sum(len(part.ids) for part in micro) for micro in batches)
+    longest = max(part.ids.shape[1] for part in parts)
+    ids = parts[0].ids.new_zeros(len(batches), most, longest)
+    asked = torch.zeros_like(ids, dtype=torch.bool)
+    for number, micro in enumerate(batches):
+        start = 0
+        for part in micro:
+            rows, tokens = slice(start, start + len(part.ids)), part.ids.shape[1]
+            ids[number, rows, :tokens], asked[number, rows, :tokens] = part.ids, part.asked
+            start = rows.stop
+    counts = asked.sum((1, 2)).tolist()
+    return Side(ids, asked, counts, [torch.cat([p.targets for p in micro]) for micro in batches])
+
+
+TABLE = "lm.model.embed_tokens.weight"
+
+
+def _parts(net: Net) -> dict[str, list[str]]:
+    """Stacked parameter -> the parameters of a model that it holds, one below the other."""
+    found = {"table": [TABLE]}
+    for layer in range(net.lm.config.num_hidden_layers):
+        for name, modules in LAYER.items():
+            prefix = f"lm.model.layers.{layer}"
+            found[f"{name}{layer}"] = [f"{prefix}.{module}.weight" for module in modules]
+    found["norm"] = ["lm.model.norm.weight"]
+    if net.own_head is not None:
+        for kind, _ in net.own_head.named_parameters():
+            found[f"head_{kind}"] = [f"own_head.{kind}"]
+    return found
+
+
+def _times(x: Tensor, weight: Tensor) -> Tensor:
+    """[M, S, T, in], [M, out, in] -> [M, S, T, out]."""
+    return torch.bmm(x.flatten(1, 2), weight.mT).unflatten(1, x.shape[1:3])

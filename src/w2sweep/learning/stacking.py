@@ -1,0 +1,251 @@
+"""Training side by side: several small models of one shape, each on its own course, as one stacked
+model.
+
+Batches, losses, clipping, evaluations, curves and checkpoints are each model's own, as if it
+trained alone. They make their steps at the same time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Protocol, TypeVar
+
+import pytorch_lightning as pl
+import torch
+from torch import Tensor, nn
+from torch.utils.data import DataLoader
+
+from w2sweep.engine.stage import Job
+from w2sweep.learning import checkpoint
+from w2sweep.learning.learner import Course, Learner, Steps, Trained, fit, run_trainer
+from w2sweep.learning.model import Net
+from w2sweep.learning.optimizers import optimizer_of, slots_of
+from w2sweep.learning.stacked_llama import Side, StackedLlama, shape_of, side_by_side
+
+S = TypeVar("S")
+TINY = 1e-6
+"""What torch adds to the norm of a gradient before it divides by it."""
+
+
+class Begun(Protocol):
+    """A stage that is about to train."""
+
+    @property
+    def job(self) -> Job: ...
+
+    @property
+    def net(self) -> nn.Module: ...
+
+    @property
+    def course(self) -> Course: ...
+
+
+B = TypeVar("B", bound=Begun)
+
+
+def run_side_by_side(
+    runs: Sequence[tuple[S, Job]],
+    begin: Callable[[S, Job], B],
+    end: Callable[[B, Trained], None],
+) -> Iterator[Exception | None]:
+    """Runs stages as `Stage.run_together` says. `begin` makes what there is before the training,
+    and `end` writes the result."""
+    begun = [_tried(begin, *run) for run in runs]
+    sound = [each for each in begun if not isinstance(each, Exception)]
+    outcomes: dict[int, Trained | Exception] = {}
+    for each in begun:
+        if isinstance(each, Exception):
+            yield each
+            continue
+        if id(each) not in outcomes:
+            group = next(group for group in _groups(sound) if each in group)
+            outcomes |= zip(map(id, group), _trained(group), strict=True)
+        outcome = outcomes[id(each)]
+        yield outcome if isinstance(outcome, Exception) else _failed(end, each, outcome)
+
+
+def _tried(begin: Callable[[S, Job], B], stage: S, job: Job) -> B | Exception:
+    try:
+        return begin(stage, job)
+    except Exception as error:
+        return error
+
+
+def _failed(end: Callable[[B, Trained], None], begun: B, trained: Trained) -> Exception | None:
+    try:
+        end(begun, trained)
+    except Exception as error:
+        return error
+    return None
+
+
+def _groups(begun: Sequence[B]) -> list[list[B]]:
+    """What can be stacked: models of one shape at the same step of courses of one kind, no more
+    than there is room for in one forward pass."""
+    found: dict[object, list[list[B]]] = {}
+    for each in begun:
+        groups = found.setdefault(_kind(each), [[]])
+        budget = each.job.runtime.micro_tokens
+        if len(groups[-1]) + 1 > budget // max(1, _largest([*groups[-1], each])) > 0:
+            groups.append([])
+        groups[-1].append(each)
+    return [group for groups in found.values() for group in groups if group]
+
+
+def _largest(group: Sequence[Begun]) -> int:
+    return max(each.course.largest for each in group)
+
+
+def _kind(begun: Begun) -> object:
+    course, shape = begun.course, shape_of(begun.net)
+    plain = course.precision == "32-true" and course.optimizer == "adamw" and course.largest > 0
+    if shape is None or not plain or begun.job.rank.of > 1:
+        return id(begun)
+    names = {p: name for name, p in begun.net.named_parameters()}
+    groups = [(g["base_lr"], *(names[p] for p in g["params"])) for g in course.groups]
+    at = checkpoint.step_at(begun.job.out / "checkpoint.safetensors")
+    optimizer = (course.betas, course.weight_decay, course.clip)
+    rates = tuple(course.lr_factor(tenth / 10) for tenth in range(1, 11))
+    return (shape, at, course.steps, tuple(groups), optimizer, rates)
+
+
+def _trained(group: Sequence[Begun]) -> list[Trained | Exception]:
+    """Trains a group. One that can be told to fail alone does."""
+    if len(group) == 1:
+        (only,) = group
+        try:
+            return [fit(only.net, only.course, only.job)]
+        except Exception as error:
+            return [error]
+    together = Learners([Member(each.net.train(), each.course, each.job) for each in group])
+    run_trainer(together, "32-true", group[0].job)
+    return together.trained()
+
+
+class Member(Learner):
+    """One of several that learn side by side. Its optimizer steps nothing: it knows what the common
+    one keeps of this model's parameters, when a checkpoint is written."""
+
+    lend: Callable[[], None]
+    """Gives it that."""
+
+    def save(self, optimizer: torch.optim.Optimizer) -> None:
+        """Writes a checkpoint, from which the model can go on alone as well."""
+        self.lend()
+        super().save(optimizer)
+
+
+class Learners(pl.LightningModule):
+    """Models side by side, each on its course."""
+
+    def __init__(self, members: Sequence[Member]):
+        super().__init__()
+        self.automatic_optimization = False
+        self.members = nn.ModuleList(members)
+        self.errors: dict[Member, Exception] = {}
+        """Of those that have failed. Their part of the stack is computed on, for nothing."""
+
+    @property
+    def sound(self) -> list[tuple[int, Member]]:
+        """Those that have not failed, and their numbers."""
+        members: list[Any] = list(self.members)
+        return [(n, member) for n, member in enumerate(members) if member not in self.errors]
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        """One optimizer of the stacked parameters, resumed where a killed worker left each."""
+        members: list[Any] = list(self.members)
+        self.own = [member.configure_optimizers() for member in members]
+        steps = {member.state.step for member in members}
+        if len(steps) > 1:
+            raise RuntimeError(f"checkpoints of several steps, {sorted(steps)}, cannot be stacked")
+        nets: list[Net] = [member.net for member in members]
+        # not as a module: its parameters are the members' own
+        self.stack = [StackedLlama(nets)]
+        self.common = self._optimizer(members[0].course)
+        if steps != {0}:
+            self._gather(float(steps.pop()))
+        for number, member in self.sound:
+            member.lend = lambda number=number: self._lend(number)
+        return self.common
+
+    def _optimizer(self, course: Course) -> torch.optim.Optimizer:
+        (stack,) = self.stack
+        names = {p: name for name, p in stack.nets[0].named_parameters()}
+        groups = []
+        for group in course.groups:
+            within = [stack.places[0][names[p]].stack for p in group["params"]]
+            params = [stack.stacks[name] for name in dict.fromkeys(within)]
+            base_lr = group["base_lr"]
+            groups.append({"params": params, "base_lr": base_lr, "lr": base_lr})
+        return optimizer_of(course.optimizer, groups, course.betas, course.weight_decay)
+
+    def _kept(self) -> dict[str, dict[str, Tensor]]:
+        """What the common optimizer keeps that is shaped as the parameters: slot -> name."""
+        (stack,) = self.stack
+        slots = ("exp_avg", "exp_avg_sq")
+        state = self.common.state
+        return {slot: {n: state[p][slot] for n, p in stack.stacks.items()} for slot in slots}
+
+    def _gather(self, step: float) -> None:
+        """Gives the common optimizer what those of the members kept."""
+        (stack,) = self.stack
+        for p in stack.stacks.values():
+            empty = {slot: torch.zeros_like(p) for slot in ("exp_avg", "exp_avg_sq")}
+            self.common.state[p] = {"step": torch.tensor(step, device=p.device), **empty}
+        for slot, kept in self._kept().items():
+            for number, own in enumerate(self.own):
+                for p, part in stack.of_model(number, kept):
+                    part.copy_(slots_of(own, p)[slot])
+
+    def _lend(self, number: int) -> None:
+        (stack,) = self.stack
+        own, step = self.own[number], float(self.sound[0][1].state.step)
+        for slot, kept in self._kept().items():
+            for p, part in stack.of_model(number, kept):
+                own.state[p][slot] = part
+                own.state[p]["step"] = torch.tensor(step, device=p.device)
+
+    def train_dataloader(self) -> DataLoader:
+        members: list[Any] = list(self.members)
+        streams = [member.course.batches(member.state.step) for member in members]
+        sides = (side_by_side(batches) for batches in zip(*streams, strict=True))
+        return DataLoader(Steps(sides), batch_size=None)
+
+    def training_step(self, side: Side, index: int) -> None:
+        """One optimizer step of all, and what is due after it for each."""
+        (stack,), optimizer = self.stack, self.trainer.optimizers[0]
+        for number, member in self.sound:
+            member.set_rates(self.own[number])
+            member.set_rates(optimizer)
+        logits = stack(side)
+        losses = {n: member.loss(logits[n], side.targets[n]) for n, member in self.sound}
+        optimizer.zero_grad()
+        self.manual_backward(torch.stack(list(losses.values())).sum())
+        self._clip()
+        optimizer.step()
+        for number, member in self.sound:
+            try:
+                member.after_step(losses[number].detach(), self.own[number])
+            except Exception as error:
+                self.errors[member] = error
+        if not self.sound:
+            self.trainer.should_stop = True
+
+    @torch.no_grad()
+    def _clip(self) -> None:
+        """Clips the gradient of each model by its own norm, as `clip_grad_norm_` does."""
+        (stack,) = self.stack
+        gradients = [p.grad for p in stack.stacks.values() if p.grad is not None]
+        norms = torch.stack([g.flatten(1).norm(dim=1) for g in gradients]).norm(dim=0)
+        member: Any = self.members[0]
+        scale = (member.course.clip / (norms + TINY)).clamp(max=1.0)
+        for g in gradients:
+            g.mul_(scale.view(-1, *[1] * (g.ndim - 1)))
+
+    def trained(self) -> list[Trained | Exception]:
+        """What became of each, with the parameters to keep in the models."""
+        members: list[Any] = list(self.members)
+        self.stack[0].let_go()
+        for member in members:
+            member.net.eval()
+        return [self.errors.get(member) or member.trained() for member in members]
