@@ -19,6 +19,8 @@ from w2sweep.report.transfer import transfer
 from w2sweep.results.cell import Failed, SkippedCell
 from w2sweep.results.sweep_folder import SweepFolder, Unreadable, read_sweep
 
+FAR = 0.02
+"""By how much of itself a model's number of parameters may differ from what its ladder says."""
 NOT_ALWAYS = ("climb.csv", "difficulty.csv", "transfer.csv", "transfer_laws.csv")
 """Tables that only some sweeps have."""
 
@@ -130,4 +132,17 @@ def _notes(made: Report) -> list[str]:
     if made.sweep.earlier:
         cells = f"{len(made.sweep.earlier)} cells of an earlier run under this name"
         notes.append(f"earlier  {cells} are left out")
+    notes += _miscounted(made.sweep)
     return [*notes, f"report   {made.page}"]
+
+
+def _miscounted(sweep: SweepFolder) -> list[str]:
+    """The rungs whose ladder says another number of parameters than the model's own
+    configuration: axes of figures are wrong by as much."""
+    found = []
+    for ladder, rungs in sweep.ladders.items():
+        for name, rung in rungs.items():
+            if rung.counted and abs(rung.size / rung.counted - 1) > FAR:
+                says = f"ladder {ladder} says {rung.size:,} parameters of {name}"
+                found.append(f"sizes    {says}, its config.json makes {rung.counted:,}")
+    return found

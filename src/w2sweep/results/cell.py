@@ -92,9 +92,12 @@ class RungFacts:
     """What figures need to know of a rung."""
 
     size: int
-    """Parameters."""
+    """Parameters, as the ladder says."""
     compute: float
     """Pretraining FLOPs."""
+    counted: int | None = None
+    """Parameters by the model's own configuration; None where that is not known, or is where `size`
+    comes from."""
 
 
 @_record

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from w2sweep.engine.stage import Stage, closure
 from w2sweep.engine.store import Damaged, StageFailed, Store
 from w2sweep.experiment.cell import Cell
-from w2sweep.experiment.ladder import Ladder
+from w2sweep.experiment.ladder import Ladder, Rung
 from w2sweep.experiment.stages import Finetune, Labels
 from w2sweep.results import metrics
 from w2sweep.results.cell import (
@@ -186,7 +186,11 @@ def _models(
 
 
 def _facts(ladder: Ladder) -> dict[str, RungFacts]:
-    return {name: RungFacts(size=r.size, compute=r.compute) for name, r in ladder.rungs.items()}
+    return {name: _fact(rung) for name, rung in ladder.rungs.items()}
+
+
+def _fact(rung: Rung) -> RungFacts:
+    return RungFacts(size=rung.size, compute=rung.compute, counted=rung.counted)
 
 
 def _only(answers: NDArray[Any]) -> str | None:
