@@ -109,7 +109,9 @@ class Provenance:
         whole, own = _seconds(self.records.values()), _seconds(self._of_this_run)
         said = f"{whole:,.0f} stage-seconds ({_time(whole)}) of {len(self.records)} stages"
         there = len(self.records) - len(self._of_this_run)
-        return f"{said}, of which {own:,.0f} in this run; {there} stages were there" if there else said
+        return (
+            f"{said}, of which {own:,.0f} in this run; {there} stages were there" if there else said
+        )
 
 
 def _seconds(records: Iterable[Mapping[str, Any]]) -> float:

@@ -1,7 +1,7 @@
 "use strict";
 // Tables are sorted by their headings, and long ones filtered; so are examples. All of it is added
 // here: without this script the page shows everything, in the order of the sweep.
-const LONG = 12, CHOICES = 60, FIRST = 8;
+const FILTERED = 12, LONG = 30, CHOICES = 60, FIRST = 8;
 
 function make(tag, fields, ...inside) {
   const made = Object.assign(document.createElement(tag), fields);
@@ -32,7 +32,6 @@ function sort(table, i, down) {
 function sortable(table) {
   const headings = [...table.tHead.rows[0].cells];
   headings.forEach((th, i) => {
-    if ("unsorted" in th.dataset) return;
     const button = make("button", {type: "button", title: th.title}, ...th.childNodes);
     th.removeAttribute("title");
     th.append(button);
@@ -75,9 +74,9 @@ function filters(name, items, columns, show) {
 
 function filterable(table) {
   const rows = [...table.tBodies[0].rows], headings = [...table.tHead.rows[0].cells];
-  if (rows.length <= LONG) return;
+  if (rows.length <= FILTERED) return;
   const columns = headings.map((th, i) => [th, i])
-    .filter(([th]) => !th.classList.contains("number") && !("unsorted" in th.dataset))
+    .filter(([th]) => !th.classList.contains("number"))
     .map(([th, i]) => [th.textContent.trim(), row => row.cells[i].textContent.trim()]);
   const show = kept => {
     const seen = new Set(kept);
@@ -85,7 +84,7 @@ function filterable(table) {
   };
   const [box, apply] = filters(table.dataset.name, rows, columns, show);
   table.parentElement.before(box);
-  table.parentElement.classList.add("long");
+  if (rows.length > LONG) table.parentElement.classList.add("long");
   apply();
 }
 
