@@ -61,7 +61,7 @@ class Lesson:
 
 
 def lessons(results: Sequence[Result]) -> dict[str, Lesson]:
-    """Role -> its lesson, of the models that all cells have curves of, with the same evaluations."""
+    """Role -> its lesson, of the models that all cells have curves of, with equal evaluations."""
     found = {}
     for role in ROLES:
         curves = [r.learning[role] for r in results if role in r.learning]
