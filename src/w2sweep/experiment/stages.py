@@ -6,8 +6,10 @@ field `labels` is the stage whose predictions label its data, most often another
 
 from __future__ import annotations
 
+import re
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import ClassVar, Self
@@ -18,12 +20,12 @@ from numpy.typing import NDArray
 from w2sweep.engine.stage import Job, Stage
 from w2sweep.experiment.backbone import Backbone, HubModel, Pretraining, SmallLlama, Tokenizer
 from w2sweep.experiment.losses import Loss
-from w2sweep.experiment.predictions import Predictions, load_evaluations
+from w2sweep.experiment.predictions import Later, Predictions, load_evaluations
 from w2sweep.experiment.recipe import Recipe, WeightPrecision
 from w2sweep.experiment.splits import Answered, Splits
 from w2sweep.experiment.tuning import Base, Full, LinearProbe, Lora, Tuning
 from w2sweep.tasks.example import Example
-from w2sweep.tasks.heads import Head
+from w2sweep.tasks.heads import Answers, Head
 from w2sweep.tasks.task import Corpus
 from w2sweep.values import Impossible
 
@@ -43,12 +45,25 @@ def shape_of(backbone: Backbone) -> tuple[int, ...]:
     return backbone.width, backbone.depth, backbone.heads
 
 
+LEARNED = "learned.safetensors"
+"""In the result of a finetuned model: its parameters that learned, where they are kept."""
+
+
 class Model(Stage[Path]):
     """A stage whose result is a model folder as `save_pretrained` writes it, with its tokenizer."""
 
     def read(self, path: Path) -> Path:
         """The folder."""
         return path
+
+
+def _of_backbone(backbone: Backbone) -> dict[str, str | float]:
+    return {"rung": backbone.label, "parameters": backbone.parameters}
+
+
+def _plain(x: object) -> str:
+    """The name of a class as configurations write it: `cross_entropy`."""
+    return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", type(x).__name__).lower()
 
 
 @dataclass(frozen=True)
@@ -132,6 +147,10 @@ class Adapt(Model):
     @property
     def tags(self) -> list[str]:
         return [self.backbone.label]
+
+    @property
+    def told(self) -> dict[str, str | float]:
+        return {**_of_backbone(self.backbone), "seed": self.seed, "tokens": self.recipe.tokens}
 
     @property
     def together(self) -> Hashable | None:
@@ -309,6 +328,14 @@ class Finetune(Labels):
         return [self.backbone.label]
 
     @property
+    def told(self) -> dict[str, str | float]:
+        task = self.splits.task
+        known = {"task": task.name, "family": task.family, **_of_backbone(self.backbone)}
+        learned = {"loss": _plain(self.loss), "tuning": _plain(self.tuning), "lr": self.lr}
+        teacher = {"teacher": self.labels.label} if self.labels else {}
+        return {**known, **learned, **teacher, "seed": self.seed}
+
+    @property
     def together(self) -> Hashable | None:
         """Small models of one shape that learn one task alike, on the same split: seeds, labels,
         losses and texts may differ."""
@@ -318,8 +345,17 @@ class Finetune(Labels):
         task = (self.splits.task.name, self.on, self.rows is None)
         return shape_of(self.backbone), self.recipe, self.lr, self.head, task
 
+    def reads_whole(self, of: Stage) -> bool:
+        """Of labels it reads those of its own split, and of the validation split."""
+        return of is not self.labels or getattr(of, "on", self.on) == self.on
+
     def run(self, job: Job) -> None:
-        """Writes the predictions, those at every evaluation, and `curves.jsonl`."""
+        """Writes the predictions, those at every evaluation, and `curves.jsonl`.
+
+        What it would say of the examples that it trained on, nobody reads but who learns from it:
+        where the sweep has no such stage, a small model is kept in its place
+        (`learned.safetensors`: the parameters that learned).
+        """
         from w2sweep.learning.finetuning import finetune
 
         finetune(self, job)
@@ -331,7 +367,16 @@ class Finetune(Labels):
         return finetune_together(runs)
 
     def read(self, path: Path) -> Predictions:
-        return Predictions(Predictions.load(path).answers, self.evaluations(path))
+        """Where a model was kept, it answers its own split when that is asked for."""
+        answers = Predictions.load(path).answers
+        if (path / LEARNED).exists():
+            answers = Later(answers, {self.on: partial(self._answer, path)})
+        return Predictions(answers, self.evaluations(path))
+
+    def _answer(self, path: Path) -> Answers:
+        from w2sweep.learning.finetuning import answer_later
+
+        return answer_later(self, path)
 
     def evaluations(self, path: Path) -> dict[int, Predictions]:
         """What was predicted of `validation` and `test` at each evaluation, by optimizer step;
@@ -362,6 +407,10 @@ class Weights(Model):
     @property
     def delivered_by(self) -> Stage | None:
         return self.of
+
+    def reads_whole(self, of: Stage) -> bool:
+        """It waits for the model that it is of, and reads nothing of it."""
+        return of is not self.of
 
     @property
     def what(self) -> str:

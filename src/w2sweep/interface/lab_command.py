@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import os
 from collections.abc import Sequence
-from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
 from w2sweep.engine.store import StageFailed
@@ -33,7 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with answering(NAME):
         try:
             print(draw(asked.overrides, asked.workers))
-        except (StageFailed, BrokenProcessPool) as failure:
+        except StageFailed as failure:
             say(NAME, str(failure))
             return FAILED
     return 0
