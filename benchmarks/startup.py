@@ -1,7 +1,7 @@
 """Start-up: how long a command takes before it does anything, and a sweep before it trains.
 
     python benchmarks/startup.py
-    python benchmarks/startup.py --against OTHER_CHECKOUT      that one's default launcher beside ours
+    python benchmarks/startup.py --against OTHER_CHECKOUT    # beside another one
 
 A sweep of eight tiny cells that train for real, in a new store, in turn by each launcher: seconds
 from the command to the first stage, to the first one that trains, and to the report; and the same
