@@ -17,9 +17,10 @@ Before models alone had their layers written out (`learning/llama.py`), so that 
 3.45 (nano), 1.68, 1.79, 2.22 and 2.59 (micro), 1.41, 1.70, 2.00 and 2.04 (mini), 1.35, 1.41, 1.37
 and 1.24 (small), 1.09, 1.19, 1.15 and 1.07 (medium). So rungs up to mini are trained side by side.
 
-Finetuning: batches of 16 texts of 24 tokens on average, two classes; pretraining: 8 windows of 48 tokens, a vocabulary of 835 words. Steps alone count, which is where the difference
-is: no evaluations. Each ratio is the median over rounds, in each of which the models are trained
-both ways, in turn, by one thread; above 1, together is faster.
+Finetuning: batches of 16 texts of 24 tokens on average, two classes; pretraining: 8 windows of 48
+tokens, a vocabulary of 835 words. Steps alone count, which is where the difference is: no
+evaluations. Each ratio is the median over rounds, in each of which the models are trained both
+ways, in turn, by one thread; above 1, together is faster.
 """
 
 from __future__ import annotations

@@ -46,7 +46,7 @@ class Pretend(Task):
     failing: str = ""
     """The role of the stages that raise an error."""
     deadly: str = ""
-    """The role of the stages that kill their process, once."""
+    """The role of the stages that kill their process, once; `always`: all of them, each time."""
     lasting: str = ""
     """The role of the stages that take minutes, or until there is a file `enough` in the store."""
 
@@ -91,6 +91,8 @@ def finetune(stage: Finetune, job: Job) -> None:
     store = job.out.parents[2]
     if task.failing == stage.role:
         raise ValueError(f"{stage.role}s fail\nhere")
+    if task.deadly == "always":
+        os.kill(os.getpid(), signal.SIGKILL)
     if task.deadly == stage.role and not (store / "died").exists():
         (store / "died").touch()
         os.kill(os.getpid(), signal.SIGKILL)

@@ -56,6 +56,20 @@ def test_a_machine_without_cpuinfo_does_not_gain(tmp_path: Path, monkeypatch: py
     assert not gains_from_bf16("cpu")
 
 
+def test_a_processor_has_the_name_that_its_maker_gave_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    file = tmp_path / "cpuinfo"
+    monkeypatch.setattr(devices, "CPUINFO", file)
+    file.write_text("processor\t: 0\nmodel name\t: A Fast One: 2 GHz\nmodel name\t: B\n")
+    devices.processor.cache_clear()
+    assert devices.processor("cpu") == "A Fast One: 2 GHz"
+    file.unlink()
+    devices.processor.cache_clear()
+    assert devices.processor("cpu")  # whatever the system calls it
+    devices.processor.cache_clear()
+
+
 @pytest.fixture(params=[True, False], ids=["GPU", "no GPU"])
 def gpu(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> bool:
     """Whether torch sees a GPU."""

@@ -222,5 +222,5 @@ def test_the_device_is_noted(tmp_path: Path):
     here = made(tmp_path)
     assert here.facts == {}
     assert here.device == "cpu"
-    assert here.facts == {"device": "cpu"}
+    assert here.facts == {"device": "cpu", "processor": devices.processor("cpu")}
     assert devices.device("cpu") == "cpu"

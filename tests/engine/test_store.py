@@ -10,6 +10,7 @@ import os
 import pickle
 import shutil
 import signal
+import socket
 import threading
 import time
 from collections.abc import Callable
@@ -21,6 +22,7 @@ from arithmetic import Deed, Number, Sum, Told, events, hidden, telling, works
 
 from w2sweep.engine import inventory, leases, owners, record
 from w2sweep.engine import store as store_module
+from w2sweep.engine.environment import environment
 from w2sweep.engine.failures import Interrupted, StageFailed
 from w2sweep.engine.owners import Machine
 from w2sweep.engine.record import WrongRecord
@@ -217,6 +219,8 @@ def test_the_record_tells_the_whole_story(root: Path):
     one, two = {"stage": Number(1).name}, {"stage": Sum((Number(2),)).name}
     assert said["stage"]["of"] == [one, two]
     assert said["inputs"][Number(2).name]["n"] == 2  # also of what is read at second hand
+    assert said["host"] == socket.gethostname()
+    assert said["environment"] == environment()
 
 
 def test_a_result_holds_neither_checkpoints_nor_progress(root: Path):

@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,15 +15,16 @@ from typing import Any
 
 import pytest
 from arithmetic import Number
-from wandb_files import history, record, records, runs
+from wandb_files import config, history, record, records, runs, summary
 
-from w2sweep.engine import tracking
+from w2sweep.engine import job, tracker, tracking
 from w2sweep.engine.failures import StageFailed
 from w2sweep.engine.job import Circumstances
 from w2sweep.engine.runtime import Runtime
 from w2sweep.engine.stage import Job, Stage, identity
 from w2sweep.engine.store import Store
-from w2sweep.engine.tracking import Run, Tracking
+from w2sweep.engine.tracker import Run
+from w2sweep.engine.tracking import Tracking
 from w2sweep.values import value
 
 STUDENT: dict[str, Any] = {
@@ -44,12 +46,7 @@ def _a_fresh_process(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterato
     monkeypatch.setenv("NETRC", str(tmp_path / "no-netrc"))
     yield
     tracking._modes.cache_clear()
-    tracking._warn.cache_clear()
-
-
-def config(file: Path) -> dict[str, Any]:
-    written = record(file, "run")["config"]["update"]
-    return {key: held for key, held in written.items() if key != "_wandb"}
+    tracker.warn.cache_clear()
 
 
 def python(
@@ -209,6 +206,10 @@ class Course(Stage[None]):
     def tags(self) -> list[str]:
         return ["sentiment", "small"]
 
+    @property
+    def told(self) -> dict[str, str | float]:
+        return {"width": self.text.n}
+
     def run(self, job: Job) -> None:
         assert isinstance(job.runtime, Logging)
         for row in job.runtime.rows:
@@ -246,13 +247,59 @@ def test_a_stages_rows_are_a_run_named_after_the_stage(tmp_path: Path):
         "tags": ["demo", "sentiment", "small"],
     }
     assert {key: written[key] for key in expected} == expected
-    assert config(file) == identity(COURSE)
-    assert config(file)["text"] == {"stage": Number(3).name}
+    assert config(file) == {
+        "role": "student",
+        "width": 3,
+        "sweep": "night",
+        "stage": COURSE.name,
+        "identity": identity(COURSE),
+    }
+    assert config(file)["identity"]["text"] == {"stage": Number(3).name}
     assert history(file) == [
         {"_step": 10, "train/loss": 0.75, "train/lr": 0.5},
         {"_step": 20, "train/loss": 0.25, "validation/accuracy_own": 0.5},
     ]
     assert record(file, "exit").get("exit_code", 0) == 0
+
+
+def test_a_sweep_has_the_last_word_on_what_the_run_of_a_stage_is_called(tmp_path: Path):
+    about = {"name": "task / student", "tags": ["task"], "config": {"width": 4, "method": "naive"}}
+    runs_file = tmp_path / "runs.json"
+    runs_file.write_text(json.dumps({COURSE.name: about}))
+    here = Circumstances(Logging(rows=ROWS), Tracking(dir=str(tmp_path)), "night", runs_file)
+    Store(tmp_path / "store", here).ensure(COURSE)
+    [file] = runs(tmp_path)
+    assert record(file, "run")["display_name"] == "task / student"
+    assert record(file, "run")["tags"] == ["sentiment", "small", "task"]
+    found = config(file)
+    assert (found["width"], found["method"], found["role"]) == (4, "naive", "student")
+
+
+def test_a_damaged_file_of_names_costs_no_more_than_names(tmp_path: Path):
+    runs_file = tmp_path / "runs.json"
+    for damaged in ("{", "[]"):
+        runs_file.write_text(damaged)
+        assert job._told(runs_file, COURSE) == {}
+    assert job._told(tmp_path / "none", COURSE) == {}
+
+
+def test_what_a_run_came_to_is_its_summary(tmp_path: Path):
+    with Tracking(dir=str(tmp_path)).run(**STUDENT) as run:
+        run.summarize({"pgr": 0.25, "agreement": None, "pgr_undefined": "ceiling <= weak"})
+    [file] = runs(tmp_path)
+    assert summary(file) == {"pgr": 0.25, "pgr_undefined": "ceiling <= weak"}
+
+
+@pytest.mark.parametrize(("system", "live"), [(True, True), (True, False), (False, True)])
+def test_the_machine_is_watched_where_that_is_asked_for_while_it_trains(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, system: bool, live: bool
+):
+    monkeypatch.setitem(tracking.WATCHING, "x_stats_sampling_interval", 0.1)
+    with Tracking(dir=str(tmp_path), system=system).run(**STUDENT, live=live):
+        time.sleep(1 if system and live else 0)
+    [file] = runs(tmp_path)
+    kinds = {r["type"] for r in records(file)}
+    assert ("stats" in kinds) is (system and live)
 
 
 def test_the_run_of_a_stage_that_fails_is_marked(tmp_path: Path):
@@ -299,10 +346,10 @@ def test_a_broken_wandb_is_said_once_and_left(
 
 def test_a_run_that_breaks_while_open_does_not_break_its_stage(caplog: pytest.LogCaptureFixture):
     class Broken:
-        def log(self, values: dict[str, float], step: int) -> None:
+        def log(self, values: dict[str, float], step: int | None) -> None:
             raise OSError("No space left on device")
 
-    run = Run(Broken())  # type: ignore[arg-type]
+    run = Run(Broken(), "W&B")  # type: ignore[arg-type]
     run.log({"train/loss": 1.0}, step=0)
     run.log({"train/loss": 1.0}, step=1)
     run.finish()

@@ -13,6 +13,7 @@ from toys import ToyCorpus, rung, setting
 from w2sweep.engine.stage import identity
 from w2sweep.experiment.backbone import HubModel
 from w2sweep.experiment.ladder import HomegrownRung, HubRung, Ladder
+from w2sweep.experiment.shape import shape_of_model
 from w2sweep.lab.text.world import World
 from w2sweep.tasks.text_file import TextFile
 from w2sweep.values import ConfigError
@@ -163,3 +164,46 @@ def test_a_file_that_is_not_there_is_told_at_the_door():
 def test_a_homegrown_rung_needs_a_tokenizer():
     with pytest.raises(ConfigError, match=r"ladder mine has homegrown rungs but no tokenizer"):
         Ladder("mine", {"s": rung(8)})
+
+
+@pytest.mark.parametrize("kind", ["llama", "gpt2", "gpt_neox", "qwen3"])
+def test_a_rung_counts_the_parameters_of_the_model_that_its_configuration_makes(
+    kind: str, tmp_path: Path
+):
+    import torch
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    size = {"hidden_size": 256, "num_hidden_layers": 4, "num_attention_heads": 8}
+    ends = {"bos_token_id": 0, "eos_token_id": 0, "vocab_size": 500}
+    if kind != "gpt2":  # which has a name of its own for it
+        ends["intermediate_size"] = 640
+    config = AutoConfig.for_model(kind, **size, **ends)
+    config.save_pretrained(tmp_path)
+    with torch.device("meta"):
+        model = AutoModelForCausalLM.from_config(config)
+    exact = sum(p.numel() for p in model.parameters())
+    rung = HubRung(lr=1e-3, model=str(tmp_path), params=7, pretrain_tokens=0)
+    assert rung.size == 7  # what the ladder says stays what it says
+    assert rung.counted == pytest.approx(exact, rel=5e-3)  # without norms, biases
+
+
+def test_a_model_of_the_hub_is_counted_where_its_configuration_was_fetched(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+    assert shape_of_model("owner/name", "abc") is None
+    assert shape_of_model("no name: of the hub") is None
+    snapshot = tmp_path / "models--owner--name" / "snapshots" / "abc"
+    snapshot.mkdir(parents=True)
+    sizes = {"hidden_size": 8, "num_hidden_layers": 2, "num_attention_heads": 2, "vocab_size": 10}
+    (snapshot / "config.json").write_text(json.dumps(sizes))
+    found = shape_of_model("owner/name", "abc")
+    # queries, keys, values and outputs 8 x 8; gate, up and down 8 x 32; the embedding 10 x 8
+    assert found
+    assert found.parameters == 2 * (4 * 64 + 3 * 256) + 80
+
+
+def test_what_is_pretrained_here_is_counted_as_it_is():
+    assert rung(8).counted is None

@@ -117,7 +117,7 @@ def test_a_base_is_what_other_files_begin_with_and_says_so(path):
 def test_a_choice_becomes_what_it_describes(path, loader):
     group, choice = name(path.parent).removeprefix("conf/"), path.stem
     overrides = [f"{group}={choice}", *(RUNGS.get(choice, []) if group == "ladder" else [])]
-    if choice in ("csv", "jsonl", "parquet"):
+    if group == "task" and choice in ("csv", "jsonl", "parquet"):
         overrides += [f"task.path=reviews.{choice}", "task.classes=[bad,good]"]
     (cell,) = planned(loader, overrides)
     assert cell.cell is not None

@@ -30,7 +30,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from rich.console import Console
 
-from w2sweep.report import Report, figures, report, sweep_page
+from w2sweep.report import Report, figures, report, show, sweep_page
 from w2sweep.report.figures.axis import placed
 from w2sweep.report.figures.panels import Panels
 from w2sweep.report.figures.plot import Ladders
@@ -256,7 +256,8 @@ def test_what_failed_was_skipped_or_is_missing_is_listed_and_escaped(tmp_path: P
     text = " ".join(tags.words)
     assert tags.open == []
     assert tags.seen["script"] == 1
-    assert tags.seen["b"] == 1 + len(made.figures)  # the count of failures, and the figures' titles
+    # the family, the count of failures, and the titles of figures
+    assert tags.seen["b"] == 2 + len(made.figures)
     assert "1 < 2" in text
     assert "<script>alert(1)</script>" in text
     (row,) = [
@@ -679,3 +680,21 @@ def test_what_has_no_value_stands_below_all_values_and_intervals_end_there(uncle
         assert heights
         assert all((height < figure.view[0]) == valueless for height in heights)
         assert ax.get_ylim()[0] < figure.view[0]
+
+
+def test_a_ladder_that_says_another_size_than_its_models_have_is_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    sweep = fake_sweep(tmp_path / "s", tasks={"sentiment": "nlp"}, ladder=TWO_RUNGS, seeds=1)
+    for folder, result in results(sweep).items():
+        sizes = {"nano": 1_750, "small": 101_000}  # as said: 1,700 and 100,000
+        rungs = {n: replace(fact, counted=sizes[n]) for n, fact in result.rungs.items()}
+        change(folder, result, rungs=rungs)
+    show(report(sweep))
+    [told] = [line for line in capsys.readouterr().out.splitlines() if line.startswith("sizes")]
+    says = "ladder lab says 1,700 parameters of nano, its config.json makes 1,750"
+    assert told == f"sizes    {says}"
+    finished = [c for c in read_csv(sweep / "report" / "cells.csv") if c["status"] == "finished"]
+    assert {(c["weak_parameters"], c["strong_parameters"]) for c in finished} == {
+        ("1750", "101000")
+    }

@@ -11,7 +11,6 @@ from w2sweep.engine.stage import Stage
 from w2sweep.engine.store import Store
 from w2sweep.engine.workers import ensure_in_processes
 from w2sweep.experiment.setting import Setting
-from w2sweep.sweep.local import PRELOAD
 from w2sweep.values import ConfigError
 
 
@@ -29,7 +28,7 @@ def atlas(settings: Sequence[Setting], store: Store, folder: Path, workers: int 
     """
     ladders = [ReadLadder.of(setting) for setting in settings]
     _check_seeds([setting.seed for setting in settings])
-    ensure_in_processes(store, _stages(ladders), workers, PRELOAD)
+    ensure_in_processes(store, _stages(ladders), workers, ("w2sweep.learning.everything",))
     folder.mkdir(parents=True, exist_ok=True)
     return write_page(ladders, store, folder)
 

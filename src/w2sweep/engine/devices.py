@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import platform
 from pathlib import Path
 from typing import Literal
 
@@ -61,6 +63,18 @@ def cpu_gains_from_bf16(description: str) -> bool:
     """
     words = set(description.split())
     return "amx_bf16" in words or {"AuthenticAMD", "avx512_bf16"} <= words
+
+
+@functools.cache
+def processor(of: Device) -> str:
+    """What this machine's processor, or its GPU, is called by its maker."""
+    if of == "cuda":
+        import torch
+
+        return torch.cuda.get_device_name()
+    lines = _cpu_description().splitlines()
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()
 
 
 def _cpu_description() -> str:

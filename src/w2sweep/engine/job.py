@@ -11,11 +11,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
-from w2sweep.engine.devices import Device, device, gains_from_bf16
+from w2sweep.engine.devices import Device, device, gains_from_bf16, processor
+from w2sweep.engine.files import read_json
 from w2sweep.engine.progress import Progress
 from w2sweep.engine.runtime import Rank, Runtime
 from w2sweep.engine.stage import Stage, identity
-from w2sweep.engine.tracking import Run, Tracking
+from w2sweep.engine.tracker import Run, Tracker
 
 T = TypeVar("T")
 
@@ -25,10 +26,13 @@ class Circumstances:
     """How and for whom stages are run: nothing of it changes a result."""
 
     runtime: Runtime = field(default_factory=Runtime)
-    tracking: Tracking | None = None
-    """None: no Weights & Biases."""
+    tracking: Tracker | None = None
+    """None: no tracker."""
     sweep: str = "default"
     """Groups the tracker's runs."""
+    runs: Path | None = None
+    """A JSON file that says of stages, by name, what their runs are called (`name`) and found by
+    (`tags`, `config`), beside what they say themselves."""
     planned: frozenset[str] = frozenset()
     """Names of all stages that the sweep needs, by whatever worker."""
     read_whole: frozenset[str] = frozenset()
@@ -73,7 +77,7 @@ class StoreJob:
     @property
     def device(self) -> Device:
         found = device(self.runtime.accelerator)
-        self.note(device=found)
+        self.note(device=found, processor=processor(found))
         return found
 
     @property
@@ -109,45 +113,64 @@ class StoreJob:
 
     @cached_property
     def _run(self) -> Run:
-        tracking, sweep = self.circumstances.tracking, self.circumstances.sweep
-        if tracking is None:
+        here = self.circumstances
+        if here.tracking is None:
             return Run()
-        self.note(tracked=place(tracking, sweep))
-        return self._open.enter_context(_run(self.stage, self.stage.key, tracking, sweep))
-
-
-def place(tracking: Tracking, sweep: str) -> list[str]:
-    """Where the runs of a sweep are. The record of a stage that has a run says so, as `tracked`."""
-    return [tracking.project, sweep]
+        self.note(tracked=here.tracking.place(here.sweep))
+        about = _told(here.runs, self.stage)
+        opened = run_of(self.stage, self.stage.key, here.tracking, here.sweep, about, live=True)
+        return self._open.enter_context(opened)
 
 
 def replay(
     stage: Stage[Any],
     rows: Sequence[Mapping[str, Any]],
     tracked: object,
-    tracking: Tracking,
+    tracking: Tracker,
     sweep: str,
+    about: Mapping[str, Any],
 ) -> None:
     """Gives a sweep a run of a stage that was there already, from the rows of its curves.
 
-    `tracked` is where the stage has a run of its own, which stays where it is.
+    `tracked` is where the stage has a run of its own, which stays where it is; `about` is what the
+    sweep says of the run (see `Circumstances.runs`).
     """
     other = hashlib.sha256(sweep.encode()).hexdigest()[:8]
     id = f"{stage.key}-{other}" if tracked else stage.key
-    with _run(stage, id, tracking, sweep) as run:
+    with run_of(stage, id, tracking, sweep, about) as run:
         for row in rows:
             _log(run, row)
 
 
-def _run(stage: Stage[Any], id: str, tracking: Tracking, sweep: str) -> AbstractContextManager[Run]:
+def run_of(
+    stage: Stage[Any],
+    id: str,
+    tracking: Tracker,
+    sweep: str,
+    about: Mapping[str, Any],
+    live: bool = False,
+) -> AbstractContextManager[Run]:
+    """The run of a stage. Its config is flat but for the stage's identity."""
+    flat = {"role": stage.role, **stage.told, **about.get("config", {}), "sweep": sweep}
     return tracking.run(
         id=id,
-        name=stage.what,
+        name=about.get("name", stage.what),
         group=sweep,
         job_type=stage.role,
-        tags=stage.tags,
-        config=identity(stage),
+        tags=[*stage.tags, *about.get("tags", ())],
+        config={**flat, "stage": stage.name, "identity": identity(stage)},
+        live=live,
     )
+
+
+def _told(runs: Path | None, stage: Stage[Any]) -> Mapping[str, Any]:
+    """What a file says of the run of a stage."""
+    if runs is None:
+        return {}
+    try:
+        return read_json(runs).get(stage.name, {})
+    except (OSError, ValueError, AttributeError):  # then the stage has its own words
+        return {}
 
 
 def _log(run: Run, row: Mapping[str, Any]) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from w2sweep.engine import inventory
+from w2sweep.engine.environment import environment
 from w2sweep.engine.files import read_json, write_json
 from w2sweep.engine.leases import Lease
 from w2sweep.engine.stage import Stage, closure, hashed, identity
@@ -33,13 +34,15 @@ class WrongRecord(RuntimeError):
 
 
 def write(folder: Path, stage: Stage[Any], lease: Lease, facts: Mapping[str, Any]) -> None:
-    """Writes the record of a result; `facts` say how it was computed."""
+    """Writes the record of a result; `facts` say how it was computed. What it was computed with
+    stands beside them, and in no identity."""
     inputs = closure(tuple(stage.inputs))
     record = {
         "what": stage.what,
         "stage": identity(stage),
         "inputs": {s.name: identity(s) for s in inputs},
         "computed": dict(facts),
+        "environment": environment(),
         "lease": lease.number,
         "host": socket.gethostname(),
         "pid": os.getpid(),
@@ -92,6 +95,14 @@ def facts(folder: Path) -> dict[str, Any]:
     try:
         return dict(_read(folder)["computed"])
     except (OSError, KeyError, TypeError, ValueError, _NoRecord):
+        return {}
+
+
+def read(folder: Path) -> dict[str, Any]:
+    """All that the record of the result in a folder says; nothing where there is none."""
+    try:
+        return _read(folder)
+    except (OSError, _NoRecord):
         return {}
 
 

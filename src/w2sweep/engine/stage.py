@@ -196,6 +196,11 @@ class Stage(Generic[T]):
         """What its run can be found by in the tracker."""
         return []
 
+    @property
+    def told(self) -> Mapping[str, str | float]:
+        """What its run can be filtered by in the tracker, beside its role: text and numbers."""
+        return {}
+
     def __str__(self) -> str:
         return self.what
 

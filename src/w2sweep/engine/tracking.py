@@ -1,27 +1,22 @@
-"""The only module that knows Weights & Biases: a run for each trained stage, and a summary run for
-each sweep.
+"""The only module that runs Weights & Biases.
 
-Tracking never asks, never fails a stage, and holds a process up by some seconds at most, once: what
-W&B cannot do is said in one line and then left.
+It never asks, never fails a stage, and holds a process up by some seconds at most, once.
 """
 
 from __future__ import annotations
 
 import functools
-import logging
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from w2sweep.engine.tracker import Run, Tracker, brief, warn
 from w2sweep.values import ConfigError, value
 
 if TYPE_CHECKING:
     import wandb
-
-log = logging.getLogger(__name__)
 
 QUIET = {
     "silent": True,
@@ -42,48 +37,36 @@ the code, the terminal or the machine. Its own `init_timeout` of 90 s would be w
 worker of a cluster without internet."""
 
 
+WATCHING = {"x_disable_stats": False, "x_disable_machine_info": False}
+"""What is added of the machine where that is asked for."""
 FORBIDDEN = "/\\#?%:"
 LONGEST_NAME = 128
 """What W&B takes in the names of projects and entities."""
 
 
-class Run:
-    """An open run of W&B, or one that logs nothing."""
+class WandbWriter:
+    """An open run of W&B."""
 
-    def __init__(self, run: wandb.Run | None = None):
+    def __init__(self, run: wandb.Run):
         self._run = run
 
-    def log(self, values: Mapping[str, Any], step: int | None = None) -> None:
-        """Adds `values` at a step. W&B ignores them where the step is before the last one."""
-        if self._run is not None:
-            with self._tolerated("log"):
-                self._run.log(dict(values), step=step)
+    def log(self, values: Mapping[str, Any], step: int | None) -> None:
+        self._run.log(dict(values), step=step)
+
+    def summarize(self, values: Mapping[str, Any]) -> None:
+        self._run.summary.update(dict(values))
 
     def show(
         self, rows: Sequence[Mapping[str, Any]], figures: Sequence[Path], page: Path | None
     ) -> None:
-        """Adds a table, PNG figures and an HTML page."""
-        if self._run is not None:
-            with self._tolerated("show the summary"):
-                self._run.log(_media(rows, figures, page))
+        self._run.log(_media(rows, figures, page))
 
-    def finish(self, exit_code: int = 0) -> None:
-        """Closes the run and waits until what was logged is written, or uploaded."""
-        if self._run is not None:
-            with self._tolerated("finish"):
-                self._run.finish(exit_code)
-
-    @contextmanager
-    def _tolerated(self, what: str) -> Iterator[None]:
-        try:
-            yield
-        except Exception as error:
-            self._run = None
-            _warn(f"W&B could not {what} ({_brief(error)}): the rest of the run is not tracked")
+    def finish(self, exit_code: int) -> None:
+        self._run.finish(exit_code)
 
 
 @value
-class Tracking:
+class Tracking(Tracker):
     """Where runs go. W&B's own settings (WANDB_MODE, WANDB_API_KEY, `wandb login`, `wandb offline`)
     are respected."""
 
@@ -97,6 +80,8 @@ class Tracking:
     """On every run, beside its own."""
     dir: str = "outputs"
     """Where W&B makes its folder `wandb`."""
+    system: bool = False
+    """Whether W&B watches the machine while stages train: its processors, memory and GPUs."""
 
     def __post_init__(self) -> None:
         """Raises ConfigError for what W&B would refuse: a sweep learned that at its first stage,
@@ -117,11 +102,9 @@ class Tracking:
         job_type: str,
         tags: Sequence[str] = (),
         config: Mapping[str, Any] | None = None,
+        live: bool = False,
     ) -> Iterator[Run]:
-        """An open run, finished whatever happens; marked as failed where the block raises.
-
-        A run opened again with the same `id`, as that of a resumed stage, goes on where it was.
-        """
+        """See `Tracker.run`."""
         asked = {
             "project": self.project,
             "entity": self.entity,
@@ -132,26 +115,18 @@ class Tracking:
             "job_type": job_type,
             "tags": _labels((*self.tags, *tags)),
             "config": dict(config or {}),
+            "settings": QUIET | WATCHING if live and self.system else QUIET,
         }
-        run, exit_code = Run(_opened(_modes(self.mode), asked)), 1
+        opened = _opened(_modes(self.mode), asked)
+        run, exit_code = Run(opened and WandbWriter(opened), "W&B"), 1
         try:
             yield run
             exit_code = 0
         finally:
             run.finish(exit_code)
 
-    def summary(
-        self,
-        *,
-        sweep: str,
-        rows: Sequence[Mapping[str, Any]],
-        figures: Sequence[Path] = (),
-        page: Path | None = None,
-    ) -> None:
-        """The run of a whole sweep: its table, its PNG figures and its HTML page."""
-        id = "sweep-" + re.sub(r"[^\w.-]", "-", sweep)[:100]
-        with self.run(id=id, name=f"{sweep}: summary", group=sweep, job_type="summary") as run:
-            run.show(rows, figures, page)
+    def place(self, sweep: str) -> list[str]:
+        return [self.project, sweep]
 
 
 def _check_name(key: str, found: str, more: str) -> None:
@@ -179,7 +154,7 @@ def _opened(modes: list[str], asked: dict[str, Any]) -> wandb.Run | None:
             then = "without tracking"
             if modes:
                 then = f"offline, in {asked['dir']}/wandb; `wandb sync` uploads it later"
-            _warn(f"W&B cannot be used {failed} ({_brief(error)}): going on {then}")
+            warn(f"W&B cannot be used {failed} ({brief(error)}): going on {then}")
     return None
 
 
@@ -190,7 +165,7 @@ def _modes(asked: str) -> list[str]:
     try:
         return _modes_of_wandb(asked)
     except Exception as error:
-        _warn(f"W&B cannot be set up ({_brief(error)}): going on offline")
+        warn(f"W&B cannot be set up ({brief(error)}): going on offline")
         return ["offline"]
 
 
@@ -207,18 +182,18 @@ def _modes_of_wandb(asked: str) -> list[str]:
         return ["online", "offline"]
     if asked == "online":
         remedy = "say `wandb login`, or tracking.mode=offline"
-        _warn(f"W&B tracks offline, for nobody is logged in: {remedy}")
+        warn(f"W&B tracks offline, for nobody is logged in: {remedy}")
     return ["offline"]
 
 
-def _init(dir: str, **run: Any) -> wandb.Run:
+def _init(dir: str, settings: Mapping[str, Any], **run: Any) -> wandb.Run:
     import wandb
 
     # W&B takes the system's temporary folder for one that is not there
     Path(dir).mkdir(parents=True, exist_ok=True)
-    settings = wandb.Settings(**QUIET)
+    own = wandb.Settings(**settings)
     try:
-        return wandb.init(dir=dir, resume="allow", reinit="create_new", settings=settings, **run)
+        return wandb.init(dir=dir, resume="allow", reinit="create_new", settings=own, **run)
     except Exception:
         wandb.teardown()  # it would go on holding the run's id, even against the next mode
         raise
@@ -238,13 +213,3 @@ def _media(
     if page is not None:
         media["page"] = wandb.Html(str(page))
     return {"table": table, **media}
-
-
-def _brief(error: Exception) -> str:
-    text = str(error).strip() or type(error).__name__
-    return text.splitlines()[0][:160]
-
-
-@functools.cache
-def _warn(message: str) -> None:
-    log.warning(message)

@@ -21,7 +21,7 @@ from w2sweep.experiment.backbone import (
     Tokenizer,
 )
 from w2sweep.experiment.recipe import Precision
-from w2sweep.experiment.shape import Shape
+from w2sweep.experiment.shape import Shape, shape_of_model
 from w2sweep.tasks.task import Corpus
 from w2sweep.tasks.text_file import CorpusOrFile
 from w2sweep.values import ConfigError, Count, Natural, Rate, Seed, value
@@ -50,6 +50,12 @@ class Rung(ABC):
     @abstractmethod
     def size(self) -> int:
         """Parameters; without embeddings where the rung is pretrained here."""
+
+    @property
+    def counted(self) -> int | None:
+        """Parameters by the model's own configuration, to hold against `size`; None where that is
+        not at hand, or where `size` is computed from it."""
+        return None
 
     @property
     @abstractmethod
@@ -97,6 +103,12 @@ class HubRung(Rung):
     @property
     def size(self) -> int:
         return self.params
+
+    @property
+    def counted(self) -> int | None:
+        """Parameters by the config.json of the folder, or of the hub's, if that was fetched."""
+        found = shape_of_model(self.model, self.revision)
+        return found and found.parameters
 
     @property
     def tokens_read(self) -> int:

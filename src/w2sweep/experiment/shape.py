@@ -99,6 +99,20 @@ def shape_of_folder(folder: Path) -> Shape | None:
         return None
 
 
+def shape_of_model(model: str, revision: str | None = None) -> Shape | None:
+    """The shape that the model's own configuration tells, if that is on this machine: `model` is a
+    folder, or a name on the hub, whose config.json was fetched before. Asks no network."""
+    if (folder := Path(model)).is_dir():
+        return shape_of_folder(folder)
+    from huggingface_hub import try_to_load_from_cache
+
+    try:
+        found = try_to_load_from_cache(model, "config.json", revision=revision)
+    except ValueError:  # it is no name that the hub could have
+        return None
+    return shape_of_folder(Path(found).parent) if isinstance(found, str) else None
+
+
 def _first(config: dict[str, Any], names: tuple[str, ...]) -> Any:
     return next((config[name] for name in names if config.get(name) is not None), None)
 

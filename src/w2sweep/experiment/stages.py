@@ -6,6 +6,7 @@ field `labels` is the stage whose predictions label its data, most often another
 
 from __future__ import annotations
 
+import re
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -53,6 +54,15 @@ class Model(Stage[Path]):
     def read(self, path: Path) -> Path:
         """The folder."""
         return path
+
+
+def _of_backbone(backbone: Backbone) -> dict[str, str | float]:
+    return {"rung": backbone.label, "parameters": backbone.parameters}
+
+
+def _plain(x: object) -> str:
+    """The name of a class as configurations write it: `cross_entropy`."""
+    return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", type(x).__name__).lower()
 
 
 @dataclass(frozen=True)
@@ -136,6 +146,10 @@ class Adapt(Model):
     @property
     def tags(self) -> list[str]:
         return [self.backbone.label]
+
+    @property
+    def told(self) -> dict[str, str | float]:
+        return {**_of_backbone(self.backbone), "seed": self.seed, "tokens": self.recipe.tokens}
 
     @property
     def together(self) -> Hashable | None:
@@ -311,6 +325,14 @@ class Finetune(Labels):
     @property
     def tags(self) -> list[str]:
         return [self.backbone.label]
+
+    @property
+    def told(self) -> dict[str, str | float]:
+        task = self.splits.task
+        known = {"task": task.name, "family": task.family, **_of_backbone(self.backbone)}
+        learned = {"loss": _plain(self.loss), "tuning": _plain(self.tuning), "lr": self.lr}
+        teacher = {"teacher": self.labels.label} if self.labels else {}
+        return {**known, **learned, **teacher, "seed": self.seed}
 
     @property
     def together(self) -> Hashable | None:

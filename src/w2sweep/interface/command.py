@@ -29,6 +29,7 @@ from w2sweep.interface.composing import (
 )
 from w2sweep.interface.console import answering, say
 from w2sweep.interface.explaining import one_line
+from w2sweep.interface.keeping import about, bare, resolved
 from w2sweep.interface.launching import launch
 from w2sweep.interface.outlooks import means_of, tell
 from w2sweep.interface.settling import check_hydra, is_timed, settle
@@ -79,16 +80,18 @@ def sweep(config: DictConfig, launcher: Launcher) -> None:
     folder, timed = Path(config.hydra.sweep.dir), is_timed(config)
     stages = of_stages(launcher)
     looks = stages is not None and stages.onlooker
-    whole = Sweep(cells, folder, functools.partial(say, NAME), timed, looks)
+    told = functools.partial(say, NAME)
+    whole = Sweep(cells, folder, told, timed, looks, resolved(config, cells))
     settle(config, whole.folder)
 
     def start(left: Sequence[Planned]) -> None:
         launch(launcher, [list(p.overrides) for p in left], left[0].request.runtime)
 
+    report = functools.partial(_report, config)
     if stages is not None:
-        code = run_stages(whole, config, stages, _report)
+        code = run_stages(whole, config, stages, report)
     else:
-        code = whole.run(start, _report)
+        code = whole.run(start, report)
     if code:
         sys.exit(code)
 
@@ -132,7 +135,7 @@ def _flags(words: argparse.Namespace) -> tuple[str, ...]:
     return tuple(chain.from_iterable((flag, its) for flag, its in given.items() if its))
 
 
-def _report(finished: Sweep, ran: bool) -> None:
+def _report(config: DictConfig, finished: Sweep, ran: bool) -> None:
     """Writes and shows the report of a sweep; the tracker gets it where anything was run."""
     from w2sweep.report import report, show
 
@@ -140,5 +143,9 @@ def _report(finished: Sweep, ran: bool) -> None:
     show(made)
     if ran and finished.tracking:
         finished.tracking.summary(
-            sweep=finished.name, rows=made.rows, figures=made.figures, page=made.page
+            sweep=finished.name,
+            rows=made.rows,
+            figures=made.figures,
+            page=made.page,
+            config={**about(finished.planned), "configuration": bare(config)},
         )

@@ -6,8 +6,10 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from w2sweep.interface.console import answering
+from w2sweep.interface.console import answering, tell_version
+from w2sweep.interface.keeping import tracked_at
 from w2sweep.report import report, show
+from w2sweep.report.wandb_report import send
 
 NAME = "w2sweep-report"
 DESCRIPTION = """Writes a sweep's report: DIR/report/index.html (one page, readable offline),
@@ -24,8 +26,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(NAME, description=DESCRIPTION, epilog=EXIT_CODES)
     says = "the sweep's folder, outputs/sweeps/<name>"
     parser.add_argument("sweep", type=Path, metavar="DIR", help=says)
-    sweep = parser.parse_args(arguments).sweep
+    tell_version(parser)
+    says = "also make a report in Weights & Biases, of the sweep's runs there, and tell its address"
+    parser.add_argument("--wandb-report", action="store_true", help=says)
+    words = parser.parse_args(arguments)
     with answering(NAME):
-        made = report(sweep)
+        made = report(words.sweep)
         show(made)
+        if words.wandb_report:
+            print(f"W&B      {send(words.sweep, *tracked_at(words.sweep))}")
     return 1 if made.failures else 0

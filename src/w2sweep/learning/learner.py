@@ -131,7 +131,8 @@ class Learner(pl.LightningModule):
         budget = self.job.runtime.micro_tokens
         batches = self.course.batches(self.state.step)
         shares = (share(micro, spread.rank(), spread.ranks(), budget) for micro in batches)
-        return DataLoader(Steps(shares), batch_size=None)
+        # a GPU fetches from pinned memory while it computes; of other memory all would wait
+        return DataLoader(Steps(shares), batch_size=None, pin_memory=self.job.device == "cuda")
 
     def training_step(self, shares: list[Share], index: int) -> None:
         """Some optimizer steps: between two calls Lightning and its loader take as long as a small

@@ -109,13 +109,18 @@ class Net(nn.Module):
         """Final hidden states at the positions asked for [asked, width]."""
         return self._hidden(batch)
 
-    def _hidden(self, batch: Batch) -> Tensor:
+    def _hidden(self, batch: Batch, one_each: bool = False) -> Tensor:
         """The same, for `forward`: shards are put together before either, and taken apart
-        behind it."""
+        behind it. `one_each`: whether one position of each sequence is asked for."""
         states = self.states_at_once(batch)
         if states is not None:
             return states
-        return self.body(**self.inputs(batch)).last_hidden_state[batch.asked]
+        states = self.body(**self.inputs(batch)).last_hidden_state
+        if not one_each:
+            return states[batch.asked]
+        # nobody waits for a GPU to say how many there are
+        rows = torch.arange(len(states), device=states.device)
+        return states[rows, batch.asked.int().argmax(-1)]
 
     def states_at_once(self, batch: Batch) -> Tensor | None:
         """The same with few operations, where the model is a small one of our own; else None."""
@@ -143,7 +148,7 @@ class Net(nn.Module):
         tokens."""
         if self.own_head is None or self.head is None:
             return self.language_logits(batch).float()
-        hidden = self._hidden(batch)
+        hidden = self._hidden(batch, one_each=True)
         with autocast("32-true", hidden.device):  # in bf16, many answers would be equal
             outputs = self.own_head(hidden.float())
             return class_logits(self.head, outputs, len(batch.targets))

@@ -38,6 +38,7 @@ NESTED = frozenset(
         "by_difficulty",
         "elsewhere",
         "curve",
+        "lessons",
         "language_models",
     }
 )
@@ -109,10 +110,17 @@ def _numbers(r: Result) -> dict[str, Any]:
         "strong_size": strong.size,
         "weak_compute": weak.compute,
         "strong_compute": strong.compute,
+        **_counted(r),
         **_further(r),
         **_elsewhere(r),
         **_losses(r),
     }
+
+
+def _counted(r: Result) -> dict[str, int]:
+    """Parameters by the models' own configurations, where these were at hand."""
+    found = {"weak": r.rungs[r.weak].counted, "strong": r.rungs[r.strong].counted}
+    return {f"{which}_parameters": counted for which, counted in found.items() if counted}
 
 
 def _measures(r: Result) -> dict[str, Any]:

@@ -14,11 +14,14 @@ from w2sweep.report.csv_files import cell_records, summary_records, write_csv
 from w2sweep.report.difficulty_csv import difficulty_records
 from w2sweep.report.drawing import Drawing
 from w2sweep.report.medians import medians
+from w2sweep.report.outcomes import outcomes
 from w2sweep.report.summary import SummaryRow, summarize
 from w2sweep.report.transfer import transfer
 from w2sweep.results.cell import Failed, SkippedCell
 from w2sweep.results.sweep_folder import SweepFolder, Unreadable, read_sweep
 
+FAR = 0.02
+"""By how much of itself a model's number of parameters may differ from what its ladder says."""
 NOT_ALWAYS = ("climb.csv", "difficulty.csv", "transfer.csv", "transfer_laws.csv")
 """Tables that only some sweeps have."""
 
@@ -105,7 +108,7 @@ def _replace(folder: Path, new: Path) -> None:
 
 
 def show(made: Report) -> None:
-    """Prints the summary table, what failed, and where the page lies."""
+    """Prints the summary table, what came out, what failed, and where the page lies."""
     from rich.console import Console
 
     from w2sweep.report.table import terminal_table
@@ -119,7 +122,8 @@ def show(made: Report) -> None:
 
 
 def _notes(made: Report) -> list[str]:
-    notes = [f"failed   {failure.title}: {failure.reason}" for failure in made.failures]
+    notes = [f"found    {said.family}: {said.sentence}" for said in outcomes(made.summary)]
+    notes += [f"failed   {failure.title}: {failure.reason}" for failure in made.failures]
     if made.skipped:
         reasons = dict.fromkeys(cell.skipped for cell in made.skipped)
         first, *others = reasons
@@ -130,4 +134,17 @@ def _notes(made: Report) -> list[str]:
     if made.sweep.earlier:
         cells = f"{len(made.sweep.earlier)} cells of an earlier run under this name"
         notes.append(f"earlier  {cells} are left out")
+    notes += _miscounted(made.sweep)
     return [*notes, f"report   {made.page}"]
+
+
+def _miscounted(sweep: SweepFolder) -> list[str]:
+    """The rungs whose ladder says another number of parameters than the model's own
+    configuration: axes of figures are wrong by as much."""
+    found = []
+    for ladder, rungs in sweep.ladders.items():
+        for name, rung in rungs.items():
+            if rung.counted and abs(rung.size / rung.counted - 1) > FAR:
+                says = f"ladder {ladder} says {rung.size:,} parameters of {name}"
+                found.append(f"sizes    {says}, its config.json makes {rung.counted:,}")
+    return found

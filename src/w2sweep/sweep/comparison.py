@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from w2sweep.engine.stage import Stage, closure
 from w2sweep.engine.store import Damaged, StageFailed, Store
 from w2sweep.experiment.cell import Cell
-from w2sweep.experiment.ladder import Ladder
+from w2sweep.experiment.ladder import Ladder, Rung
 from w2sweep.experiment.stages import Finetune, Labels
 from w2sweep.results import metrics
 from w2sweep.results.cell import (
@@ -32,6 +32,8 @@ from w2sweep.results.cell import (
 from w2sweep.sweep import along, carrying
 from w2sweep.sweep.diagnosing import diagnosed, reliabilities
 from w2sweep.sweep.grading import by_difficulty
+from w2sweep.sweep.learned import learned
+from w2sweep.sweep.showing import shown
 from w2sweep.sweep.text_losses import earlier_of, language_models
 from w2sweep.tasks.example import Example
 from w2sweep.tasks.heads import Answers
@@ -115,7 +117,7 @@ def current(cell: Cell, place: Place, store: Store, folder: Path) -> bool:
         return False
     if not isinstance(found, Result):
         return False
-    told = bool(found.diagnostics)  # cells of before there were any have none
+    told = bool(found.diagnostics) and found.shown is not None  # cells of before have none
     origin = (found.store, found.w2sweep) == (str(store.root), __version__)
     placed = {key: getattr(found, key) for key in asdict(place)}
     return told and origin and placed == asdict(place) and _of_the_same_stages(found, cell)
@@ -163,6 +165,8 @@ def compare(cell: Cell, place: Place, store: Store) -> Result:
         reliability=reliabilities(answers, correct),
         by_difficulty=by_difficulty(cell, correct, store),
         curve=along.curve(cell, splits, store),
+        learning=learned(cell, splits, store),
+        shown=shown(head, answers, correct, examples),
         language_models=language_models(cell, store),
         store=str(store.root),
         w2sweep=__version__,
@@ -186,7 +190,11 @@ def _models(
 
 
 def _facts(ladder: Ladder) -> dict[str, RungFacts]:
-    return {name: RungFacts(size=r.size, compute=r.compute) for name, r in ladder.rungs.items()}
+    return {name: _fact(rung) for name, rung in ladder.rungs.items()}
+
+
+def _fact(rung: Rung) -> RungFacts:
+    return RungFacts(size=rung.size, compute=rung.compute, counted=rung.counted)
 
 
 def _only(answers: NDArray[Any]) -> str | None:

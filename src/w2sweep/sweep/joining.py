@@ -18,6 +18,10 @@ from w2sweep.values import ConfigError
 
 PLAN = "sweep.json"
 """In a sweep's folder: its cells, its stages, and what all of its workers have in common."""
+RUNS = "runs.json"
+"""In a sweep's folder, where it is tracked: what the runs of its stages are called and found by."""
+KEPT = ("command", "started", "launcher", "job", "host", "environment")
+"""What a plan says of the process that started the sweep."""
 JOB = "SLURM_JOB_ID"
 """The variable that tells which job of a cluster a process belongs to: jobs outlive a launcher that
 does not run in them."""
@@ -33,6 +37,7 @@ def joined(request: Request, folder: Path) -> Store:
         runtime=replace(request.runtime, bf16=plan["bf16"]),
         tracking=request.tracking,
         sweep=plan["name"],
+        runs=folder / RUNS,
         planned=frozenset(plan["stages"]),
         read_whole=frozenset(plan["read_whole"]),
     )
@@ -74,7 +79,7 @@ def kept(folder: Path) -> dict[str, Any]:
     """What an onlooker leaves as it is in the plan of a sweep."""
     try:
         plan = read_json(folder / PLAN)
-        return {key: plan[key] for key in ("command", "started", "launcher", "job") if key in plan}
+        return {key: plan[key] for key in KEPT if key in plan}
     except (OSError, ValueError, TypeError):
         return {}
 

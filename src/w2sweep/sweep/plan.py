@@ -116,6 +116,15 @@ def distinct(planned: Iterable[Planned]) -> list[Planned]:
     return list(by_folder.values())
 
 
+def axes(planned: Sequence[Planned]) -> dict[str, list[str]]:
+    """The keys in which cells differ by their overrides, each with its values in order."""
+    found: dict[str, dict[str, None]] = {}
+    for p in planned:
+        for key, value in map(_key_and_value, filter(_matters, p.overrides)):
+            found.setdefault(key, {})[value] = None
+    return {key: list(values) for key, values in found.items() if len(values) > 1}
+
+
 def by_new_work(work: Sequence[Set[str]]) -> list[int]:
     """The order in which to start cells, by the names of the stages that each one still needs: the
     next is always the one that brings the most stages that none before it has. Cells that run side

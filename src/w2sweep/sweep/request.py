@@ -13,7 +13,7 @@ from pydantic import AfterValidator, Field
 from w2sweep.building import Builder, made, unknown
 from w2sweep.engine.runtime import Runtime
 from w2sweep.engine.store import Mode
-from w2sweep.engine.tracking import Tracking
+from w2sweep.engine.tracker import Tracker
 from w2sweep.experiment.cell import Cell
 from w2sweep.experiment.ladder import Ladder
 from w2sweep.experiment.losses import Loss
@@ -82,7 +82,7 @@ class Request(Keys):
     recipe: Recipe
     sizes: Sizes
     runtime: Runtime
-    tracking: Tracking | None
+    tracking: Tracker | None
     evaluate_on: tuple[Target, ...] = ()
     """Other tasks that supervisor, student and ceiling answer too."""
     plan: Form = False

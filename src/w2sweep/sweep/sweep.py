@@ -6,6 +6,7 @@ from __future__ import annotations
 import itertools
 import os
 import shlex
+import socket
 import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -16,16 +17,16 @@ from pathlib import Path
 from typing import Any
 
 from w2sweep.engine.devices import check_devices, device, gains_from_bf16
+from w2sweep.engine.environment import environment
 from w2sweep.engine.failures import Interrupted, interruptions_apart
-from w2sweep.engine.files import read_json, sweep_up, write_json
-from w2sweep.engine.job import Circumstances, place, replay
+from w2sweep.engine.files import sweep_up, write_json, write_text
+from w2sweep.engine.job import Circumstances
 from w2sweep.engine.owners import Owner
 from w2sweep.engine.progress import Watch
-from w2sweep.engine.record import facts
 from w2sweep.engine.runtime import Runtime
 from w2sweep.engine.stage import Stage, closure, read_whole
 from w2sweep.engine.store import Store
-from w2sweep.learning.curves import read_curves
+from w2sweep.engine.tracker import Tracker
 from w2sweep.results import cell as records
 from w2sweep.results.cell import Failed, Result, SkippedCell
 from w2sweep.sweep import comparison
@@ -43,9 +44,11 @@ from w2sweep.sweep.plan import Planned
 from w2sweep.sweep.request import Request
 from w2sweep.sweep.sentences import sentence
 from w2sweep.sweep.starts import Launch, Starts
+from w2sweep.sweep.tracked import Account
 from w2sweep.values import ConfigError
 
-SHOWN = "tracked.json"
+CONFIG = "config.yaml"
+"""In a sweep's folder: what its first cell is made of."""
 Report = Callable[["Sweep", bool], object]
 """Tells of a finished sweep; the flag says whether anything was run for it."""
 
@@ -61,6 +64,8 @@ class Sweep:
         say: tells the user a line.
         timed: whether the folder is called by the time alone. Then it is this sweep's own, and the
             second one of the same second has another.
+        config: what its first cell is made of, in full, as YAML; the others differ from it by
+            their overrides.
         onlooker: whether this is no start of the sweep, but a look at one that others run: then
             what was finished, or has failed, since that was started counts.
     """
@@ -72,8 +77,9 @@ class Sweep:
         say: Callable[[str], object],
         timed: bool = False,
         onlooker: bool = False,
+        config: str = "",
     ):
-        self.planned, self.say = planned, say
+        self.planned, self.say, self._config = planned, say, config
         self._kept = kept(folder) if onlooker else {}
         since = self._kept.get("started", 0.0) if onlooker else None
         request = planned[0].request
@@ -96,9 +102,13 @@ class Sweep:
     def begin(self) -> list[Planned]:
         """Writes the plan, and the records of all cells whose stages are there. Returns the cells
         that are left. Raises ConfigError as `run` does."""
+        if self.tracking:
+            self.tracking.check()
         with _expecting_to_write():
             self._sweep_up()
             self._write_plan()
+            if self.tracking:
+                self._account(self.tracking).prepare(self.planned)
         left = [p for p in self.planned if not self._answered(p)]
         if left:
             self.runtime = settled(self.runtime)
@@ -125,32 +135,6 @@ class Sweep:
         if self.store.mode != "read-only":
             self.store.sweep_up(self._stages)
 
-    def _show_earlier(self) -> int:
-        """Gives the tracker the curves of stages that this sweep found in the store, once. Returns
-        how many."""
-        assert self.tracking is not None
-        here, shown = place(self.tracking, self.name), set(self._shown())
-        earlier: list[tuple[Stage, list[dict[str, Any]], object]] = []
-        there = [s for s in self._stages if s.name not in shown and self.store.done(s)]
-        for stage in there:
-            folder = self.store.path(stage)
-            tracked = facts(folder).get("tracked")
-            if tracked != here and (rows := read_curves(folder)):
-                earlier.append((stage, rows, tracked))
-        if earlier:
-            self.say(f"the tracker is given the curves of {len(earlier)} stages that were there")
-        for stage, rows, tracked in earlier:
-            replay(stage, rows, tracked, self.tracking, self.name)
-            write_json(self.folder / SHOWN, sorted(shown := shown | {stage.name}))
-        return len(earlier)
-
-    def _shown(self) -> list[str]:
-        """Names of the stages whose curves the tracker was given by an earlier run."""
-        try:
-            return list(map(str, read_json(self.folder / SHOWN)))
-        except (OSError, ValueError, TypeError):
-            return []
-
     @cached_property
     def _stages(self) -> list[Stage]:
         """All distinct ones."""
@@ -170,6 +154,8 @@ class Sweep:
             "bf16": self.runtime.bf16,
             "launcher": Owner.this().plain,
             "job": os.environ.get(JOB),
+            "host": socket.gethostname(),
+            "environment": environment(),
             "store": str(self.store.root),
             "cells": list(map(_entry, self.planned)),
             "stages": self.stages,
@@ -178,6 +164,8 @@ class Sweep:
         }
         self.folder.mkdir(parents=True, exist_ok=True)
         write_json(self.folder / PLAN, plan)
+        if self._config:
+            write_text(self.folder / CONFIG, self._config)
 
     def _answered(self, p: Planned) -> bool:
         """Whether a cell's record is there, or could be written without running anything."""
@@ -222,8 +210,8 @@ class Sweep:
 
     def conclude(self, report: Report, ran: bool) -> int:
         """Reports, with whether anything was run, and returns the exit code."""
-        shown = self._show_earlier() if self.tracking else 0
         found = [self._record(p) for p in self.planned]
+        shown = self._show(found) if self.tracking else 0
         finished = [record for record in found if isinstance(record, Result)]
         failed = [record for record in found if isinstance(record, Failed)]
         lost = found.count(None)
@@ -242,6 +230,16 @@ class Sweep:
                 f"{cells} without a result: run the same command again, which goes on from here"
             )
         return 1 if failed or lost else 0
+
+    def _show(self, found: Sequence[records.Record | None]) -> int:
+        """Shows the tracker what it was not shown before. Returns how many runs that were."""
+        assert self.tracking is not None
+        ended = zip(self.planned, found, strict=True)
+        finished = [(p, record) for p, record in ended if isinstance(record, Result)]
+        return self._account(self.tracking).settle(self._stages, self.store, finished)
+
+    def _account(self, tracker: Tracker) -> Account:
+        return Account(tracker, self.name, self.folder, self.say)
 
     def _tell(self, finished: Sequence[Result], failed: Sequence[Failed]) -> None:
         for result in finished:
