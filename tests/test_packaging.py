@@ -128,7 +128,8 @@ def test_the_wheel_has_types_and_templates(installed: Path):
     """What is no Python is there too: the mark that says that hints are to be believed, and the
     pages of reports."""
     source = REPOSITORY / "src" / "w2sweep"
-    ours = {f.relative_to(source) for f in source.rglob("*") if f.suffix in ("", ".html", ".typed")}
+    endings = ("", ".html", ".js", ".typed")
+    ours = {f.relative_to(source) for f in source.rglob("*") if f.suffix in endings}
     files = {name for name in ours if (source / name).is_file()}
     assert Path("py.typed") in files
     assert Path("report/sweep.html") in files

@@ -49,10 +49,9 @@ class LearningCurves(Panels):
 
     @classmethod
     def of(cls, rows: Sequence[SummaryRow], ladders: Ladders) -> Self | None:
-        """The figure of those rows whose students were looked at while they learned; those that
-        are compared at several of their evaluations have a figure of their own."""
+        """The figure of those rows whose students were looked at while they learned."""
         widest = of_strongest(of_weakest(rows))
-        shown = [row for row in widest if STUDENT in row.lessons and not row.curve]
+        shown = [row for row in widest if STUDENT in row.lessons]
         figure = cls(shown, ladders) if shown else None
         return figure if figure and len(figure.methods) <= len(COLORS) else None
 
