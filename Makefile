@@ -1,12 +1,13 @@
 # `make` lists the targets. Each sets up .venv first, once; touching pyproject.toml or constraints.txt sets it up again.
 .DEFAULT_GOAL := help
-.PHONY: help demo paper test lint clean setup
+.PHONY: help demo paper test lint docs clean setup
 
 # The first Python that will do. Override: make PYTHON=/path/to/python3.12 demo
 PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3 python; do \
 	"$$p" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null && echo "$$p" && break; done)
 BIN := .venv/bin
 READY := .venv/ready
+DOCS_READY := .venv/docs_ready
 
 # One thread a process: several workers with one thread each beat one worker with several.
 export OMP_NUM_THREADS ?= 1
@@ -30,6 +31,10 @@ lint: $(READY) ## ruff and pyright
 	@$(BIN)/ruff format --check
 	@$(BIN)/pyright
 
+docs: $(DOCS_READY) ## the documentation as a site, without a warning
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	@echo "Open build/docs/index.html"
+
 setup: $(READY) ## only the set-up
 
 clean: ## removes .venv and caches; results stay in outputs/
@@ -43,4 +48,8 @@ $(BIN)/python:
 $(READY): pyproject.toml constraints.txt | $(BIN)/python
 	@echo "Installing into .venv: a few minutes, once."
 	@$(BIN)/pip install --quiet --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $@
+
+$(DOCS_READY): $(READY)
+	@$(BIN)/pip install --quiet --quiet --disable-pip-version-check -c constraints.txt -e '.[docs]'
 	@touch $@

@@ -46,7 +46,7 @@ class Pretend(Task):
     failing: str = ""
     """The role of the stages that raise an error."""
     deadly: str = ""
-    """The role of the stages that kill their process, once."""
+    """The role of the stages that kill their process, once; `always`: all of them, each time."""
     lasting: str = ""
     """The role of the stages that take minutes, or until there is a file `enough` in the store."""
 
@@ -91,6 +91,8 @@ def finetune(stage: Finetune, job: Job) -> None:
     store = job.out.parents[2]
     if task.failing == stage.role:
         raise ValueError(f"{stage.role}s fail\nhere")
+    if task.deadly == "always":
+        os.kill(os.getpid(), signal.SIGKILL)
     if task.deadly == stage.role and not (store / "died").exists():
         (store / "died").touch()
         os.kill(os.getpid(), signal.SIGKILL)
@@ -133,10 +135,22 @@ def pretending(
     return lambda stage, job: (pretended if pretends(stage) else run)(stage, job)
 
 
+def alone(cls: Any, pretends: Callable[[Any], bool]) -> property:
+    """`together`, but for the stages that pretend, which only `run` pretends for."""
+    real = cls.together
+    return property(lambda stage: None if pretends(stage) else real.fget(stage))
+
+
 def _pretends(stage: Finetune) -> bool:
     return isinstance(stage.splits.task, Pretend)
 
 
+def _reads_nothing(stage: Adapt) -> bool:
+    return isinstance(stage.text.corpus, Nothing)
+
+
 Finetune.run = pretending(Finetune.run, _pretends, finetune)
-Adapt.run = pretending(Adapt.run, lambda s: isinstance(s.text.corpus, Nothing), nothing)
+setattr(Finetune, "together", alone(Finetune, _pretends))  # noqa: B010, pyright knows no other way
+Adapt.run = pretending(Adapt.run, _reads_nothing, nothing)
+setattr(Adapt, "together", alone(Adapt, _reads_nothing))  # noqa: B010
 Text.run = pretending(Text.run, lambda s: isinstance(s.corpus, Nothing), nothing)

@@ -75,14 +75,14 @@ class Watched(Stage[Any]):
 
 
 def _kill_at(learner: Any, at: int, patch: pytest.MonkeyPatch) -> None:
-    original = learner.training_step
+    original = learner.one_step
 
-    def step(self: Any, batch: Any, index: int) -> None:
+    def step(self: Any, batch: Any) -> None:
         if self.state.step == at:
             os.kill(os.getpid(), signal.SIGKILL)
-        original(self, batch, index)
+        original(self, batch)
 
-    patch.setattr(learner, "training_step", step)
+    patch.setattr(learner, "one_step", step)
 
 
 def _narrow(most: int, patch: pytest.MonkeyPatch) -> None:

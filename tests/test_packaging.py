@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import ast
+import email
 import importlib.metadata
 import os
+import re
 import subprocess
 import sys
 import tomllib
@@ -14,10 +16,17 @@ from itertools import chain
 from pathlib import Path
 
 import pytest
+import trove_classifiers
+import yaml
 from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
+from packaging.version import Version
+
+from w2sweep import __version__
 
 REPOSITORY = Path(__file__).parents[1]
+CITATION = yaml.safe_load((REPOSITORY / "CITATION.cff").read_text("utf-8"))
 PROJECT = tomllib.loads((REPOSITORY / "pyproject.toml").read_text("utf-8"))["project"]
 DECLARED = [Requirement(line) for line in PROJECT["dependencies"]]
 OPTIONAL = chain.from_iterable(PROJECT["optional-dependencies"].values())
@@ -113,6 +122,48 @@ def test_the_wheel_has_every_config(installed: Path, folder: str):
     there = {file.relative_to(package) for file in (package / folder).rglob("*.yaml")}
     assert here
     assert there == here
+
+
+def test_the_wheel_has_types_and_templates(installed: Path):
+    """What is no Python is there too: the mark that says that hints are to be believed, and the
+    pages of reports."""
+    source = REPOSITORY / "src" / "w2sweep"
+    ours = {f.relative_to(source) for f in source.rglob("*") if f.suffix in ("", ".html", ".typed")}
+    files = {name for name in ours if (source / name).is_file()}
+    assert Path("py.typed") in files
+    assert Path("report/sweep.html") in files
+    assert {name for name in files if not (installed / "w2sweep" / name).is_file()} == set()
+
+
+def test_the_wheel_says_what_it_is(installed: Path):
+    [told] = installed.glob("*.dist-info")
+    metadata = email.message_from_string((told / "METADATA").read_text("utf-8"))
+    assert metadata["Name"] == "w2sweep"
+    assert metadata["Version"] == __version__
+    assert metadata["License-Expression"] == "Apache-2.0"
+    assert metadata["Author"] == CITATION["authors"][0]["name"]
+    paper = CITATION["references"][0]["url"]
+    assert f"Paper, {paper}" in metadata.get_all("Project-URL", [])
+    assert set(metadata.get_all("Provides-Extra", [])) == {*PROJECT["optional-dependencies"]}
+    assert str(metadata.get_payload()).startswith("# w2sweep\n")
+    assert (told / "licenses" / "LICENSE").is_file()
+
+
+def test_classifiers_are_known_and_agree_with_the_rest():
+    classifiers = set(PROJECT["classifiers"])
+    assert classifiers <= trove_classifiers.classifiers
+    pythons = [name.rpartition(":: ")[2] for name in sorted(classifiers) if ":: 3." in name]
+    allowed = SpecifierSet(PROJECT["requires-python"])
+    assert [minor for minor in pythons if minor not in allowed] == []
+    assert pythons == ["3.11", "3.12", "3.13"]
+
+
+def test_the_citation_is_of_a_version_that_the_changelog_has():
+    changelog = (REPOSITORY / "CHANGELOG.md").read_text("utf-8")
+    first, *_ = re.findall(r"^## (\S+)", changelog, re.MULTILINE)
+    assert Version(__version__).base_version == first
+    assert Version(CITATION["version"]) <= Version(first)
+    assert CITATION["license"] == PROJECT["license"]
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,8 @@ import pytest
 
 REPOSITORY = Path(__file__).parents[1]
 DOCUMENTS = sorted([*REPOSITORY.glob("*.md"), *REPOSITORY.glob("docs/**/*.md")])
+PAGES = [document for document in DOCUMENTS if document.parent.name != "tutorials"]
+"""Those whose commands stand by themselves; `test_tutorials` types those of the tutorials."""
 README = (REPOSITORY / "README.md").read_text("utf-8")
 
 
@@ -24,7 +26,7 @@ def blocks(text: str) -> list[tuple[str, str]]:
 def lines(program: str) -> list[str]:
     """Each distinct command line of `program` in a block of a document, whole and without its
     comment."""
-    found = blocks("\n".join(d.read_text("utf-8") for d in DOCUMENTS))
+    found = blocks("\n".join(d.read_text("utf-8") for d in PAGES))
     text = "\n".join(content for _, content in found).replace("\\\n", " ")
     commands = [line.split(" #")[0].strip() for line in text.splitlines()]
     begins = re.compile(rf"(\.venv/bin/)?{program}\b(?!-)")

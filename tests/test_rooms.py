@@ -54,7 +54,7 @@ KNOWN_TO = {
     "submitit": {"engine.slurm", "engine.slurm_job", "interface.launching"},
     "ray": {"engine.ray_tasks"},
     "joblib": set(),
-    "pandas": set(),
+    "pandas": {"report.frames"},
     "sklearn": set(),
 }
 """Framework -> the rooms or modules that may import it."""

@@ -159,15 +159,15 @@ def killed_after(steps: int) -> Iterator[None]:
     """Training that takes more steps is killed; the block goes on behind it."""
     from w2sweep.learning.learner import Learner
 
-    original = Learner.training_step
+    original = Learner.one_step
 
-    def step(self: Any, micro: Any, index: int) -> None:
+    def step(self: Any, batch: Any) -> None:
         if self.state.step == steps:
             raise Killed
-        original(self, micro, index)
+        original(self, batch)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Learner, "training_step", step)
+        patch.setattr(Learner, "one_step", step)
         with pytest.raises(Killed):
             yield
 

@@ -121,9 +121,10 @@ def test_a_sweep_computes_no_stage_twice_and_a_second_one_nothing(folder):
     assert second.stdout == first.stdout
 
 
-@pytest.mark.parametrize("launcher", ["joblib", "submitit_local"])
+@pytest.mark.parametrize("launcher", ["stages_local", "joblib", "submitit_local"])
 def test_the_workers_of_a_launcher_share_the_work_of_a_sweep(folder, launcher):
     options = {
+        "stages_local": ["hydra.launcher.n_jobs=2", "hydra.launcher.preload=[]"],
         "joblib": ["hydra.launcher.n_jobs=2"],
         "submitit_local": ["hydra.launcher.timeout_min=2"],
     }
@@ -203,7 +204,8 @@ def test_read_only_answers_what_is_there_and_computes_nothing(folder):
 
 def test_the_precision_is_settled_once_a_sweep(folder):
     """The planning process decides, its workers do as `sweep.json` says, and so do reruns."""
-    grid = ["task=pretend", "seed=0,1", "sweep=precise", "hydra/launcher=joblib"]
+    grid = ["task=pretend", "seed=0,1", "sweep=precise"]
+    grid += ["hydra/launcher=stages_local", "hydra.launcher.preload=[]"]
     gains = "from w2sweep.sweep import sweep; sweep.gains_from_bf16 = lambda device: {}; "
     start = "from w2sweep.interface.command import main; main()"
     w2sweep(folder, *grid, python=gains.format(True) + start)

@@ -16,6 +16,11 @@ import pytest
 from commands import QUIET, cells, environment, executed, journal, read, w2sweep
 
 LAUNCHERS = {
+    "stages_local": [
+        "hydra/launcher=stages_local",
+        "hydra.launcher.n_jobs=2",
+        "hydra.launcher.preload=[]",
+    ],
     "joblib": ["hydra/launcher=joblib", "hydra.launcher.n_jobs=2"],
     "submitit_local": ["hydra/launcher=submitit_local", "hydra.launcher.timeout_min=2"],
 }
@@ -68,9 +73,13 @@ def test_what_a_killed_worker_leaves_is_done_by_others(folder, launcher, monkeyp
     grid = ["task=pretend", "task.deadly=student", "seed=0,1,2", "runtime.accelerator=auto"]
     said = w2sweep(folder, *grid, *LAUNCHERS[launcher], "sweep=deadly").stderr
     assert "a worker died (" in said
-    assert "without a result: started again, from where they were" in said
     assert len(cells(folder, "deadly")) == 3
     again = len(executed(folder)) - len(set(executed(folder)))
+    if launcher == "stages_local":
+        assert "(was killed by SIGKILL) at student small <- nano, pretend: begun again" in said
+        assert again == 0
+    else:
+        assert "without a result: started again, from where they were" in said
     if launcher == "submitit_local":  # whose other jobs know nothing of it
         assert "1 cell without a result: started again" in said
         assert again == 0
@@ -83,7 +92,8 @@ def test_what_a_killed_worker_leaves_is_done_by_others(folder, launcher, monkeyp
 @pytest.mark.parametrize(
     ("launcher", "end"),
     [
-        ("joblib", signal.SIGTERM),
+        ("stages_local", signal.SIGTERM),
+        ("stages_local", signal.SIGKILL),
         ("joblib", signal.SIGKILL),
         ("submitit_local", signal.SIGKILL),
     ],
@@ -121,8 +131,9 @@ def command_of(process: int) -> bytes:
     return Path(f"/proc/{process}/cmdline").read_bytes()
 
 
-def test_ctrl_c_is_told_once(folder):
-    grid = ["task=pretend", "task.lasting=ceiling", "seed=0,1", *LAUNCHERS["submitit_local"]]
+@pytest.mark.parametrize("launcher", ["stages_local", "submitit_local"])
+def test_ctrl_c_is_told_once(folder, launcher):
+    grid = ["task=pretend", "task.lasting=ceiling", "seed=0,1", *LAUNCHERS[launcher]]
     with begun(folder, *grid, "sweep=told") as sweep:
         os.killpg(sweep.pid, signal.SIGINT)  # as a terminal does
         said = sweep.communicate(timeout=90)[1]
@@ -130,3 +141,29 @@ def test_ctrl_c_is_told_once(folder):
     assert "Traceback" not in said
     assert len(said.splitlines()) < 6
     assert not list((folder / "outputs/sweeps/told").glob("*/failure.json"))
+
+
+def test_a_stage_that_kills_each_of_its_workers_costs_only_the_cells_that_need_it(folder):
+    grid = ["task=pretend", 'task.deadly="",always', "seed=0,1", *LAUNCHERS["stages_local"]]
+    said = w2sweep(folder, *grid, "sweep=deadly", code=1).stderr
+    assert "2 cells failed" in said
+    failures = cells(folder, "deadly", "failure.json")
+    assert (len(cells(folder, "deadly")), len(failures)) == (2, 2)
+    for failure in failures:
+        assert "its worker was killed by SIGKILL, 2 times without a new" in failure["reason"]
+
+
+def test_two_sweeps_at_once_share_their_stages_and_a_killed_one_keeps_its_cells(folder):
+    lasting = ["task=pretend", 'task.lasting="",student', "seed=0,1", *LAUNCHERS["stages_local"]]
+    with begun(folder, *lasting, "sweep=first") as sweep:
+        assert eventually(lambda: len(cells(folder, "first")) == 2)
+        call = [sys.executable, "-m", "w2sweep", *QUIET, *lasting, "sweep=second"]
+        options = {"cwd": folder, "env": environment(), "stderr": subprocess.PIPE, "text": True}
+        with subprocess.Popen(call, **options) as second:
+            assert eventually(lambda: len(cells(folder, "second")) == 2)
+            sweep.kill()  # the other one goes on with what it was at
+            sweep.wait()
+            (folder / "outputs/store/enough").touch()
+            second.communicate(timeout=60)
+    assert second.returncode == 0
+    assert (len(cells(folder, "first")), len(cells(folder, "second"))) == (2, 4)

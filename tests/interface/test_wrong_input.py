@@ -213,6 +213,14 @@ WRONG = {
         ["hydra/launcher=joblib", "hydra.launcher.n_jobs=0"],
         "hydra.launcher.n_jobs: found 0, expected a number of workers",
     ),
+    "no workers of ours": (
+        ["hydra/launcher=stages_local", "hydra.launcher.n_jobs=0"],
+        "hydra.launcher.n_jobs: found 0, expected a number of workers",
+    ),
+    "no number of workers of ours": (
+        ["hydra/launcher=stages_local", "hydra.launcher.n_jobs=x", "plan=true"],
+        "hydra.launcher.n_jobs: found 'x' (str), expected ",
+    ),
     "no number of workers": (
         ["hydra/launcher=joblib", "hydra.launcher.n_jobs=x"],
         "hydra.launcher.n_jobs: Value 'x' of type 'str' could not be converted to Integer",

@@ -256,7 +256,8 @@ def test_what_failed_was_skipped_or_is_missing_is_listed_and_escaped(tmp_path: P
     text = " ".join(tags.words)
     assert tags.open == []
     assert tags.seen["script"] == 1
-    assert tags.seen["b"] == 1 + len(made.figures)  # the count of failures, and the figures' titles
+    # the family, the count of failures, and the titles of figures
+    assert tags.seen["b"] == 2 + len(made.figures)
     assert "1 < 2" in text
     assert "<script>alert(1)</script>" in text
     (row,) = [

@@ -28,7 +28,7 @@ def atlas(settings: Sequence[Setting], store: Store, folder: Path, workers: int 
     """
     ladders = [ReadLadder.of(setting) for setting in settings]
     _check_seeds([setting.seed for setting in settings])
-    ensure_in_processes(store, _stages(ladders), workers)
+    ensure_in_processes(store, _stages(ladders), workers, ("w2sweep.learning.everything",))
     folder.mkdir(parents=True, exist_ok=True)
     return write_page(ladders, store, folder)
 

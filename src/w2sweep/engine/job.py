@@ -35,6 +35,8 @@ class Circumstances:
     (`tags`, `config`), beside what they say themselves."""
     planned: frozenset[str] = frozenset()
     """Names of all stages that the sweep needs, by whatever worker."""
+    read_whole: frozenset[str] = frozenset()
+    """Names of those whose whole result one of them may read."""
 
 
 class StoreJob:
@@ -98,6 +100,10 @@ class StoreJob:
 
     def wants(self, stage: Stage[Any]) -> bool:
         return stage.name in self.circumstances.planned
+
+    @property
+    def is_read_whole(self) -> bool:
+        return self.stage.name in self.circumstances.read_whole
 
     def deliver(self, stage: Stage[Any]) -> Path:
         folder = self.out / f".deliver.{stage.key}"

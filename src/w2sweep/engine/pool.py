@@ -16,7 +16,7 @@ import multiprocessing
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing import forkserver
@@ -131,7 +131,7 @@ class _Worker:
     def __init__(self, context: Any, begin: Callable[[], object] | None):
         self.task: Any = None
         self.pipe, theirs = context.Pipe()
-        orders = (theirs, Owner.this(), begin)
+        orders = (theirs, Owner.this(), dict(os.environ), begin)
         self._process = context.Process(target=_serve, args=orders)
         self._process.start()
         theirs.close()
@@ -170,8 +170,15 @@ class _Worker:
         return cause_of_death(self._process.exitcode)
 
 
-def _serve(pipe: Connection, launcher: Owner, begin: Callable[[], object] | None) -> None:
+def _serve(
+    pipe: Connection,
+    launcher: Owner,
+    environment: Mapping[str, str],
+    begin: Callable[[], object] | None,
+) -> None:
     """What a worker does. Ctrl-C is meant for the launcher, which ends its workers."""
+    os.environ.clear()  # the server may be older than what was set in it
+    os.environ.update(environment)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     end_with(launcher)

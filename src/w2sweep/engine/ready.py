@@ -41,6 +41,8 @@ class Ready:
         for name, kind in self._alike.items():
             if kind is not None:
                 self._mates[kind][name] = None
+        self._portions: dict[Hashable, int] = {}
+        """How many mates a worker was given, so that the next one is given as many."""
         self._taken = set[str]()
         self._order = {stage.name: i for i, stage in enumerate(stages)}
         self._queue: list[tuple[float, int, str]] = []
@@ -61,7 +63,9 @@ class Ready:
         able = [name for name in self._mates[kind] if self._is_ready(name)] if kind else [first]
         shares = max(1, workers - self._others(kind, workers))
         able.sort(key=self._rank)
-        chosen = able[: min(at_most, math.ceil(len(able) / shares))]
+        portion = max(math.ceil(len(able) / shares), self._portions.get(kind, 1))
+        self._portions[kind] = portion if kind else 1
+        chosen = able[: min(at_most, portion)]
         self._taken |= set(chosen)
         return [self.left[name] for name in chosen]
 

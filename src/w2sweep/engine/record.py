@@ -98,6 +98,14 @@ def facts(folder: Path) -> dict[str, Any]:
         return {}
 
 
+def read(folder: Path) -> dict[str, Any]:
+    """All that the record of the result in a folder says; nothing where there is none."""
+    try:
+        return _read(folder)
+    except (OSError, _NoRecord):
+        return {}
+
+
 def seconds(folder: Path) -> float | None:
     """How long the result in a folder took; None where nobody says."""
     try:

@@ -9,7 +9,7 @@ import hashlib
 import json
 import math
 from abc import abstractmethod
-from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar, Generic, Protocol, Self, TypeVar
 from weakref import WeakValueDictionary
@@ -73,6 +73,12 @@ class Job(Protocol):
         """Whether the sweep also needs the result of `stage`, which reads the one that runs."""
         ...
 
+    @property
+    def is_read_whole(self) -> bool:
+        """Whether the sweep has a stage that may read all of the result of the one that runs (see
+        `Stage.reads_whole`)."""
+        ...
+
     def deliver(self, stage: Stage[Any]) -> Path:
         """A new folder to write the result of `stage` to, which is committed just before that of
         the stage that runs: so what two stages have in common is computed once."""
@@ -131,6 +137,11 @@ class Stage(Generic[T]):
     def reads(self) -> tuple[Stage[Any], ...]:
         """Its inputs, looked for once."""
         return tuple(self.inputs)
+
+    def reads_whole(self, of: Stage[Any]) -> bool:
+        """Whether `run` may read all of the result of this input, and not only what other processes
+        than stages look at: a stage may put off what nobody reads."""
+        return True
 
     @functools.cached_property
     def key(self) -> str:
@@ -259,6 +270,12 @@ def closure(
     for stage in stages:
         visit(stage)
     return list(found.values())
+
+
+def read_whole(stages: Iterable[Stage[Any]]) -> frozenset[str]:
+    """The names of all inputs that one of these stages may read all of."""
+    pairs = ((stage, of) for stage in stages for of in stage.reads)
+    return frozenset(of.name for stage, of in pairs if stage.reads_whole(of))
 
 
 def _same(x: Any) -> object:

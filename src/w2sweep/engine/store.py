@@ -28,7 +28,7 @@ from w2sweep.engine.journal import Journal
 from w2sweep.engine.leases import Lease, abandoned, claim, filesystem_time, held
 from w2sweep.engine.record import WrongRecord
 from w2sweep.engine.runner import Runner, Taken
-from w2sweep.engine.stage import Stage, closure
+from w2sweep.engine.stage import Stage, closure, read_whole
 
 T = TypeVar("T")
 Mode = Literal["retry", "cached", "force", "read-only"]
@@ -315,9 +315,10 @@ class Store:
 
     def _needing(self, stages: tuple[Stage[Any], ...]) -> Circumstances:
         """The circumstances, which name these stages among what is planned."""
-        needed = {stage.name for stage in closure(stages)}
-        planned = self.circumstances.planned | needed
-        return dataclasses.replace(self.circumstances, planned=planned)
+        needed, given = closure(stages), self.circumstances
+        planned = given.planned | {stage.name for stage in needed}
+        whole = given.read_whole | read_whole(needed)
+        return dataclasses.replace(given, planned=planned, read_whole=whole)
 
     def _refuse(self, todo: list[Stage[Any]]) -> None:
         if self.mode == "read-only":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -14,6 +14,29 @@ from w2sweep.tasks.heads import Answers
 
 EVALUATIONS = ("evaluations.safetensors", "evaluations.json")
 """The files of what was answered at evaluations."""
+
+
+class Later(Mapping[str, Answers]):
+    """Answers by split, of which some are found when somebody asks for them.
+
+    Args:
+        there: those that are known.
+        later: by split, what finds the others.
+    """
+
+    def __init__(self, there: Mapping[str, Answers], later: Mapping[str, Callable[[], Answers]]):
+        self._there, self._later = dict(there), later
+
+    def __getitem__(self, split: str) -> Answers:
+        if split not in self._there and split in self._later:
+            self._there[split] = self._later[split]()
+        return self._there[split]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter({**self._later, **self._there})
+
+    def __len__(self) -> int:
+        return len({**self._later, **self._there})
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import ClassVar, Self
@@ -19,12 +20,12 @@ from numpy.typing import NDArray
 from w2sweep.engine.stage import Job, Stage
 from w2sweep.experiment.backbone import Backbone, HubModel, Pretraining, SmallLlama, Tokenizer
 from w2sweep.experiment.losses import Loss
-from w2sweep.experiment.predictions import Predictions, load_evaluations
+from w2sweep.experiment.predictions import Later, Predictions, load_evaluations
 from w2sweep.experiment.recipe import Recipe, WeightPrecision
 from w2sweep.experiment.splits import Answered, Splits
 from w2sweep.experiment.tuning import Base, Full, LinearProbe, Lora, Tuning
 from w2sweep.tasks.example import Example
-from w2sweep.tasks.heads import Head
+from w2sweep.tasks.heads import Answers, Head
 from w2sweep.tasks.task import Corpus
 from w2sweep.values import Impossible
 
@@ -42,6 +43,10 @@ def shape_of(backbone: Backbone) -> tuple[int, ...]:
     """What must be equal for models that are pretrained here to be trained side by side."""
     assert isinstance(backbone, SmallLlama)
     return backbone.width, backbone.depth, backbone.heads
+
+
+LEARNED = "learned.safetensors"
+"""In the result of a finetuned model: its parameters that learned, where they are kept."""
 
 
 class Model(Stage[Path]):
@@ -340,8 +345,17 @@ class Finetune(Labels):
         task = (self.splits.task.name, self.on, self.rows is None)
         return shape_of(self.backbone), self.recipe, self.lr, self.head, task
 
+    def reads_whole(self, of: Stage) -> bool:
+        """Of labels it reads those of its own split, and of the validation split."""
+        return of is not self.labels or getattr(of, "on", self.on) == self.on
+
     def run(self, job: Job) -> None:
-        """Writes the predictions, those at every evaluation, and `curves.jsonl`."""
+        """Writes the predictions, those at every evaluation, and `curves.jsonl`.
+
+        What it would say of the examples that it trained on, nobody reads but who learns from it:
+        where the sweep has no such stage, a small model is kept in its place
+        (`learned.safetensors`: the parameters that learned).
+        """
         from w2sweep.learning.finetuning import finetune
 
         finetune(self, job)
@@ -353,7 +367,16 @@ class Finetune(Labels):
         return finetune_together(runs)
 
     def read(self, path: Path) -> Predictions:
-        return Predictions(Predictions.load(path).answers, self.evaluations(path))
+        """Where a model was kept, it answers its own split when that is asked for."""
+        answers = Predictions.load(path).answers
+        if (path / LEARNED).exists():
+            answers = Later(answers, {self.on: partial(self._answer, path)})
+        return Predictions(answers, self.evaluations(path))
+
+    def _answer(self, path: Path) -> Answers:
+        from w2sweep.learning.finetuning import answer_later
+
+        return answer_later(self, path)
 
     def evaluations(self, path: Path) -> dict[int, Predictions]:
         """What was predicted of `validation` and `test` at each evaluation, by optimizer step;
@@ -384,6 +407,10 @@ class Weights(Model):
     @property
     def delivered_by(self) -> Stage | None:
         return self.of
+
+    def reads_whole(self, of: Stage) -> bool:
+        """It waits for the model that it is of, and reads nothing of it."""
+        return of is not self.of
 
     @property
     def what(self) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from w2sweep.engine.stage import Job
+from w2sweep.engine.stage import Job, Stage
 from w2sweep.experiment.losses import Loss
 from w2sweep.experiment.methods import Method
 from w2sweep.experiment.recipe import Criterion
@@ -54,6 +54,10 @@ class Stopped(Labels):
     def inputs(self) -> list:
         labels = self._labels
         return [self.of, self.of.splits, *([labels] if labels else [])]
+
+    def reads_whole(self, of: Stage) -> bool:
+        """It reads answers to the validation and the test split."""
+        return not isinstance(of, Finetune)
 
     def run(self, job: Job) -> None:
         """Writes the answers of the first of the evaluations that are best on the validation

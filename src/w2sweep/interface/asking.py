@@ -11,8 +11,8 @@ from hydra._internal.utils import get_args_parser
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 
+from w2sweep.interface.console import tell_version
 from w2sweep.values import ConfigError
-from w2sweep.version import __version__
 
 
 class Parser(argparse.ArgumentParser):
@@ -27,7 +27,7 @@ def parser() -> argparse.ArgumentParser:
     ours = Parser(
         "w2sweep", add_help=False, parents=[get_args_parser()], conflict_handler="resolve"
     )
-    ours.add_argument("--version", action="version", version=f"w2sweep {__version__}")
+    tell_version(ours)
     return ours
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import io
 import os
 import signal
@@ -10,6 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from w2sweep.interface.explaining import mendable, one_line
+from w2sweep.version import __version__
 
 WRONG = 2
 """The exit code of a command whose configuration is wrong."""
@@ -20,6 +22,11 @@ UNREAD = 128 + signal.SIGPIPE
 def say(command: str, line: str) -> None:
     """Tells the user, on stderr."""
     print(f"{command}: {line}", file=sys.stderr, flush=True)
+
+
+def tell_version(parser: argparse.ArgumentParser) -> None:
+    """Has a command answer `--version`: all have that of the package."""
+    parser.add_argument("--version", action="version", version=f"w2sweep {__version__}")
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from w2sweep.building import build
 from w2sweep.experiment.splits import Sizes
 from w2sweep.interface.composer import plain
 from w2sweep.interface.composing import Cells, opened
-from w2sweep.interface.console import answering
+from w2sweep.interface.console import answering, tell_version
 from w2sweep.interface.explaining import mendable, one_line
 from w2sweep.tasks.task import Task
 
@@ -94,4 +94,5 @@ def _parser() -> argparse.ArgumentParser:
         "words", nargs="*", metavar="TASK | KEY=VALUE", help="tasks, and overrides as of w2sweep"
     )
     parser.add_argument("--all", action="store_true", help="every task, as a table")
+    tell_version(parser)
     return parser

@@ -5,11 +5,10 @@ from __future__ import annotations
 import argparse
 import os
 from collections.abc import Sequence
-from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
 from w2sweep.engine.store import StageFailed
-from w2sweep.interface.console import answering, say
+from w2sweep.interface.console import answering, say, tell_version
 
 NAME = "w2sweep-lab"
 DESCRIPTION = """Pictures of the lab: samples of what is read, held-out losses along the ladder,
@@ -33,7 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with answering(NAME):
         try:
             print(draw(asked.overrides, asked.workers))
-        except (StageFailed, BrokenProcessPool) as failure:
+        except StageFailed as failure:
             say(NAME, str(failure))
             return FAILED
     return 0
@@ -60,6 +59,7 @@ def _asked(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="as of w2sweep")
     cores, says = os.cpu_count() or 1, "processes that train side by side"
     parser.add_argument("--workers", type=int, default=cores, help=says)
+    tell_version(parser)
     asked = parser.parse_args(arguments)
     if asked.workers < 1:
         parser.error(f"--workers {asked.workers}: expected at least 1")

@@ -38,6 +38,8 @@ class LocalOptions:
 
     n_jobs: int | None = None
     """Workers; None: as many as have cores of their own; below 0 as joblib counts."""
+    preload: tuple[str, ...] = ()
+    """Modules that are imported once, before workers are forked. (On Linux alone.)"""
 
 
 def launch(launcher: Launcher, jobs: Sequence[Sequence[str]], runtime: Runtime) -> None:
@@ -63,22 +65,23 @@ def workers(launcher: Launcher, at_once: int) -> int | None:
     room; None where it is for a cluster to say."""
     kind = type(launcher)
     if getattr(launcher, "here", False):
-        return _asked_for(getattr(launcher, "options", {}).get("n_jobs"), at_once)
+        return asked_for(local_options(getattr(launcher, "options", {})).n_jobs, at_once)
     if kind.__module__.startswith(BASIC):
         return 1
     if kind.__module__.startswith(JOBLIB):
-        return _asked_for(int(getattr(launcher, "joblib", {}).get("n_jobs", -1)), at_once)
+        return asked_for(int(getattr(launcher, "joblib", {}).get("n_jobs", -1)), at_once)
     return at_once if kind.__name__ == "LocalLauncher" else None
 
 
-def local_workers(options: Mapping[str, Any], runtime: Runtime) -> int:
-    """How many workers `hydra/launcher=stages_local` has. Raises ConfigError where its settings are
-    wrong."""
-    return _asked_for(made(LocalOptions, dict(options), "hydra.launcher").n_jobs, room(runtime))
+def local_options(given: Mapping[str, Any]) -> LocalOptions:
+    """The settings of `hydra/launcher=stages_local`. Raises ConfigError where one is wrong."""
+    plain = {key: tuple(held) if key == "preload" else held for key, held in given.items()}
+    return made(LocalOptions, plain, "hydra.launcher")
 
 
-def _asked_for(n_jobs: int | None, at_once: int) -> int:
-    """As joblib counts: -1 means all cores, -2 all but one."""
+def asked_for(n_jobs: int | None, at_once: int) -> int:
+    """How many workers that is, where `at_once` have room. As joblib counts: -1 means all cores, -2
+    all but one."""
     if n_jobs is None:
         return at_once
     return n_jobs if n_jobs > 0 else max(1, cores() + 1 + n_jobs)

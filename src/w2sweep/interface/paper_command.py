@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from w2sweep.engine.stage import closure
-from w2sweep.interface.console import WRONG, answering, say
+from w2sweep.interface.console import WRONG, answering, say, tell_version
 from w2sweep.values import ConfigError
 
 NAME = "w2sweep-paper"
@@ -45,6 +45,7 @@ def _asked(arguments: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("overrides", nargs="*", metavar="KEY=VALUE", help="as of w2sweep")
     parser.add_argument("--only", metavar="SWEEP,...", help="run these sweeps alone")
+    tell_version(parser)
     return parser.parse_intermixed_args(arguments)
 
 

@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from w2sweep.interface.console import answering
+from w2sweep.interface.console import answering, tell_version
 from w2sweep.interface.keeping import tracked_at
 from w2sweep.report import report, show
 from w2sweep.report.wandb_report import send
@@ -26,6 +26,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(NAME, description=DESCRIPTION, epilog=EXIT_CODES)
     says = "the sweep's folder, outputs/sweeps/<name>"
     parser.add_argument("sweep", type=Path, metavar="DIR", help=says)
+    tell_version(parser)
     says = "also make a report in Weights & Biases, of the sweep's runs there, and tell its address"
     parser.add_argument("--wandb-report", action="store_true", help=says)
     words = parser.parse_args(arguments)

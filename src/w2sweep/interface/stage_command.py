@@ -21,7 +21,7 @@ from w2sweep.engine.stage import Stage, closure
 from w2sweep.engine.store import Missing, Store
 from w2sweep.interface.asking import Parser
 from w2sweep.interface.composing import CONF, planned_by, sweeps, use_folders
-from w2sweep.interface.console import answering, say
+from w2sweep.interface.console import answering, say, tell_version
 from w2sweep.interface.explaining import one_line
 from w2sweep.sweep.comparison import needed
 from w2sweep.sweep.joining import joined
@@ -152,6 +152,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--list", action="store_true", help=says)
     says = "end when the process that started this one ends"
     parser.add_argument("--with-parent", action="store_true", help=says)
+    tell_version(parser)
     return parser
 
 

@@ -15,10 +15,10 @@ from omegaconf import DictConfig, OmegaConf
 from w2sweep.building import made
 from w2sweep.engine.handover import Handover
 from w2sweep.engine.resources import Rule
-from w2sweep.interface.launching import local_workers
+from w2sweep.interface.launching import asked_for, local_options, room
 from w2sweep.interface.status_command import status
 from w2sweep.sweep.jobs import stage_jobs
-from w2sweep.sweep.local import run_here
+from w2sweep.sweep.local import Here, run_here
 from w2sweep.sweep.plan import Planned
 from w2sweep.sweep.sweep import Report, Sweep
 
@@ -81,8 +81,10 @@ def run_stages(whole: Sweep, config: DictConfig, launcher: OfStages, report: Rep
     if launcher.onlooker:
         return whole.look(report)
     if launcher.here:
-        at_once = local_workers(launcher.options, whole.runtime)
-        return whole.run(lambda left: run_here(left, whole.folder, at_once, whole.say), report)
+        options = local_options(launcher.options)
+        workers = asked_for(options.n_jobs, room(whole.runtime))
+        place = Here(whole.folder, workers, options.preload)
+        return whole.run(lambda left: run_here(left, place, whole.say), report)
     rules = rules_of(config)
 
     def start(left: Sequence[Planned]) -> None:

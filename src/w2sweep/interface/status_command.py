@@ -13,7 +13,7 @@ from w2sweep.engine.owners import Owner
 from w2sweep.engine.queue import LiveJob, last_jobs, live_jobs
 from w2sweep.engine.slurm import spans
 from w2sweep.engine.survey import Survey, survey
-from w2sweep.interface.console import answering
+from w2sweep.interface.console import answering, tell_version
 from w2sweep.results.cell import Failed, Result
 from w2sweep.sweep.joining import plan_of
 
@@ -34,6 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("folder", type=Path, metavar="FOLDER", help=says)
     says = "tell why stages have failed, and which ones are missing"
     parser.add_argument("--failed", action="store_true", help=says)
+    tell_version(parser)
     given = parser.parse_args(arguments)
     with answering(NAME):
         found = status(given.folder)

@@ -14,7 +14,7 @@ from typing import Any
 from w2sweep.engine import record
 from w2sweep.engine.leases import filesystem_time
 from w2sweep.engine.upkeep import Stored, in_hand, left_over, remove, remove_damaged, stored
-from w2sweep.interface.console import answering, say
+from w2sweep.interface.console import answering, say, tell_version
 from w2sweep.sweep.joining import PLAN, plan_of
 from w2sweep.values import ConfigError
 
@@ -56,6 +56,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         NAME, description=f"{VERIFY} {SIZES} {PRUNE}", epilog=EXIT_CODES
     )
+    tell_version(parser)
     commands = parser.add_subparsers(dest="command", required=True, metavar="verify|sizes|prune")
     verify, sizes, prune = (
         commands.add_parser(name, description=description, epilog=EXIT_CODES, help=says)

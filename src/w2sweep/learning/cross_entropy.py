@@ -3,6 +3,9 @@ its matmuls."""
 
 from __future__ import annotations
 
+import math
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -33,3 +36,70 @@ class _CrossEntropy(torch.autograd.Function):
         logits_gradient = p.mul_(scale)  # (softmax - one-hot) / B
         logits_gradient[torch.arange(len(p), device=p.device), classes] -= scale
         return logits_gradient, None
+
+
+def cross_entropy_of_tokens(hidden: Tensor, table: Tensor, tokens: Tensor) -> Tensor:
+    """Cross-entropy of the logits `hidden @ table.t()` with token ids, without keeping any logits:
+    [N, width], [V, width], [N] -> scalar, the mean. On a CPU in fp32.
+
+    A few rows of logits at a time lie in the processor's cache: they become powers, and these a
+    part of both gradients, by matmuls of what is not yet divided by its sum. (Gradients made with
+    the loss: Hsu et al. 2024, Liger Kernel, arXiv 2410.10989.)
+    """
+    loss: Tensor = _CrossEntropyOfTokens.apply(hidden, table, tokens)  # type: ignore[assignment]
+    return loss
+
+
+CACHE = 2**19
+"""Bytes of powers at a time: half of what a core has to itself."""
+SAFE = (2.0**-60, 2.0**100)
+"""Sums of powers of two that neither overflow in a matmul nor lose their small parts."""
+
+
+class _CrossEntropyOfTokens(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, hidden: Tensor, table: Tensor, tokens: Tensor) -> Tensor:
+        learns = any(ctx.needs_input_grad[:2])
+        found = _summed_powers(hidden, table, learns, shifted=False)
+        lowest, highest = found[0].aminmax()
+        if not SAFE[0] < lowest.item() <= highest.item() < SAFE[1]:
+            found = _summed_powers(hidden, table, learns, shifted=True)
+        sums, shift, d_hidden, d_table = found
+        answers = table.index_select(0, tokens)
+        if learns:  # the mean of softmax minus one-hot, times what the logits are made of
+            n = len(hidden)
+            d_hidden.div_(sums[:, None]).sub_(answers).div_(n)
+            d_table.index_add_(0, tokens, hidden, alpha=-1).div_(n)
+            ctx.save_for_backward(d_hidden, d_table)
+        return (sums.log() + shift * math.log(2) - (hidden * answers).sum(1)).mean()
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, None]:
+        d_hidden, d_table = ctx.saved_tensors
+        return d_hidden * gradient, d_table * gradient, None
+
+
+def _summed_powers(
+    hidden: Tensor, table: Tensor, learns: bool, shifted: bool
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """For logits that are counted in bits: the sum over the vocabulary of two to their power [N];
+    how far they were lowered before [N], nothing unless `shifted`; and, where something `learns`,
+    the powers times `table` [N, width], and times `hidden` over the sums [V, width]."""
+    n, at_once = len(hidden), max(1, CACHE // (4 * len(table)))
+    bits = hidden * math.log2(math.e)
+    sums, shift = hidden.new_empty(n), hidden.new_zeros(n)
+    by_table, by_hidden = torch.empty_like(hidden), torch.zeros_like(table)
+    memory = hidden.new_empty(min(at_once, n), len(table))
+    for start in range(0, n, at_once):
+        rows = slice(start, min(n, start + at_once))
+        powers = memory[: rows.stop - start]
+        torch.mm(bits[rows], table.t(), out=powers)
+        if shifted:
+            torch.amax(powers, 1, out=shift[rows])
+            powers.sub_(shift[rows, None])
+        torch.sum(powers.exp2_(), 1, out=sums[rows])
+        if learns:
+            torch.mm(powers, table, out=by_table[rows])
+            by_hidden.addmm_(powers.t(), hidden[rows] / sums[rows, None])
+    return sums, shift, by_table, by_hidden

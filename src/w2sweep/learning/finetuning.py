@@ -2,25 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import torch
-from torch import nn
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
 
+from w2sweep.engine import record
+from w2sweep.engine.job import Circumstances, StoreJob
+from w2sweep.engine.runtime import Runtime
 from w2sweep.engine.stage import Job
+from w2sweep.engine.store import Store
 from w2sweep.experiment.predictions import Predictions, save_evaluations
 from w2sweep.experiment.splits import answered
-from w2sweep.experiment.stages import Finetune, Weights
-from w2sweep.learning import schedules
+from w2sweep.experiment.stages import LEARNED, Finetune, Weights
+from w2sweep.learning import checkpoint, schedules
 from w2sweep.learning.batches import Chosen, Data, batches_per_epoch, finetuning_batches
 from w2sweep.learning.caches import at_once
 from w2sweep.learning.curves import write_curves
 from w2sweep.learning.hardware import autocast, prepared
 from w2sweep.learning.learner import Course, Evaluate, Evaluation, Trained, fit
 from w2sweep.learning.memory import saying_what_to_lower
-from w2sweep.learning.shards import is_sharded
+from w2sweep.learning.shards import is_sharded, put
 from w2sweep.learning.stacking import run_side_by_side
 from w2sweep.learning.subjects import Splits, Subject, subject_of
 from w2sweep.learning.tuned import parameter_groups
@@ -52,10 +59,16 @@ class _BegunLearning:
         return self.subject.net
 
 
+KEPT = 2**25
+"""Bytes of parameters that are kept at most, so that 1,000 stages take up no more than 32 GB. What
+is larger answers its own split in any case: a tenth of its work."""
+
+
 @saying_what_to_lower
 def finetune(stage: Finetune, job: Job) -> None:
     """Writes the predictions on all splits but the supervisor's own, those at every evaluation,
-    and `curves.jsonl`; the weights too, where the sweep wants them."""
+    and `curves.jsonl`; the weights too, where the sweep wants them. The split that it trained on it
+    answers where somebody reads that."""
     begun = _begun(stage, job)
     _write(begun, fit(begun.net, begun.course, job))
 
@@ -69,12 +82,44 @@ def _write(begun: _BegunLearning, trained: Trained) -> None:
     """The result of a finetuning, after the last step."""
     stage, job, subject = begun.stage, begun.job, begun.subject
     subject.net.to(job.device)
-    answers = _answers(stage, job, subject, trained, begun.splits)
+    asked = answered(begun.splits)
+    if stage.on in asked and _answers_later(stage, job, subject):
+        asked.remove(stage.on)
+        save_file(_learned(subject.net), job.out / LEARNED)
+    answers = _answers(stage, job, subject, asked, trained.kept)
     write_curves(job.out, trained.curves)
     save_evaluations(trained.answers, job.out)
     Predictions(answers).save(job.out)
     if job.wants(Weights(stage)) and _saves(job, subject):
         subject.save(job.deliver(Weights(stage)))
+
+
+def answer_later(stage: Finetune, path: Path) -> Answers:
+    """What a model says of the split that it trained on, by what is kept of it in the folder
+    `path` of a store. Nothing is trained, and nothing is written."""
+    store = Store(path.parents[1], mode="read-only")
+    on_cpu = record.facts(path).get("device") == "cpu"
+    circumstances = Circumstances(Runtime(accelerator="cpu" if on_cpu else "auto"))
+    with TemporaryDirectory() as out, StoreJob(stage, Path(out), circumstances, store.get) as job:
+        examples = {stage.on: job.get(stage.splits)[stage.on]}
+        subject = subject_of(stage, examples, job)
+        for name, found in load_file(path / LEARNED).items():
+            put(subject.net.get_parameter(name), found)
+        subject.net.to(job.device).eval()
+        return _answers(stage, job, subject, [stage.on], {})[stage.on]
+
+
+def _answers_later(stage: Finetune, job: Job, subject: Subject) -> bool:
+    """Whether nobody reads what it says of its own split, and the model is small enough to be kept
+    for whoever may. A probe answers at once."""
+    if job.is_read_whole or stage.features or is_sharded(subject.net):
+        return False
+    return sum(p.nbytes for p in checkpoint.learned(subject.net).values()) <= KEPT
+
+
+def _learned(net: nn.Module) -> dict[str, Tensor]:
+    learned = checkpoint.learned(net)
+    return {name: p.detach().cpu().contiguous() for name, p in learned.items()}
 
 
 @saying_what_to_lower
@@ -97,7 +142,7 @@ def _begun(stage: Finetune, job: Job) -> _BegunLearning:
     device, splits = prepared(job), job.get(stage.splits)
     job.note(precision=stage.precision)
     truth = {name: stage.head.labels(examples) for name, examples in splits.items()}
-    labels = dict(job.get(stage.labels).answers) if stage.labels else truth
+    labels = job.get(stage.labels).answers if stage.labels else truth
     subject = subject_of(stage, splits, job)
     subject.net.to(device)
     data = subject.data(stage.on, labels[stage.on])
@@ -148,13 +193,17 @@ def _evaluation(
 
 
 def _answers(
-    stage: Finetune, job: Job, subject: Subject, trained: Trained, splits: Splits
+    stage: Finetune,
+    job: Job,
+    subject: Subject,
+    asked: Iterable[str],
+    there: Mapping[str, Answers],
 ) -> dict[str, Answers]:
-    """Of all splits that are answered; those of the evaluation that is kept are there already."""
+    """Of the splits that are asked for, some of which are there already."""
     device, budget = torch.device(job.device), job.runtime.micro_tokens
     answers = {}
     with autocast(stage.precision, device):
-        for name in answered(splits):
-            kept = trained.kept.get(name)
+        for name in asked:
+            kept = there.get(name)
             answers[name] = subject.answers(name, device, budget) if kept is None else kept
     return answers

@@ -24,6 +24,8 @@ from w2sweep.learning.shards import is_sharded
 T = TypeVar("T")
 LossOf = Callable[[Tensor, Tensor], Tensor]
 """Logits [B, K] and targets -> a scalar."""
+AtOnce = Callable[[Batch], Tensor | None]
+"""The loss of a batch, a scalar, where there is a way to it that makes no logits; else None."""
 
 
 class Gradients:
@@ -33,10 +35,17 @@ class Gradients:
         net: the model.
         backward: goes back from a scalar.
         job: is told where memory runs out.
+        at_once: tried first, where the loss is the mean of a loss per example.
     """
 
-    def __init__(self, net: nn.Module, backward: Callable[[Tensor], object], job: Job):
-        self.net, self.backward, self.job = net, backward, job
+    def __init__(
+        self,
+        net: nn.Module,
+        backward: Callable[[Tensor], object],
+        job: Job,
+        at_once: AtOnce = lambda _: None,
+    ):
+        self.net, self.backward, self.job, self.at_once = net, backward, job, at_once
         self.micro_tokens: int | None = None
         """Tokens in one forward pass, where memory ran out with those of the micro-batches."""
 
@@ -64,6 +73,16 @@ class Gradients:
             return spread.summed(found)
         return spread.sum_gradients(learning, found)
 
+    def clip(self, learning: Sequence[nn.Parameter], limit: float) -> None:
+        """Shortens the gradient, all of it one vector, to `limit`, where it is longer."""
+        gradients = [p.grad for p in learning if p.grad is not None]
+        if is_sharded(self.net) or not gradients or gradients[0].device.type != "cpu":
+            nn.utils.clip_grad_norm_(learning, limit)
+            return
+        length = nn.utils.get_total_norm(gradients, foreach=True)
+        if not length <= limit:  # nothing is multiplied by one
+            nn.utils.clip_grads_with_norm_(learning, limit, length, foreach=True)
+
     def _one_by_one(self, share: Share, loss: LossOf, learning: Sequence[nn.Parameter]) -> Tensor:
         """This process's part of the loss, a scalar: each micro-batch has its share of it."""
 
@@ -73,7 +92,9 @@ class Gradients:
             losses = [share.targets.new_zeros((), dtype=torch.float32)] if not parts else []
             for part in parts:
                 weight = len(part.targets) / len(share.targets)
-                its = loss(self.net(part), part.targets) * weight
+                whole = self.at_once(part)
+                whole = loss(self.net(part), part.targets) if whole is None else whole
+                its = whole * weight
                 self.backward(its)
                 losses.append(its.detach())
             for _ in range(idle):

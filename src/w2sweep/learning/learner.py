@@ -12,7 +12,8 @@ import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from itertools import islice
+from typing import Any, Generic, TypeVar
 
 import pytorch_lightning as pl
 import torch
@@ -22,20 +23,24 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, IterableDataset
 
 from w2sweep.engine.stage import Job
-from w2sweep.experiment.losses import Loss
+from w2sweep.experiment.losses import CrossEntropy, Loss
 from w2sweep.experiment.recipe import OptimizerName, WeightPrecision
 from w2sweep.learning import checkpoint, spread
 from w2sweep.learning.batches import Batch, Share, share
 from w2sweep.learning.gradients import Gradients
 from w2sweep.learning.hardware import autocast, flushing_denormals
 from w2sweep.learning.memory import in_main_memory
+from w2sweep.learning.model import Net
 from w2sweep.learning.optimizers import optimizer_of
 from w2sweep.learning.schedules import Schedule
 from w2sweep.learning.shards import is_sharded
 from w2sweep.tasks.heads import Answers
 
+T = TypeVar("T")
 logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)  # it advertises at every fit
 
+AT_A_TIME = 16
+"""Steps whose batches Lightning fetches and moves to the device together."""
 ROWS = 50
 """Rows of the curves, evaluations not counted."""
 DIVERGED = 4.0
@@ -107,7 +112,7 @@ class Learner(pl.LightningModule):
         self.state = checkpoint.State()
         self.saved_at = time.monotonic()
         self.losses: list[Tensor] = []
-        self.gradients = Gradients(net, self.manual_backward, job)
+        self.gradients = Gradients(net, self.manual_backward, job, self.loss_at_once)
         self.loss_of_nothing = math.inf
         """What a model would have in the last step that finds all classes equally likely."""
 
@@ -126,15 +131,22 @@ class Learner(pl.LightningModule):
         budget = self.job.runtime.micro_tokens
         batches = self.course.batches(self.state.step)
         shares = (share(micro, spread.rank(), spread.ranks(), budget) for micro in batches)
-        return DataLoader(Steps(shares), batch_size=None)
+        # a GPU fetches from pinned memory while it computes; of other memory all would wait
+        return DataLoader(Steps(shares), batch_size=None, pin_memory=self.job.device == "cuda")
 
-    def training_step(self, batch: Share, index: int) -> None:
+    def training_step(self, shares: list[Share], index: int) -> None:
+        """Some optimizer steps: between two calls Lightning and its loader take as long as a small
+        model's whole step."""
+        for its in shares:
+            self.one_step(its)
+
+    def one_step(self, batch: Share) -> None:
         """One optimizer step, and what is due after it."""
         optimizer = self.trainer.optimizers[0]
         self.set_rates(optimizer)
         learning = [p for group in optimizer.param_groups for p in group["params"]]
         loss = self.gradients.of(batch, self.loss, self.course.loss.separable, learning)
-        nn.utils.clip_grad_norm_(learning, self.course.clip)
+        self.gradients.clip(learning, self.course.clip)
         optimizer.step()
         self.after_step(loss, optimizer)
 
@@ -152,6 +164,16 @@ class Learner(pl.LightningModule):
                 nothing = self.course.loss(torch.zeros_like(logits), targets, progress)
                 self.loss_of_nothing = nothing.item()
             return self.course.loss(logits, targets, progress)
+
+    def loss_at_once(self, batch: Batch) -> Tensor | None:
+        """The course's loss of a batch, where there is a way to it that makes no logits."""
+        net = self.net
+        if type(self.course.loss) is not CrossEntropy or not isinstance(net, Net):
+            return None
+        found = net.loss_of_tokens(batch)
+        if found is not None and self.state.step == self.course.steps - 1:
+            self.loss_of_nothing = math.log(net.vocabulary)
+        return found
 
     def after_step(self, loss: Tensor, optimizer: torch.optim.Optimizer) -> None:
         """Counts a step, whose loss was this scalar, and logs, evaluates and saves when it is time
@@ -233,14 +255,15 @@ class Learner(pl.LightningModule):
         return Trained(state.curves, state.answers, state.answers.get(kept, {}))
 
 
-class Steps(IterableDataset):
-    """An iterator as Lightning wants it."""
+class Steps(IterableDataset, Generic[T]):
+    """What steps are made of, as Lightning wants it, some at a time."""
 
-    def __init__(self, batches: Iterator[Share]):
+    def __init__(self, batches: Iterator[T]):
         self.batches = batches
 
-    def __iter__(self) -> Iterator[Share]:
-        return self.batches
+    def __iter__(self) -> Iterator[list[T]]:
+        while some := list(islice(self.batches, AT_A_TIME)):
+            yield some
 
 
 def due(step: int, steps: int, times: int) -> bool:

@@ -18,7 +18,9 @@ from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerF
 from w2sweep.engine.files import write_json
 from w2sweep.engine.stage import public_name
 from w2sweep.learning.batches import Batch
+from w2sweep.learning.cross_entropy import cross_entropy_of_tokens
 from w2sweep.learning.hardware import autocast
+from w2sweep.learning.llama import final_states
 from w2sweep.learning.shards import gathered
 from w2sweep.tasks.heads import Head, LinearHead
 from w2sweep.values import ConfigError
@@ -107,10 +109,33 @@ class Net(nn.Module):
         """Final hidden states at the positions asked for [asked, width]."""
         return self._hidden(batch)
 
-    def _hidden(self, batch: Batch) -> Tensor:
+    def _hidden(self, batch: Batch, one_each: bool = False) -> Tensor:
         """The same, for `forward`: shards are put together before either, and taken apart
-        behind it."""
-        return self.body(**self.inputs(batch)).last_hidden_state[batch.asked]
+        behind it. `one_each`: whether one position of each sequence is asked for."""
+        states = self.states_at_once(batch)
+        if states is not None:
+            return states
+        states = self.body(**self.inputs(batch)).last_hidden_state
+        if not one_each:
+            return states[batch.asked]
+        # nobody waits for a GPU to say how many there are
+        rows = torch.arange(len(states), device=states.device)
+        return states[rows, batch.asked.int().argmax(-1)]
+
+    def states_at_once(self, batch: Batch) -> Tensor | None:
+        """The same with few operations, where the model is a small one of our own; else None."""
+        self.check_known(batch.ids)
+        return final_states(self.lm, batch)
+
+    def loss_of_tokens(self, batch: Batch) -> Tensor | None:
+        """Cross-entropy of the language model's own logits with the tokens that are asked for, a
+        scalar, without keeping the logits; None where `forward` has to make them."""
+        if self.own_head is not None or batch.targets.ndim != 1:
+            return None
+        states = self.states_at_once(batch)
+        if states is None:
+            return None
+        return cross_entropy_of_tokens(states, unembedding(self.lm).weight, batch.targets)
 
     def plain(self, ids: Tensor) -> tuple[Tensor, Tensor]:
         """Final states [S, T, width] and logits [S, T, vocabulary] of texts of one length, as
@@ -123,7 +148,7 @@ class Net(nn.Module):
         tokens."""
         if self.own_head is None or self.head is None:
             return self.language_logits(batch).float()
-        hidden = self._hidden(batch)
+        hidden = self._hidden(batch, one_each=True)
         with autocast("32-true", hidden.device):  # in bf16, many answers would be equal
             outputs = self.own_head(hidden.float())
             return class_logits(self.head, outputs, len(batch.targets))
@@ -134,10 +159,13 @@ class Net(nn.Module):
         They are what it makes of its final hidden states itself: some scale or cap them. `inputs`:
         what it is given of the batch; None: all of it.
         """
+        states = self.states_at_once(batch) if inputs is None else None
+        if states is not None:
+            return unembedding(self.lm)(states)
         picked: list[bool] = []
         with only(self.lm.get_decoder(), batch.asked, picked):
             logits = self.lm(**(inputs or self.inputs(batch))).logits
-        return logits[0] if picked else logits[batch.asked]
+        return logits.flatten(0, 1) if picked else logits[batch.asked]
 
     @torch.no_grad()
     def complete(self, ids: Tensor, mask: Tensor, max_new_tokens: int) -> list[str]:

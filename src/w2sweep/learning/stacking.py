@@ -51,14 +51,14 @@ def run_side_by_side(
     """Runs stages as `Stage.run_together` says. `begin` makes what there is before the training,
     and `end` writes the result."""
     begun = [_tried(begin, *run) for run in runs]
-    sound = [each for each in begun if not isinstance(each, Exception)]
+    groups = _groups([each for each in begun if not isinstance(each, Exception)])
     outcomes: dict[int, Trained | Exception] = {}
     for each in begun:
         if isinstance(each, Exception):
             yield each
             continue
         if id(each) not in outcomes:
-            group = next(group for group in _groups(sound) if each in group)
+            group = next(group for group in groups if any(each is other for other in group))
             outcomes |= zip(map(id, group), _trained(group), strict=True)
         outcome = outcomes[id(each)]
         yield outcome if isinstance(outcome, Exception) else _failed(end, each, outcome)
@@ -211,7 +211,13 @@ class Learners(pl.LightningModule):
         sides = (side_by_side(batches) for batches in zip(*streams, strict=True))
         return DataLoader(Steps(sides), batch_size=None)
 
-    def training_step(self, side: Side, index: int) -> None:
+    def training_step(self, sides: list[Side], index: int) -> None:
+        """Some optimizer steps, until all have failed."""
+        for side in sides:
+            if self.sound:
+                self.one_step(side)
+
+    def one_step(self, side: Side) -> None:
         """One optimizer step of all, and what is due after it for each."""
         (stack,), optimizer = self.stack, self.trainer.optimizers[0]
         for number, member in self.sound:

@@ -38,6 +38,7 @@ NESTED = frozenset(
         "by_difficulty",
         "elsewhere",
         "curve",
+        "lessons",
         "language_models",
     }
 )

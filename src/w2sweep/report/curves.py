@@ -1,4 +1,4 @@
-"""Curves of students along their training, averaged over seeds."""
+"""Curves of models along their training, averaged over seeds."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from w2sweep.results import metrics
-from w2sweep.results.cell import Result
+from w2sweep.results.cell import ROLES, Result
+from w2sweep.results.curve import Learning
 from w2sweep.results.intervals import Estimate
 
 
@@ -39,3 +40,46 @@ def mean_curve(results: Sequence[Result]) -> list[Moment]:
         accuracy = metrics.mean_share(truth, tests)
         moments.append(Moment(progress, accuracy, metrics.mean_share(own, validations)))
     return moments
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """A model at each of its E evaluations on the validation split, over the seeds."""
+
+    progress: Sequence[float]
+    """The part of the training that is done [E]."""
+    own: Sequence[Estimate]
+    """Agreement with the labels that it learns [E]."""
+    truth: Sequence[Estimate]
+    """Accuracy [E]."""
+    best_own: Sequence[float]
+    """Of each seed, the progress at which an early stop on its own labels keeps it."""
+    best_truth: Sequence[float]
+    """The same on the truth."""
+    stopped: bool
+    """Whether the models do stop early."""
+
+
+def lessons(results: Sequence[Result]) -> dict[str, Lesson]:
+    """Role -> its lesson, of the models that all cells have curves of, with equal evaluations."""
+    found = {}
+    for role in ROLES:
+        curves = [r.learning[role] for r in results if role in r.learning]
+        alike = len({tuple(curve.progress) for curve in curves}) == 1
+        if len(curves) == len(results) and alike:
+            found[role] = _lesson(curves)
+    return found
+
+
+def _lesson(curves: Sequence[Learning]) -> Lesson:
+    counts = [curve.n for curve in curves]
+    own = zip(*(curve.own for curve in curves), strict=True)
+    truth = zip(*(curve.truth for curve in curves), strict=True)
+    return Lesson(
+        progress=curves[0].progress,
+        own=[metrics.mean_share(shares, counts) for shares in own],
+        truth=[metrics.mean_share(shares, counts) for shares in truth],
+        best_own=[curve.best_own for curve in curves],
+        best_truth=[curve.best_truth for curve in curves],
+        stopped=any(curve.stopped for curve in curves),
+    )

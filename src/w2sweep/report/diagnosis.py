@@ -43,7 +43,7 @@ def diagnostics_table(rows: Sequence[SummaryRow]) -> tuple[list[str], list[list[
     told = [row for row in rows if row.diagnostics]
     worth = set(chain.from_iterable(map(_worth, told)))
     shown = [name for name in COLUMNS if name in worth]
-    headings = ["", *(COLUMNS[name][0] for name in shown), "detectable over naive", "of PGR"]
+    headings = ["cells", *(COLUMNS[name][0] for name in shown), "detectable over naive", "of PGR"]
     variants = short_variants(rows)
     lines = []
     for row in told:
@@ -54,7 +54,7 @@ def diagnostics_table(rows: Sequence[SummaryRow]) -> tuple[list[str], list[list[
 
 def elsewhere_table(rows: Sequence[SummaryRow]) -> tuple[list[str], list[list[str]]]:
     """Headings and a line for each row and each other task that its models answer."""
-    headings = ["", "on", "weak %", "student %", "ceiling %", "PGR"]
+    headings = ["cells", "on", "weak %", "student %", "ceiling %", "PGR"]
     variants, lines = short_variants(rows), []
     for row in rows:
         for target, carried in row.elsewhere.items():

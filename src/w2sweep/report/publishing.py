@@ -14,6 +14,7 @@ from w2sweep.report.csv_files import cell_records, summary_records, write_csv
 from w2sweep.report.difficulty_csv import difficulty_records
 from w2sweep.report.drawing import Drawing
 from w2sweep.report.medians import medians
+from w2sweep.report.outcomes import outcomes
 from w2sweep.report.summary import SummaryRow, summarize
 from w2sweep.report.transfer import transfer
 from w2sweep.results.cell import Failed, SkippedCell
@@ -107,7 +108,7 @@ def _replace(folder: Path, new: Path) -> None:
 
 
 def show(made: Report) -> None:
-    """Prints the summary table, what failed, and where the page lies."""
+    """Prints the summary table, what came out, what failed, and where the page lies."""
     from rich.console import Console
 
     from w2sweep.report.table import terminal_table
@@ -121,7 +122,8 @@ def show(made: Report) -> None:
 
 
 def _notes(made: Report) -> list[str]:
-    notes = [f"failed   {failure.title}: {failure.reason}" for failure in made.failures]
+    notes = [f"found    {said.family}: {said.sentence}" for said in outcomes(made.summary)]
+    notes += [f"failed   {failure.title}: {failure.reason}" for failure in made.failures]
     if made.skipped:
         reasons = dict.fromkeys(cell.skipped for cell in made.skipped)
         first, *others = reasons

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from w2sweep.report.accuracies import MeanAccuracy, mean_accuracy, others
-from w2sweep.report.curves import Moment, mean_curve
+from w2sweep.report.curves import Lesson, Moment, lessons, mean_curve
 from w2sweep.report.elsewhere import Carried, elsewhere
 from w2sweep.report.grades import Grades, grades
 from w2sweep.report.heldout import HeldOut, heldout
@@ -109,6 +109,8 @@ class SummaryRow:
     """Name of another task -> how the three models do on it (`evaluate_on`)."""
     curve: Sequence[Moment] = ()
     """The student along its training, where the method looks at that: at each evaluation."""
+    lessons: Mapping[str, Lesson] = field(default_factory=dict)
+    """Role -> how the model did while it was trained."""
     language_models: Mapping[str, HeldOut] = field(default_factory=dict)
     """Name -> a language model whose loss on held-out text the method asks for."""
 
@@ -167,6 +169,7 @@ def _row(group: Group, cells: Mapping[int, Result], naive: Mapping[int, Result])
         by_difficulty=grades(results),
         elsewhere=elsewhere(results),
         curve=mean_curve(results),
+        lessons=lessons(results),
         language_models=heldout(results),
     )
 

@@ -1,4 +1,5 @@
-"""One page with everything of a sweep on it. It has no script but for sorting its table."""
+"""One page with everything of a sweep on it. It can be read without its script, which sorts and
+filters."""
 
 from __future__ import annotations
 
@@ -7,6 +8,10 @@ from collections.abc import Sequence
 from w2sweep.report.climb import Climb
 from w2sweep.report.diagnosis import diagnostics_table, elsewhere_table
 from w2sweep.report.drawing import Drawing
+from w2sweep.report.examples import cards
+from w2sweep.report.links import origins
+from w2sweep.report.outcomes import outcomes
+from w2sweep.report.provenance import Provenance
 from w2sweep.report.summary import SummaryRow
 from w2sweep.report.table import climb_tables, columns, legend, over
 from w2sweep.report.templates import render
@@ -23,13 +28,18 @@ def sweep_page(
     drawings: Sequence[Drawing],
 ) -> str:
     """The page's HTML."""
+    provenance = Provenance(sweep)
     return render(
         "sweep.html",
         drawings,
         sweep=sweep,
+        outcomes=outcomes(rows),
+        provenance=provenance,
         rows=rows,
         columns=columns(rows),
         legend=legend(rows),
+        origins=origins(sweep.results, provenance),
+        cards=cards(sweep.results),
         diagnostics=diagnostics_table(rows),
         elsewhere=elsewhere_table(rows),
         climbs=climb_tables(climbs, rows),

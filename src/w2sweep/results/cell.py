@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from w2sweep.engine.files import read_json, replacing, sweep_up, write_json
 from w2sweep.results.by_difficulty import ByDifficulty
-from w2sweep.results.curve import Curve
+from w2sweep.results.curve import Curve, Learning
+from w2sweep.results.shown import Shown
 
 CORRECT = "correct.safetensors"
 SEAL = "written"
@@ -179,6 +180,10 @@ class Result(Place):
     """Name of another task -> how the models do on it (`evaluate_on`)."""
     curve: Curve | None = None
     """How the student did along its training, where the method looks at that."""
+    learning: dict[str, Learning] = pydantic.Field(default_factory=dict)
+    """Role -> how the model did while it was trained, of supervisor, student and ceiling."""
+    shown: list[Shown] | None = None
+    """Some test examples; None of a cell that was written before there were any."""
     language_models: dict[str, LanguageModel] = pydantic.Field(default_factory=dict)
     """Name -> language model, of methods that ask for it."""
     store: str
@@ -329,4 +334,6 @@ def _sealed(folder: Path, said: Mapping[str, Any], seal: Mapping[str, Any]) -> s
 def _plain(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _plain(v) for key, v in value.items()}
+    if isinstance(value, list):
+        return [_plain(v) for v in value]
     return asdict(value) if is_dataclass(value) and not isinstance(value, type) else value

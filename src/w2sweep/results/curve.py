@@ -23,3 +23,30 @@ class Curve:
     """Agreement with its own labels on the validation split [E]."""
     n_validation: int
     """Examples of that split."""
+
+
+@dataclass(frozen=True)
+class Learning:
+    """How a model did on the validation split at each of its E evaluations, as it logged it while
+    it was trained."""
+
+    progress: Sequence[float]
+    """The part of the training that is done [E]."""
+    own: Sequence[float]
+    """Agreement with the labels that it learns [E]."""
+    truth: Sequence[float]
+    """Accuracy [E]."""
+    n: int
+    """Examples of the validation split."""
+    stopped: bool = False
+    """Whether the model is that of its best evaluation, for it stops early."""
+
+    @property
+    def best_own(self) -> float:
+        """Where an early stop on its own labels keeps it: the first of the best."""
+        return self.progress[max(range(len(self.own)), key=self.own.__getitem__)]
+
+    @property
+    def best_truth(self) -> float:
+        """The same on the truth, which only an oracle could do."""
+        return self.progress[max(range(len(self.truth)), key=self.truth.__getitem__)]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +42,8 @@ class SweepFolder:
     None: neither a result nor a failure yet."""
     earlier: Mapping[str, Record | Unreadable | None]
     """Cells of earlier runs under the same name, which are no part of the present plan."""
+    plan: Mapping[str, Any] = field(default_factory=dict)
+    """What `sweep.json` says; nothing where there is none."""
 
     @property
     def results(self) -> list[Result]:
@@ -86,7 +88,8 @@ def read_sweep(path: Path) -> SweepFolder:
     found = {folder: _read(path / folder) for folder in (*planned, *_others(path, planned))}
     present = {f: cell for f, cell in found.items() if not plan or _is_of(planned, f, cell)}
     earlier = {f: cell for f, cell in found.items() if f not in present}
-    sweep = SweepFolder(path, name, command, len(plan.get("stages", {})), present, earlier)
+    stages = len(plan.get("stages", {}))
+    sweep = SweepFolder(path, name, command, stages, present, earlier, plan)
     if not sweep.results:
         raise ConfigError(f"no finished cell in {path}: {_census(sweep)}")
     return sweep

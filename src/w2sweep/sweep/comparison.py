@@ -32,6 +32,8 @@ from w2sweep.results.cell import (
 from w2sweep.sweep import along, carrying
 from w2sweep.sweep.diagnosing import diagnosed, reliabilities
 from w2sweep.sweep.grading import by_difficulty
+from w2sweep.sweep.learned import learned
+from w2sweep.sweep.showing import shown
 from w2sweep.sweep.text_losses import earlier_of, language_models
 from w2sweep.tasks.example import Example
 from w2sweep.tasks.heads import Answers
@@ -115,7 +117,7 @@ def current(cell: Cell, place: Place, store: Store, folder: Path) -> bool:
         return False
     if not isinstance(found, Result):
         return False
-    told = bool(found.diagnostics)  # cells of before there were any have none
+    told = bool(found.diagnostics) and found.shown is not None  # cells of before have none
     origin = (found.store, found.w2sweep) == (str(store.root), __version__)
     placed = {key: getattr(found, key) for key in asdict(place)}
     return told and origin and placed == asdict(place) and _of_the_same_stages(found, cell)
@@ -163,6 +165,8 @@ def compare(cell: Cell, place: Place, store: Store) -> Result:
         reliability=reliabilities(answers, correct),
         by_difficulty=by_difficulty(cell, correct, store),
         curve=along.curve(cell, splits, store),
+        learning=learned(cell, splits, store),
+        shown=shown(head, answers, correct, examples),
         language_models=language_models(cell, store),
         store=str(store.root),
         w2sweep=__version__,

@@ -39,6 +39,7 @@ def joined(request: Request, folder: Path) -> Store:
         sweep=plan["name"],
         runs=folder / RUNS,
         planned=frozenset(plan["stages"]),
+        read_whole=frozenset(plan["read_whole"]),
     )
     return store_of(request, circumstances, since=plan["started"])
 

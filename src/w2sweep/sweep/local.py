@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,27 +18,34 @@ from w2sweep.sweep import comparison
 from w2sweep.sweep.joining import joined
 from w2sweep.sweep.plan import Planned
 
-PRELOAD = ("w2sweep.learning.everything",)
-"""What workers have imported before they begin."""
 ROUNDS = 3
 """How often what is found damaged when a cell is answered is computed again."""
 STEP = 1e8
 """The FLOPs that a stage takes the time of that computes none."""
 
 
-def run_here(
-    left: Sequence[Planned], folder: Path, workers: int, say: Callable[[str], object]
-) -> None:
-    """Runs what is missing of cells by so many workers of this machine, and writes the cells'
-    results or failures into the sweep's folder."""
+@dataclass(frozen=True)
+class Here:
+    """How a sweep is run on this machine."""
+
+    folder: Path
+    """The sweep's."""
+    workers: int
+    preload: tuple[str, ...] = ()
+    """Modules that workers have imported before they begin."""
+
+
+def run_here(left: Sequence[Planned], here: Here, say: Callable[[str], object]) -> None:
+    """Runs what is missing of cells by workers of this machine, and writes the cells' results or
+    failures into the sweep's folder."""
     for _ in range(ROUNDS):
-        cells = Cells(left, folder)
+        cells = Cells(left, here.folder)
         if cells.store.mode == "read-only":
             break
         foreman = Foreman(
             cells.shares,
-            workers,
-            PRELOAD,
+            here.workers,
+            here.preload,
             cost,
             there=cells.there,
             spare=cells.answer_one,
@@ -49,7 +57,7 @@ def run_here(
             return
     for p in left:  # whatever is wrong with these is found out, and told
         assert p.cell is not None
-        comparison.run(p.cell, p.place, joined(p.request, folder), folder / p.folder)
+        comparison.run(p.cell, p.place, joined(p.request, here.folder), here.folder / p.folder)
 
 
 def cost(stage: Stage[Any]) -> float:

@@ -24,7 +24,7 @@ from w2sweep.engine.job import Circumstances
 from w2sweep.engine.owners import Owner
 from w2sweep.engine.progress import Watch
 from w2sweep.engine.runtime import Runtime
-from w2sweep.engine.stage import Stage, closure
+from w2sweep.engine.stage import Stage, closure, read_whole
 from w2sweep.engine.store import Store
 from w2sweep.engine.tracker import Tracker
 from w2sweep.results import cell as records
@@ -159,6 +159,7 @@ class Sweep:
             "store": str(self.store.root),
             "cells": list(map(_entry, self.planned)),
             "stages": self.stages,
+            "read_whole": sorted(read_whole(self._stages)),
             **self._kept,
         }
         self.folder.mkdir(parents=True, exist_ok=True)

@@ -115,6 +115,11 @@ def _paths() -> tuple[Int8s, Ints, Ints]:
 PATHS, FIRST, NUMBER = _paths()
 
 
+def _way(start: Int8s, end: Int8s) -> Bits:
+    """The squares between two others [n]."""
+    return BETWEEN.take(start * np.int32(65) + end)
+
+
 def row_numbers(rows: Ints | Bools) -> Ints:
     """Row numbers [n], also of a mask [N]: `take` with numbers is much faster than with a mask."""
     return np.flatnonzero(rows) if rows.dtype == bool else np.asarray(rows, np.int64)
@@ -148,18 +153,29 @@ class Boards:
 
     def occupied(self, by: Bools | None = None) -> Bits:
         """The squares with a man on them, as bits [N]; with a man of `by` [N, M], if given."""
-        bits = BIT[self.squares]
+        bits = BIT.take(self.squares)
         return reduce(np.bitwise_or, (bits if by is None else np.where(by, bits, np.uint64(0))).T)
 
     def attacked(self, king: int) -> Bools:
         """Whether the white king (0) or the black one (1) is attacked [N]."""
-        target = self.squares[:, king]
-        where = (self.men * np.int32(65) + self.squares) * np.int32(65) + target[:, None]
-        row, man = np.nonzero(THREATS[king].take(where))
-        clear = BETWEEN[self.squares[row, man], target[row]] & self[row].occupied() == 0
+        # the numbers of a flat array are much faster to find than those of rows and columns
+        where = np.flatnonzero(self._aiming(king))
+        row = where // self.men.shape[1]
+        way = _way(self.squares.take(where), self.squares[:, king].take(row))
+        clear = way & self[row].occupied() == 0
         attacked = np.zeros(len(self), dtype=bool)
         attacked[row[clear]] = True
         return attacked
+
+    def aimed_at(self, king: int) -> Bools:
+        """Whether the white king (0) or the black one (1) would be attacked if the men between were
+        not there [N]."""
+        return self._aiming(king).any(1)
+
+    def _aiming(self, king: int) -> Bools:
+        """Which men would attack that king on an empty board [N, M]."""
+        where = (self.men * np.int32(65) + self.squares) * np.int32(65)
+        return THREATS[king].take(where + self.squares[:, king, None])
 
     def legal_moves(self, only: slice = slice(None)) -> BoardMoves:
         """All legal moves, board by board; `only` those of some of the M men, if that is given."""
@@ -170,9 +186,13 @@ class Boards:
         own, other = self.occupied(white)[board], self.occupied(~white)[board]
         if_not_taking = np.where(need == FREE, ~(own | other), ~own)
         there = np.where(need == TAKEN, other, if_not_taking) & BIT[end]
-        way = (there != 0) & (BETWEEN[start, end] & (own | other) == 0)
+        way = (there != 0) & (_way(start, end) & (own | other) == 0)
         moves = BoardMoves.of(self, board[way], man[way], end[way], new[way])
-        return moves[~moves.after.attacked(0)]
+        # only the king himself walks into an attack, if no man aims at him
+        risky = row_numbers((moves.man == 0) | self.aimed_at(0)[moves.board])
+        illegal = np.zeros(len(moves), dtype=bool)
+        illegal[risky] = moves.after[risky].attacked(0)
+        return moves[~illegal]
 
     def stuck(self) -> Bools:
         """Whether there is no legal move [N]."""
@@ -249,7 +269,10 @@ class Turn:
     def of(boards: Boards) -> Turn:
         """The turn of whoever is to move on these boards."""
         moves = boards.legal_moves()
-        check = moves.after.attacked(1)
+        aiming = THREATS[1][moves.new, moves.end, boards.squares[moves.board, 1]]
+        maybe = row_numbers(aiming | boards.aimed_at(1)[moves.board])
+        check = np.zeros(len(moves), dtype=bool)
+        check[maybe] = moves.after[maybe].attacked(1)
         mate = check.copy()
         mate[check] = moves.after[check].turned.stuck()
         return Turn(boards, moves, check, mate)

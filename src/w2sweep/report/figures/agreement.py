@@ -8,10 +8,10 @@ from typing import Self
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
+from w2sweep.report.extremes import of_weakest
 from w2sweep.report.figures.axis import compute_axis
 from w2sweep.report.figures.by_method import ByMethod
 from w2sweep.report.figures.captions import errors, sample
-from w2sweep.report.figures.extremes import of_weakest
 from w2sweep.report.figures.over_size import OverSize
 from w2sweep.report.figures.panels import errorbar
 from w2sweep.report.figures.plot import Ladders

@@ -23,11 +23,15 @@ from w2sweep.report.figures.style import CHANCE, FAINT
 from w2sweep.report.medians import MANY
 from w2sweep.report.summary import SummaryRow
 from w2sweep.report.variants import short_variants
+from w2sweep.results.cell import RungFacts
 
 WRAP = 4
 """Panels in a line at most, where tasks wrap."""
 PANEL = (3.1, 2.3)
 """Width and height in inches."""
+BY_COMPUTE = "student, and its pretraining compute as a share of the largest rung's"
+BY_RANK = "student, from the weakest rung to the strongest"
+"""What stands below an axis of rungs, with and without compute."""
 Grid = Sequence[Sequence[tuple[str, str]]]
 """The panels of a figure line by line, each by the names of its column and of its line."""
 Sharing = Literal["none", "col", "row", "all"]
@@ -39,7 +43,7 @@ class Panels(Plot):
 
     title: str
     ylabel: ClassVar[str] = ""
-    xlabel: str = "student, by pretraining compute relative to the largest rung's"
+    xlabel: str = BY_COMPUTE
     sharey: ClassVar[Sharing]
     measures: ClassVar[Mapping[str, str]] = {}
     """Of a figure with a line of panels for each measure, in all of which every row is: measure ->
@@ -49,6 +53,8 @@ class Panels(Plot):
 
     def __init__(self, rows: Sequence[SummaryRow], ladders: Ladders):
         super().__init__(rows, ladders)
+        if self.xlabel == BY_COMPUTE and not any(map(_has_compute, ladders.values())):
+            self.xlabel = BY_RANK
         self.several_ladders = len({r.ladder for r in rows}) > 1
         self.variants = short_variants(rows)
         self.supervisors = distinct(r.weak for r in sorted(rows, key=lambda r: r.weak_compute))
@@ -98,7 +104,7 @@ class Panels(Plot):
     def supervisor_color(self, weak: str) -> str:
         """A colour for each supervisor, the darker the weaker."""
         i, n = self.supervisors.index(weak), len(self.supervisors)
-        return to_hex(colormaps["viridis"](0.1 + 0.75 * i / max(1, n - 1)))
+        return to_hex(colormaps["viridis"](0.15 + 0.57 * i / max(1, n - 1)))
 
     def rungs(self, row: SummaryRow, *roles: Literal["weak", "strong"]) -> list[str]:
         """The rungs that play one of the roles anywhere on the row's ladder, weakest first."""
@@ -173,6 +179,10 @@ class Panels(Plot):
                 _name_line(axes[i, -1], line[-1][1])
             for j, (column, _) in enumerate(line):
                 axes[i, j].set_title(column if i == 0 or wrapped else "")
+
+
+def _has_compute(ladder: Mapping[str, RungFacts]) -> bool:
+    return min(rung.compute for rung in ladder.values()) > 0
 
 
 def _line(columns: Sequence[str], line: str) -> list[tuple[str, str]]:

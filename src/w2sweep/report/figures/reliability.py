@@ -10,8 +10,8 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from numpy.typing import NDArray
 
+from w2sweep.report.extremes import of_strongest, of_weakest
 from w2sweep.report.figures.captions import sample
-from w2sweep.report.figures.extremes import of_strongest, of_weakest
 from w2sweep.report.figures.panels import Panels
 from w2sweep.report.figures.plot import Ladders
 from w2sweep.report.figures.style import COLORS, FAINT, INK

@@ -1,0 +1,138 @@
+"""What it is worth to train small models side by side: the time of M models one after the other,
+over that of the same models stacked.
+
+    python benchmarks/stacked.py
+
+RESULTS
+
+Finetuning: batches of 16 texts of 24 tokens on average, with padding, two classes; pretraining:
+8 windows of 48 tokens, a vocabulary of 835 words. Steps alone count, which is where the difference
+is: no evaluations. Each ratio is the median over rounds, in each of which the models are trained
+both ways, in turn, by one thread; above 1, together is faster.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+import torch
+from training_speed import Measured, network, settle
+
+from w2sweep.engine.job import Circumstances, StoreJob
+from w2sweep.engine.runtime import Runtime
+from w2sweep.engine.stage import Job
+from w2sweep.experiment.losses import CrossEntropy
+from w2sweep.experiment.recipe import Recipe
+from w2sweep.learning.batches import Labelled, finetuning_batches, pretraining_batches
+from w2sweep.learning.learner import Course, Evaluation
+from w2sweep.learning.model import Net
+from w2sweep.learning.stacking import run_side_by_side
+from w2sweep.learning.tokens import Ragged
+from w2sweep.learning.tuned import parameter_groups
+from w2sweep.tasks.heads import Choice
+
+VOCABULARY, CONTEXT = 835, 48
+RUNGS = {
+    "nano": (12, 1, 2),
+    "micro": (20, 1, 2),
+    "tiny": (24, 2, 2),
+    "mini": (32, 2, 2),
+    "small": (48, 2, 4),
+    "medium": (64, 2, 4),
+    "base": (128, 2, 8),
+}
+"""Width, depth and heads of the lab's ladder."""
+STEPS = 24
+MODELS = (4, 8, 16)
+
+
+@dataclass(frozen=True)
+class Ready:
+    """A model before its first step."""
+
+    job: Job
+    net: Net
+    course: Course
+
+
+def finetuning(shape: tuple[int, int, int], seed: int, job: Job) -> Ready:
+    rng = np.random.default_rng(seed)
+    lengths = rng.integers(12, 37, 16 * STEPS)
+    texts = Ragged.of([rng.integers(3, VOCABULARY, n).tolist() for n in lengths])
+    positive = torch.rand(len(lengths))
+    data = Labelled(texts, 1, torch.stack([positive, 1 - positive], -1), 0)
+    batches = partial(finetuning_batches, data, Recipe(epochs=1, batch_size=16), seed, 16384)
+    return _ready(job, network(shape, Choice(init="zero"), VOCABULARY, CONTEXT), batches)
+
+
+def pretraining(shape: tuple[int, int, int], seed: int, job: Job) -> Ready:
+    stream = np.random.default_rng(seed).integers(3, VOCABULARY, 100_000)
+    batches = partial(pretraining_batches, stream, CONTEXT, 8, seed, STEPS)
+    return _ready(job, network(shape, None, VOCABULARY, CONTEXT), batches)
+
+
+def _ready(job: Job, net: Net, batches: Callable) -> Ready:
+    course = Course(
+        steps=STEPS,
+        batches=batches,
+        loss=CrossEntropy(),
+        groups=parameter_groups(net, 1e-3),
+        lr_factor=lambda _: 1.0,
+        evaluate=lambda *_: Evaluation({}),
+        evaluations=1,
+        largest=16 * CONTEXT,
+    )
+    return Ready(job, net, course)
+
+
+def seconds(kind: Callable[..., Ready], shape: tuple[int, int, int], models: int) -> float:
+    """Of the processor, for so many models side by side; their making is not counted."""
+    with TemporaryDirectory() as folder, ExitStack() as jobs:
+        ready = []
+        for seed in range(models):
+            out = Path(folder, str(seed))
+            out.mkdir()
+            runtime = Circumstances(Runtime(accelerator="cpu", checkpoint_seconds=1e9))
+            job = jobs.enter_context(StoreJob(Measured(), out, runtime, get=lambda _: None))
+            ready.append(kind(shape, seed, job))
+        runs = [(each, each.job) for each in ready]
+        began = time.process_time()
+        errors = list(run_side_by_side(runs, lambda each, _: each, lambda *_: None))
+        took = time.process_time() - began
+    assert errors == [None] * models
+    return took
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--rungs", default="nano,micro,mini,small,medium")
+    asked = parser.parse_args()
+    settle(keep=True)
+    print(f"{'':22}{'alone, ms a step':>17}", *(f"{f'M = {n}':>8}" for n in MODELS))
+    for kind in (finetuning, pretraining):
+        for rung in asked.rungs.split(","):
+            seconds(kind, RUNGS[rung], 2)  # warms up
+            alone: list[float] = []
+            ratios: dict[int, list[float]] = {models: [] for models in MODELS}
+            for _ in range(asked.rounds):
+                for models, found in ratios.items():
+                    one = seconds(kind, RUNGS[rung], 1)
+                    found.append(one * models / seconds(kind, RUNGS[rung], models))
+                    alone.append(one)
+            told = (f"{statistics.median(found):>8.2f}" for found in ratios.values())
+            each = 1000 * statistics.median(alone) / STEPS
+            print(f"{kind.__name__:12}{rung:10}{each:>17.1f}", *told, flush=True)
+
+
+if __name__ == "__main__":
+    main()

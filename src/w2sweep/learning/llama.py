@@ -1,0 +1,272 @@
+"""The small Llamas of homegrown ladders on a CPU in fp32, forward and backward written out.
+
+A model this small spends half of its time on what each of Transformers' many small operations, and
+of their gradients, costs beside its arithmetic. Here a layer is one node of the graph: one matmul
+for queries, keys and values, one for gate and up, a rotation that is a product of complex numbers,
+residuals added where matmuls end. What is computed is the same, up to the order of sums.
+
+Padding is behind the text, where causal attention sees none of it, so there is no mask of it. Where
+a batch or a model is of another kind, `final_states` says None, and the model computes for itself.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import embedding, silu
+from transformers import LlamaConfig, LlamaForCausalLM
+from transformers.models.llama.modeling_llama import LlamaDecoderLayer
+
+from w2sweep.learning.batches import Batch
+
+aten = torch.ops.aten
+
+
+class Tables(NamedTuple):
+    """What depends on the length of a text alone."""
+
+    rotation: Tensor
+    """Complex numbers that turn queries and keys [T, 2 * width / 2]."""
+    future: Tensor
+    """Minus infinity where a token may not look [T, T], and 0 elsewhere."""
+    paired: Tensor
+    """Which rows of the weights of queries, keys and values [3 * width] to take, so that the two
+    numbers that are turned together lie side by side."""
+    unpaired: Tensor
+    """The way back."""
+
+
+class Shape(NamedTuple):
+    """Of a batch in a layer."""
+
+    sequences: int
+    tokens: int
+    heads: int
+    size: int
+    """Numbers of a head."""
+    eps: float
+    """Of the norms."""
+
+
+def final_states(lm: nn.Module, batch: Batch) -> Tensor | None:
+    """Final hidden states at the positions asked for [asked, width]; None where this is no case for
+    it."""
+    weights = _weights(lm, batch.ids)
+    if weights is None or not _padded_behind(batch.mask):
+        return None
+    assert isinstance(lm, LlamaForCausalLM)
+    config: LlamaConfig = lm.config
+    sequences, tokens = batch.ids.shape
+    heads = config.num_attention_heads
+    size = config.hidden_size // heads
+    shape = Shape(sequences, tokens, heads, size, config.rms_norm_eps)
+    theta = float(config.rope_parameters["rope_theta"])  # type: ignore[index]
+    tables = _tables(tokens, heads, size, theta)
+    asked = None if batch.asked.all() else batch.asked.flatten().nonzero()[:, 0]
+    table, layers, norm = weights
+    x = embedding(batch.ids.flatten(), table, lm.model.embed_tokens.padding_idx)
+    for number, layer in enumerate(layers, start=1):
+        last = number == len(layers)
+        x = _Layer.apply(x, shape, tables, asked if last else None, *layer)
+    return _Norm.apply(x, norm, shape.eps)  # type: ignore[return-value]
+
+
+def _weights(lm: nn.Module, ids: Tensor) -> tuple[Tensor, list[list[Tensor]], Tensor] | None:
+    """The embedding, the weights of each layer, and that of the last norm; None where the model
+    does anything but what is written out here, as with adapters, in shards or in bf16."""
+    if type(lm) is not LlamaForCausalLM or ids.device.type != "cpu" or not _plain(lm.config):
+        return None
+    body = lm.model
+    if torch.is_autocast_enabled("cpu") or (lm.training and body.is_activation_checkpointing):
+        return None
+    layers = []
+    for layer in body.layers:
+        modules = list(_modules(layer))  # type: ignore[arg-type]
+        if any(type(module) is not nn.Linear for module in modules[2:]):
+            return None
+        layers.append([module.weight for module in modules])
+    table = body.embed_tokens.weight
+    if type(table) is not nn.Parameter or table.dtype is not torch.float32:
+        return None
+    return table, layers, body.norm.weight  # type: ignore[return-value]
+
+
+def _modules(layer: LlamaDecoderLayer) -> Iterator[nn.Module]:
+    """The modules of a layer that have weights: its norms, then its matrices."""
+    attention, mlp = layer.self_attn, layer.mlp
+    yield from (layer.input_layernorm, layer.post_attention_layernorm)
+    yield from (attention.q_proj, attention.k_proj, attention.v_proj, attention.o_proj)
+    yield from (mlp.gate_proj, mlp.up_proj, mlp.down_proj)
+
+
+def _plain(config: LlamaConfig) -> bool:
+    """Whether the model is shaped like those that are made here."""
+    return (
+        config.hidden_act == "silu"
+        and not config.attention_bias
+        and not config.mlp_bias
+        and config.num_key_value_heads == config.num_attention_heads
+        and config.head_dim == config.hidden_size // config.num_attention_heads
+        and config.head_dim % 2 == 0
+        and config.attention_dropout == 0
+        and config.rope_parameters["rope_type"] == "default"  # type: ignore[index]
+    )
+
+
+def _padded_behind(mask: Tensor) -> bool:
+    """Whether each text [S, T] begins with a token, and no token stands behind padding."""
+    return bool(mask.all()) or bool((mask[:, :1] == 1).all() and (mask.diff(dim=1) <= 0).all())
+
+
+@functools.lru_cache(maxsize=128)
+def _tables(tokens: int, heads: int, size: int, theta: float) -> Tables:
+    """Those of texts of so many tokens, for heads of `size` numbers. The angles are Transformers',
+    to the bit."""
+    with torch.no_grad(), torch.inference_mode(False):
+        speeds = 1.0 / (theta ** (torch.arange(0, size, 2, dtype=torch.float) / size))
+        angles = torch.arange(tokens).float()[:, None] * speeds
+        rotation = torch.complex(angles.cos(), angles.sin()).repeat(1, 2 * heads)
+        future = torch.full((tokens, tokens), -torch.inf).triu_(1)
+        rows = torch.arange(3 * heads * size)
+        turned = rows[: 2 * heads * size].view(-1, 2, size // 2).transpose(1, 2).flatten()
+        paired = torch.cat([turned, rows[2 * heads * size :]])
+        return Tables(rotation, future, paired, paired.argsort())
+
+
+class _Norm(torch.autograd.Function):
+    """The last norm: [N, width] -> [N, width]."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, eps: float) -> Tensor:
+        y, r = _normed(x, eps)
+        ctx.save_for_backward(y, r, weight)
+        return y * weight
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, dn: Tensor) -> tuple[Tensor, Tensor, None]:
+        dy, d_weight = _before_norm(dn.clone(), *ctx.saved_tensors)
+        return dy.mul_(ctx.saved_tensors[1]), d_weight, None
+
+
+class _Layer(torch.autograd.Function):
+    """A layer: the hidden states of N = S * T tokens [N, width] -> those of all of them, or of the
+    `rows` that are asked for alone, which spares the last layer most of its work."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        x: Tensor,
+        shape: Shape,
+        tables: Tables,
+        rows: Tensor | None,
+        *weights: Tensor,
+    ) -> Tensor:
+        g1, g2, wq, wk, wv, wo, w_gate, w_up, w_down = weights
+        y1, r1 = _normed(x, shape.eps)
+        n1 = y1 * g1
+        w_qkv = torch.cat([wq, wk, wv]).index_select(0, tables.paired)
+        qkv = torch.mm(n1, w_qkv.t())
+        _turned(qkv, shape, tables.rotation)
+        heads = _by_head(qkv, shape)
+        q, k, v = heads
+        scale = shape.size**-0.5
+        p = torch.baddbmm(tables.future, q, k.transpose(1, 2), alpha=scale).softmax(-1)
+        attended = _by_token(torch.bmm(p, v)[None], shape)
+        if rows is not None:
+            x, attended = x.index_select(0, rows), attended.index_select(0, rows)
+        x = torch.addmm(x, attended, wo.t())
+        y2, r2 = _normed(x, shape.eps)
+        n2 = y2 * g2
+        w_gate_up = torch.cat([w_gate, w_up])
+        gate_up = torch.mm(n2, w_gate_up.t())
+        gate, up = gate_up.split(len(w_gate), 1)
+        activated = silu(gate)
+        h = activated * up
+        ctx.shape, ctx.tables = shape, tables
+        found = (y1, r1, n1, heads, p, attended, y2, r2, n2, gate_up, activated, h)
+        ctx.save_for_backward(rows, g1, g2, w_qkv, wo, w_gate_up, w_down, *found)
+        return torch.addmm(x, h, w_down.t())
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, dx: Tensor) -> tuple[Tensor | None, ...]:
+        rows, g1, g2, w_qkv, wo, w_gate_up, w_down, *found = ctx.saved_tensors
+        y1, r1, n1, heads, p, attended, y2, r2, n2, gate_up, activated, h = found
+        gate, up = gate_up.chunk(2, 1)
+        d_down = dx.t() @ h
+        dh = dx @ w_down
+        d_gate_up = torch.empty_like(gate_up)
+        d_gate, d_up = d_gate_up.chunk(2, 1)
+        torch.mul(dh, activated, out=d_up)
+        aten.silu_backward.grad_input(dh.mul_(up), gate, grad_input=d_gate)
+        dy, dg2 = _before_norm(d_gate_up @ w_gate_up, y2, r2, g2)
+        dx = torch.addcmul(dx, dy, r2)
+        d_out = dx.t() @ attended
+        d_attended = dx @ wo
+        if rows is not None:
+            dx, d_attended = (_among_zeros(d, rows, len(y1)) for d in (dx, d_attended))
+        d_qkv = _before_attention(d_attended, heads, p, ctx.shape)
+        _turned(d_qkv, ctx.shape, ctx.tables.rotation.conj())
+        dy, dg1 = _before_norm(d_qkv @ w_qkv, y1, r1, g1)
+        dx = torch.addcmul(dx, dy, r1)
+        of_qkv = (d_qkv.t() @ n1).index_select(0, ctx.tables.unpaired).chunk(3)
+        of_gate_up = (d_gate_up.t() @ n2).chunk(2)
+        return (dx, None, None, None, dg1, dg2, *of_qkv, d_out, *of_gate_up, d_down)
+
+
+def _normed(x: Tensor, eps: float) -> tuple[Tensor, Tensor]:
+    """x [N, width] divided by the root of its mean square, and one over that root [N, 1]."""
+    length = torch.linalg.vector_norm(x, dim=-1, keepdim=True)
+    r = length.square_().div_(x.shape[-1]).add_(eps).rsqrt_()
+    return x * r, r
+
+
+def _before_norm(dn: Tensor, y: Tensor, r: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
+    """From the gradient behind a norm: that of what it norms, still to be multiplied by `r`, and
+    that of its weight. `dn` is overwritten."""
+    both = dn * y
+    mean = torch.mv(both, weight).div_(len(weight))
+    return dn.mul_(weight).addcmul_(y, mean[:, None], value=-1), both.sum(0)
+
+
+def _before_attention(d_attended: Tensor, heads: Tensor, p: Tensor, shape: Shape) -> Tensor:
+    """The gradient of queries, keys and values [N, 3 * width]. `p`: where each token looks
+    [S * heads, T, T]."""
+    q, k, v = heads
+    d = torch.empty_like(heads)
+    (da,) = _by_head(d_attended, shape)
+    torch.bmm(p.transpose(1, 2), da, out=d[2])
+    scores = torch.bmm(da, v.transpose(1, 2))
+    scores = aten._softmax_backward_data(scores, p, -1, p.dtype)
+    scores.mul_(shape.size**-0.5)
+    torch.bmm(scores, k, out=d[0])
+    torch.bmm(scores.transpose(1, 2), q, out=d[1])
+    return _by_token(d, shape)
+
+
+def _turned(qkv: Tensor, shape: Shape, rotation: Tensor) -> None:
+    """Turns queries and keys by the positions of their tokens, in place."""
+    width = rotation.shape[1]
+    pairs = qkv.view(shape.sequences, shape.tokens, -1, 2)[:, :, :width]
+    torch.view_as_complex(pairs).mul_(rotation)
+
+
+def _by_head(x: Tensor, shape: Shape) -> Tensor:
+    """[N, n * width] -> [n, S * heads, T, size]. (n is 3 for queries, keys and values.)"""
+    parts = x.view(shape.sequences, shape.tokens, -1, shape.heads, shape.size)
+    return parts.permute(2, 0, 3, 1, 4).reshape(parts.shape[2], -1, shape.tokens, shape.size)
+
+
+def _by_token(x: Tensor, shape: Shape) -> Tensor:
+    """The way back."""
+    parts = x.view(len(x), shape.sequences, shape.heads, shape.tokens, -1)
+    return parts.permute(1, 3, 0, 2, 4).reshape(shape.sequences * shape.tokens, -1)
+
+
+def _among_zeros(x: Tensor, rows: Tensor, n: int) -> Tensor:
+    return x.new_zeros(n, x.shape[1]).index_copy_(0, rows, x)
