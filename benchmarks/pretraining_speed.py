@@ -1,10 +1,14 @@
 """What pretraining makes of the machine: tokens a second of each rung of the lab's ladder, in fp32
-and in bf16.
+and in bf16, and in fp32 by a plain PyTorch loop.
 
-    python benchmarks/pretraining_speed.py
+    python benchmarks/pretraining_speed.py --rounds 3
 
-On one of two cores of an Intel Xeon with bf16 instructions but no AMX, nothing else running, torch
-2.13.0, --rounds 2:
+The plain loop trains Transformers' own module on the same windows, with torch's cross-entropy,
+clipping and AdamW, and does nothing else: no Lightning, no curves, no checkpoints. `ours/plain` is
+the median of what both read in the same rounds.
+
+Before the models were written out (`learning/llama.py`), on one of two cores of an Intel Xeon with
+bf16 instructions but no AMX, nothing else running, torch 2.13.0, --rounds 2:
 
     matmul: 32-true 162 GFLOP/s, bf16-mixed 84 GFLOP/s
                 32-true tokens/s   share bf16-mixed tokens/s   share   bf16/fp32
@@ -77,6 +81,22 @@ def pretraining(rung: SmallLlama, precision: Precision, tokens: int) -> float:
     return speed(net, batches, steps, CrossEntropy(), precision)
 
 
+def plain(rung: SmallLlama, tokens: int) -> float:
+    """Tokens a second of a plain loop."""
+    steps = max(4, tokens // (BATCH * CONTEXT))
+    stream = np.random.default_rng(0).integers(3, VOCABULARY, 100_000)
+    lm = network((rung.width, rung.depth, rung.heads), None, VOCABULARY, CONTEXT).lm
+    optimizer = torch.optim.AdamW(lm.parameters(), lr=1e-3, betas=(0.9, 0.98), fused=True)
+    started = time.perf_counter()
+    for (batch,) in pretraining_batches(stream, CONTEXT, BATCH, 0, steps, 0):
+        logits = lm(input_ids=batch.ids, use_cache=False).logits.flatten(0, 1)
+        optimizer.zero_grad()
+        torch.nn.functional.cross_entropy(logits, batch.targets).backward()
+        torch.nn.utils.clip_grad_norm_(lm.parameters(), 1.0)
+        optimizer.step()
+    return steps * BATCH * CONTEXT / (time.perf_counter() - started)
+
+
 def matmul_flops(rung: SmallLlama) -> float:
     """Of training, a token: forward and backward."""
     weights = rung.parameters + VOCABULARY * rung.width
@@ -98,32 +118,39 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument(
+        "--precisions", nargs="+", choices=list(PRECISIONS), default=list(PRECISIONS)
+    )
     parser.add_argument("--tokens", type=int, default=12_000, help="a measurement")
     asked = parser.parse_args()
     settle(keep=True)
-    rates, matmul = defaultdict(list), defaultdict(list)
+    rates, matmul, loops = defaultdict(list), defaultdict(list), defaultdict(list)
     for _ in range(asked.rounds + 1):
-        for precision, dtype in PRECISIONS.items():
+        for precision in asked.precisions:
+            dtype = PRECISIONS[precision]
             for n in MATMUL_SIZES:
                 matmul[precision, n].append(matmul_rate(n, dtype))
         for name, rung in RUNGS.items():
-            for precision in PRECISIONS:
+            for precision in asked.precisions:
                 rates[name, precision].append(pretraining(rung, precision, asked.tokens))
+            loops[name].append(plain(rung, asked.tokens))
     peak = {}
-    for p in PRECISIONS:
+    for p in asked.precisions:
         peak[p] = max(statistics.median(matmul[p, n][1:]) for n in MATMUL_SIZES)
     peaks = [f"{p} {rate / 1e9:.0f} GFLOP/s" for p, rate in peak.items()]
-    columns = [f"{p + ' tokens/s':>20}{'share':>8}" for p in PRECISIONS]
+    columns = [f"{p + ' tokens/s':>20}{'share':>8}" for p in asked.precisions]
     print(f"matmul: {', '.join(peaks)}")
-    print(f"{'':8}{''.join(columns)}{'bf16/fp32':>12}")
+    print(f"{'':8}{''.join(columns)}{'bf16/fp32':>12}{'ours/plain':>12}")
     for name, rung in RUNGS.items():
         line = f"{name:8}"
-        seen = {p: rates[name, p][1:] for p in PRECISIONS}  # the first round warms up
-        for p in PRECISIONS:
+        seen = {p: rates[name, p][1:] for p in asked.precisions}  # the first round warms up
+        for p in asked.precisions:
             rate = statistics.median(seen[p])
             line += f"{rate:>20,.0f}{rate * matmul_flops(rung) / peak[p]:>8.0%}"
-        ratio = statistics.median(b / a for a, b in zip(*seen.values(), strict=True))
-        print(line + f"{ratio:>12.2f}")
+        first, last = seen[asked.precisions[0]], seen[asked.precisions[-1]]
+        ratio = statistics.median(b / a for a, b in zip(first, last, strict=True))
+        to_plain = statistics.median(a / b for a, b in zip(first, loops[name][1:], strict=True))
+        print(line + f"{ratio:>12.2f}{to_plain:>12.2f}")
 
 
 if __name__ == "__main__":
