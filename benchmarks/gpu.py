@@ -37,7 +37,8 @@ os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # before the first 
 
 import torch
 import transformers
-from gpu_models import Choices, Machine, attention, matrices, timed, waits
+from gpu_machine import Machine
+from gpu_models import Choices, attention, matrices, timed, waits
 from gpu_reading import (
     CLOSE,
     featuring,

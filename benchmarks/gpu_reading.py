@@ -10,7 +10,8 @@ from pathlib import Path
 from tempfile import mkdtemp
 
 import torch
-from gpu_models import Choices, Machine, Watch, course, network, random_texts, train
+from gpu_machine import Machine
+from gpu_models import Choices, Watch, course, network, random_texts, train
 
 from w2sweep.engine.job import StoreJob
 from w2sweep.learning.batches import Labelled

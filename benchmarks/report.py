@@ -1,15 +1,17 @@
 """What it takes to report a sweep, and to find all of its stages in the store, against the number
-of cells; in one run of about two minutes.
+of cells; in one run of a few minutes.
 
     python benchmarks/report.py               # 100 and 2,000 cells
     python benchmarks/report.py --cells 500 --profile
 
 CPU seconds of one process, and how many times as many they are as for the first number of cells.
 Cells are finished ones with results from a made-up law: three tasks, six pairs of rungs, two
-methods, up to ten seeds, epochs, 400 test examples each. Of stages there are 1.6 a cell, as in
-large sweeps (`planning.py`), each with a result of a few bytes.
+methods, seeds, one or two numbers of epochs, 400 test examples each. Of stages there are 1.6 a
+cell, as in large sweeps (`planning.py`), each with a result of a few bytes. Writing all that before
+it is measured may take longer than measuring it.
 
-LAST_RUN
+On one of two cores of an AMD EPYC that other work shared, 90 cells were read in 0.04 s, summed up
+in 0.04 s and reported in 2.7 s; their stages were found in the store in less than 0.01 s.
 """
 
 from __future__ import annotations
@@ -37,7 +39,7 @@ from w2sweep.results.sweep_folder import read_sweep
 
 FEW, MANY = 100, 2_000
 A_SEED, SEEDS = 30, 10
-"""Cells of a seed, and how many seeds there are at most."""
+"""Cells of a seed, and from how many seeds on there are two numbers of epochs instead."""
 STAGES_A_CELL = 1.6
 
 
@@ -66,9 +68,9 @@ def main() -> None:
 
 def sweep_of(cells: int, folder: Path) -> Path:
     """A sweep's folder with about so many finished cells."""
-    seeds = min(SEEDS, max(1, cells // A_SEED))
-    variants = [{"recipe.epochs": str(n)} for n in range(1, 1 + round(cells / A_SEED / seeds))]
-    return fake_sweep(folder / "large", seeds=seeds, variants=variants or [{}])
+    variants = [{"recipe.epochs": str(n)} for n in range(1, 3 if cells >= A_SEED * SEEDS else 2)]
+    seeds = max(1, round(cells / A_SEED / len(variants)))
+    return fake_sweep(folder / "large", seeds=seeds, variants=variants)
 
 
 def measured(sweep: Path, cells: int, folder: Path) -> Iterator[tuple[str, float]]:
