@@ -38,8 +38,18 @@ os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # before the first 
 import torch
 import transformers
 from gpu_models import Choices, Machine, attention, matrices, timed, waits
-from gpu_reading import CLOSE, featuring, from_cpu, generating, predicting, prompting, resumes
+from gpu_reading import (
+    CLOSE,
+    featuring,
+    from_cpu,
+    generating,
+    predicting,
+    prompting,
+    resumes,
+    side_by_side,
+)
 
+from w2sweep.experiment.shape import Shape
 from w2sweep.learning.hardware import keep_freed_memory
 from w2sweep.learning.memory import is_out_of_memory
 
@@ -116,6 +126,7 @@ class Bench:
             yield self.training(name, "bf16-mixed, recomputed", recomputed=True, **mixed)
             yield self.training(name, "LoRA, base in bf16", **lora)
         yield from self.reading(middle)
+        yield from self.stacked()
         yield self.training(middle, "fp32")
         yield self.training(small, "fp32")
         yield self.training(middle, "bf16-mixed, recomputed", recomputed=True, **mixed)
@@ -191,6 +202,23 @@ class Bench:
 
         yield Row("resumed", name, "bf16-mixed", resume, 4 * OVERHEAD)
         yield Row("equal to a CPU", name, "fp32, five steps", compare, 5 * OVERHEAD)
+
+    def stacked(self) -> Iterator[Row]:
+        """Rungs of the lab's ladder, ten of each, trained side by side."""
+        models, steps = (2, 2) if self.machine.cpu else (10, 40)
+        machine = Machine(self.machine.cpu, 32)  # about the tokens of the lab's texts
+        for name, (width, depth, heads) in {"nano": (12, 1, 2), "base": (128, 2, 8)}.items():
+            shape = Shape(width=width, depth=depth, heads=heads, vocabulary=835)
+
+            def work(choices: Choices = Choices(shape)) -> Found:  # noqa: B008
+                side_by_side(machine, choices, models, 2)
+                alone = side_by_side(machine, choices, 1, steps)
+                together = side_by_side(machine, choices, models, steps)
+                a_step = 1000 * alone / steps
+                ratio = models * alone / together
+                return {"...": f"{ratio:.2f} times {models} alone, {a_step:.1f} ms a step"}
+
+            yield Row("side by side", name, "fp32", work, OVERHEAD)
 
     def reading(self, name: str) -> Iterator[Row]:
         machine, shape = self.machine, self.machine.shapes[name]

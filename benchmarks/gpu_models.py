@@ -176,6 +176,12 @@ class Choices:
             seed=0,
         )
 
+    def job(self, machine: Machine, folder: Path, checkpoint_seconds: float = 1e9) -> StoreJob:
+        """A job of such a training, which tells nobody."""
+        of = self.stage(Recipe(1, 1, max_tokens=machine.length))
+        runtime = machine.runtime(self.recomputed, checkpoint_seconds)
+        return StoreJob(of, folder, Circumstances(runtime), lambda _: None)
+
 
 def matrices(shape: Shape) -> float:
     """Parameters that each token is multiplied with."""
@@ -334,11 +340,27 @@ def train(
 ) -> dict[str, Any]:
     """Trains by the learner that all stages train by, and returns what the job noted."""
 
+    with choices.job(machine, folder or Path(mkdtemp()), checkpoint_seconds) as job:
+        fit(net, course(machine, choices, net, sequences, steps, watch, lr), job)
+        return job.facts
+
+
+def course(
+    machine: Machine,
+    choices: Choices,
+    net: Net,
+    sequences: int,
+    steps: int,
+    watch: Watch,
+    lr: float,
+) -> Course:
+    """So many steps, of a batch of so many texts each."""
+
     def batches(start: int) -> Iterator[list[Batch]]:
         for step in range(start, steps):
             yield [batch(machine, choices.shape.vocabulary, sequences, seed=step)]
 
-    course = Course(
+    return Course(
         steps=steps,
         batches=batches,
         loss=CrossEntropy(),
@@ -347,12 +369,8 @@ def train(
         evaluate=watch.after_last,
         evaluations=1,
         precision=choices.precision,
+        largest=sequences * machine.length,
     )
-    circumstances = Circumstances(machine.runtime(choices.recomputed, checkpoint_seconds))
-    of = choices.stage(Recipe(1, sequences, max_tokens=machine.length))
-    with StoreJob(of, folder or Path(mkdtemp()), circumstances, lambda _: None) as job:
-        fit(net, course, job)
-        return job.facts
 
 
 def random_texts(

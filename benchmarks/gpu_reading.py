@@ -1,24 +1,27 @@
-"""What `gpu.py` measures where nothing learns, and what it checks."""
+"""What `gpu.py` measures beside single trainings, and what it checks."""
 
 from __future__ import annotations
 
 import contextlib
 import time
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import mkdtemp
 
 import torch
-from gpu_models import Choices, Machine, Watch, network, random_texts, train
+from gpu_models import Choices, Machine, Watch, course, network, random_texts, train
 
+from w2sweep.engine.job import StoreJob
 from w2sweep.learning.batches import Labelled
 from w2sweep.learning.features import states
 from w2sweep.learning.hardware import autocast
 from w2sweep.learning.inference import completions, probabilities
+from w2sweep.learning.learner import Course
 from w2sweep.learning.model import Net
 from w2sweep.learning.prefix import Prefix
 from w2sweep.learning.prompting import log_likelihoods
+from w2sweep.learning.stacking import run_side_by_side
 from w2sweep.learning.tokens import Ragged
 from w2sweep.tasks.heads import Choice, Completion
 
@@ -90,6 +93,34 @@ def prompting(machine: Machine, choices: Choices, count: int) -> tuple[float, fl
 def _texts(machine: Machine, choices: Choices, count: int) -> list[list[int]]:
     longest = machine.length - 8
     return random_texts(choices.shape.vocabulary, longest // 4, longest, count)
+
+
+@dataclass(frozen=True)
+class Begun:
+    """A training before its first step."""
+
+    job: StoreJob
+    net: Net
+    course: Course
+
+
+def side_by_side(machine: Machine, choices: Choices, models: int, steps: int) -> float:
+    """Seconds of the trainings of so many small models, stacked; their making is not counted."""
+    with contextlib.ExitStack() as jobs:
+        runs = []
+        for seed in range(models):
+            job, watch = choices.job(machine, Path(mkdtemp())), Watch(machine, warm=0)
+            net = network(machine, choices, HEAD, seed)
+            begun = Begun(job, net, course(machine, choices, net, 16, steps, watch, 1e-4))
+            runs.append((begun, jobs.enter_context(job)))
+        machine.wait()
+        started = time.perf_counter()
+        failed = list(run_side_by_side(runs, lambda begun, _: begun, lambda *_: None))
+        machine.wait()
+        took = time.perf_counter() - started
+    for error in filter(None, failed):
+        raise error
+    return took
 
 
 class Killed(Exception):

@@ -1,7 +1,7 @@
 """Launchers: what each of them costs beside the stages, which here take no time.
 
     PYTHONPATH=tests python benchmarks/launchers.py
-    PYTHONPATH=tests python benchmarks/launchers.py basic joblib stages_ray
+    PYTHONPATH=tests python benchmarks/launchers.py joblib stages_local
 
 Each row is a sweep of stages that pretend, in a process of its own and a new store: seconds,
 seconds a stage, and how many times those of the first row.
@@ -24,6 +24,11 @@ WORKERS = 2
 LAUNCHERS = {
     "basic": [],
     "joblib": ["hydra/launcher=joblib", f"hydra.launcher.n_jobs={WORKERS}"],
+    "stages_local": [
+        "hydra/launcher=stages_local",
+        f"hydra.launcher.n_jobs={WORKERS}",
+        "hydra.launcher.preload=[]",
+    ],
     "submitit_local": ["hydra/launcher=submitit_local", "hydra.launcher.timeout_min=10"],
     "stages_ray": ["hydra/launcher=stages_ray", f"hydra.launcher.cpus={WORKERS}"],
 }

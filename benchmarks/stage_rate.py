@@ -144,15 +144,24 @@ def by_stage(stage: Finetune, store: Store) -> float:
     return seconds
 
 
-def by_loop(model: Path, texts: Texts, by_length: bool) -> float:
-    """CPU seconds of a plain loop that does the same, from loading the model to the last answer."""
+def by_loop(
+    model: Path,
+    texts: Texts,
+    asked: Sequence[str] = ("validation", "test"),
+    evaluations: int = EVALUATIONS,
+    by_length: bool = False,
+) -> float:
+    """CPU seconds of a plain loop that does the same, from loading the model to the last answer.
+
+    `asked`: the splits that are answered at each of the evaluations.
+    """
     started = time.process_time()
     tokenizer = AutoTokenizer.from_pretrained(model)
     net = Plain(model)
     ids = {name: tokenizer([e.views[0] for e in its])["input_ids"] for name, its in texts.items()}
     optimizer = torch.optim.AdamW(net.parameters(), lr=LR)
     batches = [b for _ in range(EPOCHS) for b in plain_batches(ids["student"], by_length)]
-    due = {len(batches) * k // EVALUATIONS for k in range(1, EVALUATIONS + 1)}
+    due = {len(batches) * k // evaluations for k in range(1, evaluations + 1)}
     for step, rows in enumerate(batches, 1):
         net.train()
         labels = torch.tensor([int(texts["student"][row].label) for row in rows])
@@ -162,7 +171,7 @@ def by_loop(model: Path, texts: Texts, by_length: bool) -> float:
         nn.utils.clip_grad_norm_(net.parameters(), 1.0)
         optimizer.step()
         if step in due:
-            answer(net, tokenizer, ids)
+            answer(net, tokenizer, [ids[name] for name in asked])
     return time.process_time() - started
 
 
@@ -182,11 +191,11 @@ class Plain(nn.Module):
 
 
 @torch.no_grad()
-def answer(net: Plain, tokenizer: PreTrainedTokenizerBase, ids: dict[str, list]) -> None:
+def answer(net: Plain, tokenizer: PreTrainedTokenizerBase, splits: Sequence[list]) -> None:
     net.eval()
-    for name in ("validation", "test"):
-        for start in range(0, len(ids[name]), BATCH):
-            net(tokenizer, ids[name][start : start + BATCH]).softmax(-1)
+    for ids in splits:
+        for start in range(0, len(ids), BATCH):
+            net(tokenizer, ids[start : start + BATCH]).softmax(-1)
 
 
 def plain_batches(ids: list[list[int]], by_length: bool) -> Iterator[list[int]]:
@@ -245,7 +254,7 @@ def measured(size: Size, rounds: int, folder: Path) -> dict[str, float]:
     its, plain = needed(size, texts, answered), needed(size, texts, ())
     ways: dict[str, tuple[float, Callable[[], float]]] = {
         "stage": (its, lambda: by_stage(stage, store)),
-        "loop": (plain, lambda: by_loop(folder / "model", texts, by_length=False)),
+        "loop": (plain, lambda: by_loop(folder / "model", texts)),
         "loop by length": (plain, lambda: by_loop(folder / "model", texts, by_length=True)),
     }
     seen: dict[str, list[float]] = {name: [] for name in ("matmul", "seconds", *ways)}
@@ -264,6 +273,14 @@ def measured(size: Size, rounds: int, folder: Path) -> dict[str, float]:
     return {name: statistics.median(values) for name, values in seen.items()}
 
 
+def settle() -> None:
+    """One thread, and few words."""
+    torch.set_num_threads(1)
+    keep_freed_memory()
+    transformers_logging.set_verbosity_error()
+    transformers_logging.disable_progress_bar()
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -272,10 +289,7 @@ def main() -> None:
     parser.add_argument("--sizes", nargs="+", choices=SIZES, default=list(SIZES))
     parser.add_argument("--documents", type=int, help="the same number for all sizes")
     options = parser.parse_args()
-    torch.set_num_threads(1)
-    keep_freed_memory()
-    transformers_logging.set_verbosity_error()
-    transformers_logging.disable_progress_bar()
+    settle()
     print(
         f"{'':6}{'documents':>10}{'GFLOP/s':>9}{'stage, s':>10}{'stage':>8}{'loop':>8}"
         f"{'by length':>11}"

@@ -137,7 +137,7 @@ def test_tensorboard_has_cells_with_what_they_came_to(tmp_path: Path):
         "pgr": 0.5,
         "student_accuracy": 0.75,
     }
-    from tensorboard.plugins.hparams import plugin_data_pb2
+    plugin_data_pb2 = pytest.importorskip("tensorboard.plugins.hparams.plugin_data_pb2")
 
     content = found.SummaryMetadata("_hparams_/session_start_info").plugin_data.content
     data = plugin_data_pb2.HParamsPluginData.FromString(content)

@@ -308,19 +308,19 @@ class KilledAt:
     """Ends side-by-side training, or that of one alone, before a step."""
 
     def __init__(self, module: Any, at: int):
-        self.module, self.at, self.original = module, at, module.training_step
+        self.module, self.at, self.original = module, at, module.one_step
 
     def __enter__(self) -> None:
-        def step(learner: Any, batch: Any, index: int) -> None:
+        def step(learner: Any, batch: Any) -> None:
             first = learner.members[0] if hasattr(learner, "members") else learner
             if first.state.step == self.at:
                 raise Killed
-            self.original(learner, batch, index)
+            self.original(learner, batch)
 
-        self.module.training_step = step
+        self.module.one_step = step
 
     def __exit__(self, kind: Any, error: Any, trace: Any) -> bool:
-        self.module.training_step = self.original
+        self.module.one_step = self.original
         return kind is Killed
 
 

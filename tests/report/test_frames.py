@@ -47,9 +47,9 @@ def test_cells_are_those_of_cells_csv(pretended: Path, loaded: Any):
 
 def test_curves_have_a_row_for_each_logged_step_of_each_stage(pretended: Path, loaded: Any):
     curves = loaded.curves
-    # 2 tasks, 2 seeds: 4 each of the supervisor nano, the ceiling mini, the students nano > mini and
-    # nano > micro > tiny > mini, and of what the latter is made of: nano > micro and nano > micro >
-    # tiny
+    # 2 tasks, 2 seeds: 4 each of the supervisor nano, the ceiling mini, the students nano > mini
+    # and nano > micro > tiny > mini, and of what the latter is made of: nano > micro and
+    # nano > micro > tiny
     count = curves["role"].value_counts().to_dict()
     assert count == {"supervisor": 4, "ceiling": 4, "student": 8, "input": 8}
     assert curves.loc[curves["role"] == "input", "rung"].value_counts().to_dict() == {

@@ -127,7 +127,8 @@ def _tokens(stage: Stage[Any], known: Known) -> tuple[Texts, tuple[float, float]
 
 def _of_finetune(stage: Finetune, examples: Mapping[str, int]) -> tuple[float, int]:
     """How many examples it trains on, each as often as it does, and how many it answers. Those of
-    the evaluation that is kept are not answered again."""
+    the evaluation that is kept are not answered again. The split that it trains on counts in any
+    case, though a small model answers it only where somebody reads that: a tenth of the work."""
     recipe, there = stage.recipe, float(examples[stage.on])
     if isinstance(stage.rows, Subset):
         there *= stage.rows.share

@@ -29,14 +29,13 @@ from w2sweep.tasks.heads import Answers, Head
 from w2sweep.tasks.task import Corpus
 from w2sweep.values import Impossible
 
-PRETRAINED_TOGETHER = 120_000
-FINETUNED_TOGETHER = 120_000
+LARGEST_TOGETHER = 30_000
 """Parameters, without embeddings, up to which it pays to train models side by side:
 `benchmarks/stacked.py`."""
 
 
-def _is_small(backbone: Backbone, parameters: int) -> bool:
-    return isinstance(backbone, SmallLlama) and backbone.parameters <= parameters
+def _is_small(backbone: Backbone) -> bool:
+    return isinstance(backbone, SmallLlama) and backbone.parameters <= LARGEST_TOGETHER
 
 
 def shape_of(backbone: Backbone) -> tuple[int, ...]:
@@ -156,7 +155,7 @@ class Adapt(Model):
     def together(self) -> Hashable | None:
         """Small models of one shape that learn alike, each from a text of its own."""
         steps = self.recipe.steps(1, self.text.tokenizer.context)
-        if not steps or not _is_small(self.backbone, PRETRAINED_TOGETHER):
+        if not steps or not _is_small(self.backbone):
             return None
         return shape_of(self.backbone), self.recipe, self.text.tokenizer
 
@@ -340,7 +339,7 @@ class Finetune(Labels):
         """Small models of one shape that learn one task alike, on the same split: seeds, labels,
         losses and texts may differ."""
         plain = isinstance(self.tuning, Full) and self.recipe.precision == "32-true"
-        if not plain or not _is_small(self.backbone, FINETUNED_TOGETHER):
+        if not plain or not _is_small(self.backbone):
             return None
         task = (self.splits.task.name, self.on, self.rows is None)
         return shape_of(self.backbone), self.recipe, self.lr, self.head, task

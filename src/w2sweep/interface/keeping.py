@@ -38,7 +38,7 @@ def about(planned: Sequence[Planned]) -> dict[str, Any]:
 
 def bare(config: DictConfig) -> dict[str, Any]:
     """A configuration as dicts and lists, without interpolations and without Hydra's own."""
-    keys = [key for key in config if key != HYDRA]
+    keys = [str(key) for key in config if key != HYDRA]
     found = OmegaConf.to_container(OmegaConf.masked_copy(config, keys), resolve=True)
     assert isinstance(found, dict)
     return {str(key): held for key, held in found.items()}
@@ -48,8 +48,8 @@ def tracked_at(sweep: Path) -> tuple[str, str | None]:
     """The project of W&B where a sweep's runs are, and whose that is (None: the account's default).
     Raises ConfigError where they are not in W&B."""
     try:
-        kept: Any = OmegaConf.load(sweep / CONFIG)
-        found = kept.get("tracking") or {}
+        kept: Any = OmegaConf.to_container(OmegaConf.load(sweep / CONFIG))
+        found = kept["tracking"] or {}
     except Exception:  # whatever is wrong with the file, it does not say it
         found = {}
     if "project" not in found:
@@ -57,7 +57,7 @@ def tracked_at(sweep: Path) -> tuple[str, str | None]:
             f"as far as {sweep / CONFIG} says, the sweep was not tracked by W&B: run it again with "
             "tracking=wandb, which trains nothing twice"
         )
-    return found.project, found.entity
+    return found["project"], found.get("entity")
 
 
 def _command() -> str:

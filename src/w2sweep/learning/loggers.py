@@ -119,7 +119,7 @@ class _TensorBoard:
         self, rows: Sequence[Mapping[str, Any]], figures: Sequence[Path], page: Path | None
     ) -> None:
         """Adds the figures. It has no place for a table of its own, nor for a page."""
-        from tensorboard.compat.proto.summary_pb2 import Summary
+        from tensorboard.compat.proto.summary_pb2 import Summary  # pyright: ignore[reportMissingImports]
 
         for figure in figures:
             png = figure.read_bytes()
@@ -157,7 +157,7 @@ class _Csv:
         self._logger.finalize("success" if exit_code == 0 else "failed")
 
 
-def _numbers(values: Mapping[str, Any]) -> dict[str, float]:
+def _numbers(values: Mapping[str, Any]) -> dict[str, Any]:
     return {key: float(held) for key, held in values.items() if isinstance(held, Real)}
 
 

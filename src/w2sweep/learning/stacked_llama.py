@@ -115,23 +115,30 @@ class StackedLlama(nn.Module):
 
     def forward(self, side: Side) -> list[Tensor]:
         """The logits of each model, as its `Net.forward` has them [B, K]."""
+        return [self.logits(number, *of, side) for number, of in enumerate(self.before_heads(side))]
+
+    def before_heads(self, side: Side) -> list[tuple[Tensor, list[Tensor]]]:
+        """Of each model, the final hidden states at the positions asked for [asked, width], and
+        what its head consists of; of a language model the rows of its vocabulary."""
         states = self.hidden(side.ids)[side.asked].split(side.counts)
-        heads = [self.stacks[name].unbind(0) for name in self._head]
-        return [
-            self._logits(number, of_model, [part[number] for part in heads], side)
-            for number, of_model in enumerate(states)
-        ]
+        heads = zip(*[self.stacks[name].unbind(0) for name in self._head], strict=True)
+        found = []
+        for net, of_model, head in zip(self.nets, states, heads, strict=True):
+            known = [part[: net.vocabulary] for part in head] if net.head is None else list(head)
+            found.append((of_model, known))
+        return found
 
     @property
     def _head(self) -> list[str]:
         own = [name for name in ("head_weight", "head_bias") if name in self.stacks]
         return own or ["table"]
 
-    def _logits(self, number: int, states: Tensor, head: list[Tensor], side: Side) -> Tensor:
-        net = self.nets[number]
+    def logits(self, number: int, states: Tensor, head: list[Tensor], side: Side) -> Tensor:
+        """Those of one model [B, K]."""
+        net, outputs = self.nets[number], linear(states, *head)
         if net.head is None:
-            return linear(states, head[0][: net.vocabulary])
-        return class_logits(net.head, linear(states, *head), len(side.targets[number]))
+            return outputs
+        return class_logits(net.head, outputs, len(side.targets[number]))
 
     def hidden(self, ids: Tensor) -> Tensor:
         """Final hidden states [M, S, T, width]. Padding is behind what is read, so that it is

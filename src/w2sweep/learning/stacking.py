@@ -7,6 +7,7 @@ trained alone. They make their steps at the same time.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Protocol, TypeVar
 
@@ -16,7 +17,9 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 from w2sweep.engine.stage import Job
+from w2sweep.experiment.losses import CrossEntropy
 from w2sweep.learning import checkpoint
+from w2sweep.learning.cross_entropy import cross_entropy_of_tokens
 from w2sweep.learning.learner import Course, Learner, Steps, Trained, fit, run_trainer
 from w2sweep.learning.model import Net
 from w2sweep.learning.optimizers import optimizer_of, slots_of
@@ -223,8 +226,8 @@ class Learners(pl.LightningModule):
         for number, member in self.sound:
             member.set_rates(self.own[number])
             member.set_rates(optimizer)
-        logits = stack(side)
-        losses = {n: member.loss(logits[n], side.targets[n]) for n, member in self.sound}
+        ready = stack.before_heads(side)
+        losses = {n: self._loss(n, member, *ready[n], side) for n, member in self.sound}
         optimizer.zero_grad()
         self.manual_backward(torch.stack(list(losses.values())).sum())
         self._clip()
@@ -236,6 +239,19 @@ class Learners(pl.LightningModule):
                 self.errors[member] = error
         if not self.sound:
             self.trainer.should_stop = True
+
+    def _loss(
+        self, number: int, member: Member, states: Tensor, head: list[Tensor], side: Side
+    ) -> Tensor:
+        """The loss of one model, a scalar; of tokens, as alone, without keeping their logits."""
+        targets, course = side.targets[number], member.course
+        of_tokens = targets.ndim == 1 and type(course.loss) is CrossEntropy
+        if of_tokens and states.device.type == "cpu":
+            if member.state.step == course.steps - 1:
+                member.loss_of_nothing = math.log(len(head[0]))
+            return cross_entropy_of_tokens(states, head[0], targets)
+        (stack,) = self.stack
+        return member.loss(stack.logits(number, states, head, side), targets)
 
     @torch.no_grad()
     def _clip(self) -> None:

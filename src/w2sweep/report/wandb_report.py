@@ -14,7 +14,9 @@ from w2sweep.engine.files import read_json
 from w2sweep.values import ConfigError
 
 if TYPE_CHECKING:
-    from wandb_workspaces.reports.v2 import Report as WandbReport
+    from wandb_workspaces.reports.v2 import (  # pyright: ignore[reportMissingImports]
+        Report as WandbReport,
+    )
 
 LIBRARY = "pip install 'w2sweep[wandb]'"
 TRAINED = ("student", "supervisor", "ceiling")
@@ -110,7 +112,7 @@ def _library() -> Any:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of the library's own making
         try:
-            import wandb_workspaces.reports.v2 as library
+            import wandb_workspaces.reports.v2 as library  # pyright: ignore[reportMissingImports]
         except ImportError as error:
             raise ConfigError(f"reports in W&B are made by its library: {LIBRARY}") from error
     return library
