@@ -157,5 +157,8 @@ class Ready:
 
     def _grows(self, kind: Hashable) -> bool:
         """Whether a stage of this kind waits for nothing but what is run now, or can be."""
-        waiting = [lacks for name in self._mates[kind] if (lacks := self._lacks[name])]
-        return any(all(not self._lacks[name] for name in lacks) for lacks in waiting)
+        for mate in self._mates[kind]:
+            lacks = self._lacks[mate]
+            if lacks and not any(self._lacks[name] for name in lacks):
+                return True
+        return False

@@ -192,18 +192,25 @@ def shape_of(net: nn.Module) -> tuple[object, ...] | None:
 def side_by_side(batches: Sequence[Sequence[Batch]]) -> Side:
     """Batches of texts with their padding behind, one of each model, given as its micro-batches."""
     parts = [part for micro in batches for part in micro]
-    most = max(sum(len(part.ids) for part in micro) for micro in batches)
+    most = max(map(_sequences, batches))
     longest = max(part.ids.shape[1] for part in parts)
     ids = parts[0].ids.new_zeros(len(batches), most, longest)
     asked = torch.zeros_like(ids, dtype=torch.bool)
+    targets = []
     for number, micro in enumerate(batches):
+        targets.append(torch.cat([part.targets for part in micro]))
         start = 0
         for part in micro:
             rows, tokens = slice(start, start + len(part.ids)), part.ids.shape[1]
             ids[number, rows, :tokens], asked[number, rows, :tokens] = part.ids, part.asked
             start = rows.stop
     counts = asked.sum((1, 2)).tolist()
-    return Side(ids, asked, counts, [torch.cat([p.targets for p in micro]) for micro in batches])
+    return Side(ids, asked, counts, targets)
+
+
+def _sequences(batch: Sequence[Batch]) -> int:
+    """How many there are in all micro-batches of a batch."""
+    return sum(len(micro.ids) for micro in batch)
 
 
 TABLE = "lm.model.embed_tokens.weight"

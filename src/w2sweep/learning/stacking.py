@@ -26,6 +26,8 @@ from w2sweep.learning.optimizers import optimizer_of, slots_of
 from w2sweep.learning.stacked_llama import Side, StackedLlama, shape_of, side_by_side
 
 S = TypeVar("S")
+SLOTS = ("exp_avg", "exp_avg_sq")
+"""What AdamW keeps of each parameter: averages of its gradient and of that squared."""
 TINY = 1e-6
 """What torch adds to the norm of a gradient before it divides by it."""
 
@@ -55,13 +57,14 @@ def run_side_by_side(
     and `end` writes the result."""
     begun = [_tried(begin, *run) for run in runs]
     groups = _groups([each for each in begun if not isinstance(each, Exception)])
+    group_of = {id(each): group for group in groups for each in group}
     outcomes: dict[int, Trained | Exception] = {}
     for each in begun:
         if isinstance(each, Exception):
             yield each
             continue
         if id(each) not in outcomes:
-            group = next(group for group in groups if any(each is other for other in group))
+            group = group_of[id(each)]
             outcomes |= zip(map(id, group), _trained(group), strict=True)
         outcome = outcomes[id(each)]
         yield outcome if isinstance(outcome, Exception) else _failed(end, each, outcome)
@@ -105,7 +108,10 @@ def _kind(begun: Begun) -> object:
     if shape is None or not plain or begun.job.rank.of > 1:
         return id(begun)
     names = {p: name for name, p in begun.net.named_parameters()}
-    groups = [(g["base_lr"], *(names[p] for p in g["params"])) for g in course.groups]
+    groups = []
+    for group in course.groups:
+        own = [names[p] for p in group["params"]]
+        groups.append((group["base_lr"], *own))
     at = checkpoint.step_at(begun.job.out / "checkpoint.safetensors")
     optimizer = (course.betas, course.weight_decay, course.clip)
     rates = tuple(course.lr_factor(tenth / 10) for tenth in range(1, 11))
@@ -183,17 +189,20 @@ class Learners(pl.LightningModule):
         return optimizer_of(course.optimizer, groups, course.betas, course.weight_decay)
 
     def _kept(self) -> dict[str, dict[str, Tensor]]:
-        """What the common optimizer keeps that is shaped as the parameters: slot -> name."""
+        """What the common optimizer keeps that is shaped as the parameters: for each of SLOTS, by
+        the name of a stacked parameter."""
+        return {slot: self._in_slot(slot) for slot in SLOTS}
+
+    def _in_slot(self, slot: str) -> dict[str, Tensor]:
         (stack,) = self.stack
-        slots = ("exp_avg", "exp_avg_sq")
         state = self.common.state
-        return {slot: {n: state[p][slot] for n, p in stack.stacks.items()} for slot in slots}
+        return {name: state[p][slot] for name, p in stack.stacks.items()}
 
     def _gather(self, step: float) -> None:
         """Gives the common optimizer what those of the members kept."""
         (stack,) = self.stack
         for p in stack.stacks.values():
-            empty = {slot: torch.zeros_like(p) for slot in ("exp_avg", "exp_avg_sq")}
+            empty = {slot: torch.zeros_like(p) for slot in SLOTS}
             self.common.state[p] = {"step": torch.tensor(step, device=p.device), **empty}
         for slot, kept in self._kept().items():
             for number, own in enumerate(self.own):

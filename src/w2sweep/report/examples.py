@@ -59,14 +59,17 @@ def cards(results: Sequence[Result]) -> list[Card]:
 
 
 def _of_kind(results: Sequence[Result], kind: Kind, most: int) -> list[Card]:
-    by_cell = [[s for s in r.shown or () if s.kind == kind] for r in results]
-    having = [(r, found) for r, found in zip(results, by_cell, strict=True) if found]
-    first_seeds_first = sorted(having, key=lambda pair: pair[0].seed)
-    decks = [[Card(r, shown) for shown in found] for r, found in first_seeds_first]
+    by_cell = [_deck(result, kind) for result in results]
+    decks = sorted(filter(None, by_cell), key=lambda deck: deck[0].cell.seed)
     turns = chain.from_iterable(zip_longest(*_thinned(decks, most)))
     taken = [card for card in turns if card is not None][:most]
     place = {id(r): i for i, r in enumerate(results)}
     return sorted(taken, key=lambda card: (place[id(card.cell)], card.shown.number))
+
+
+def _deck(result: Result, kind: Kind) -> list[Card]:
+    """All cards of one kind that a cell has."""
+    return [Card(result, shown) for shown in result.shown or () if shown.kind == kind]
 
 
 def _thinned(decks: Sequence[list[Card]], most: int) -> Sequence[list[Card]]:
