@@ -63,7 +63,7 @@ class Pool:
         preload: Sequence[str] = (),
         threads: int = 1,
     ):
-        self._begin, self._preload, self._threads = begin, list(preload), threads
+        self._begin, self._preload = begin, list(preload)
         self._workers: list[_Worker | None] = [None] * workers
         self._variables = _threads_told(threads)
 

@@ -86,17 +86,13 @@ class Ready:
                 self._lacks[reader].discard(stage.name)
                 self._queue_if_ready(reader)
 
-    def give_up(self, stage: Stage[Any]) -> list[Stage[Any]]:
-        """It has failed. Returns the stages that can therefore not be run."""
-        lost: dict[str, Stage[Any]] = {}
+    def give_up(self, stage: Stage[Any]) -> None:
+        """It has failed, and so all that wait for it cannot be run."""
         behind = [stage.name]
         while behind:
             name = behind.pop()
-            if found := self._drop(name):
-                lost[name] = found
+            if self._drop(name):
                 behind += self._readers[name]
-        lost.pop(stage.name, None)
-        return list(lost.values())
 
     def _drop(self, name: str) -> Stage[Any] | None:
         self._taken.discard(name)
