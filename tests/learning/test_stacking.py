@@ -22,8 +22,9 @@ from w2sweep.engine.stage import Stage
 from w2sweep.engine.store import Store
 from w2sweep.experiment.backbone import SmallLlama
 from w2sweep.experiment.losses import ConfidenceLoss, CrossEntropy, Loss
-from w2sweep.experiment.stages import Finetune, Weights
+from w2sweep.experiment.stages import Finetune
 from w2sweep.experiment.tuning import LinearProbe, Lora
+from w2sweep.experiment.weights import Weights
 from w2sweep.learning import stacking
 from w2sweep.learning.batches import Batch, last_tokens
 from w2sweep.learning.learner import Learner

@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from w2sweep.engine import gpus
-from w2sweep.engine.failures import MachineFailed, StageFailed, failure_of, full_name
+from w2sweep.engine.failures import MachineFailed, Missing, StageFailed, failure_of, full_name
 from w2sweep.engine.pool import Ended, Pool
 from w2sweep.engine.ready import Ready
 from w2sweep.engine.runtime import Runtime
 from w2sweep.engine.stage import Stage, closure
-from w2sweep.engine.store import Missing, Store
+from w2sweep.engine.store import Store
 
 log = logging.getLogger(__name__)
 

@@ -19,7 +19,8 @@ from w2sweep.engine.stage import Job
 from w2sweep.engine.store import Store
 from w2sweep.experiment.predictions import Predictions, save_evaluations
 from w2sweep.experiment.splits import answered
-from w2sweep.experiment.stages import LEARNED, Finetune, Weights
+from w2sweep.experiment.stages import LEARNED, Finetune
+from w2sweep.experiment.weights import Weights
 from w2sweep.learning import checkpoint, schedules
 from w2sweep.learning.batches import Chosen, Data, batches_per_epoch, finetuning_batches
 from w2sweep.learning.caches import at_once
