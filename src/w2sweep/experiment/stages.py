@@ -49,7 +49,7 @@ def _of_backbone(backbone: Backbone) -> dict[str, str | float]:
     return {"rung": backbone.label, "parameters": backbone.parameters}
 
 
-def _config_name(x: object) -> str:
+def _snake(x: object) -> str:
     """The name of a class as configurations write it: `cross_entropy`."""
     return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", type(x).__name__).lower()
 
@@ -296,11 +296,7 @@ class Finetune(Labels):
     def told(self) -> dict[str, str | float]:
         task = self.splits.task
         known = {"task": task.name, "family": task.family, **_of_backbone(self.backbone)}
-        learned = {
-            "loss": _config_name(self.loss),
-            "tuning": _config_name(self.tuning),
-            "lr": self.lr,
-        }
+        learned = {"loss": _snake(self.loss), "tuning": _snake(self.tuning), "lr": self.lr}
         teacher = {"teacher": self.labels.label} if self.labels else {}
         return {**known, **learned, **teacher, "seed": self.seed}
 

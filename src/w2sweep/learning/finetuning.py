@@ -46,7 +46,7 @@ BEST_BY = {"own_labels": "validation/accuracy_own", "truth": "validation/accurac
 
 
 @dataclass(frozen=True)
-class _BegunLearning:
+class _BegunFinetuning:
     """A finetuning before its first step."""
 
     stage: Finetune
@@ -79,7 +79,7 @@ def finetune_together(runs: Sequence[tuple[Finetune, Job]]) -> Iterator[Exceptio
     return run_side_by_side(runs, _begun, _write)
 
 
-def _write(begun: _BegunLearning, trained: Trained) -> None:
+def _write(begun: _BegunFinetuning, trained: Trained) -> None:
     """The result of a finetuning, after the last step."""
     stage, job, subject = begun.stage, begun.job, begun.subject
     subject.net.to(job.device)
@@ -139,7 +139,7 @@ def _saves(job: Job, subject: Subject) -> bool:
     return job.rank.leads or is_sharded(subject.net)
 
 
-def _begun(stage: Finetune, job: Job) -> _BegunLearning:
+def _begun(stage: Finetune, job: Job) -> _BegunFinetuning:
     device, splits = prepared(job), job.get(stage.splits)
     job.note(precision=stage.precision)
     truth = {name: stage.head.labels(examples) for name, examples in splits.items()}
@@ -151,7 +151,7 @@ def _begun(stage: Finetune, job: Job) -> _BegunLearning:
         data = Chosen(data, job.get(stage.rows))
     evaluate = _evaluation(stage, job, subject, labels["validation"], truth)
     course = _course(stage, job, subject.net, data, evaluate)
-    return _BegunLearning(stage, job, splits, subject, course)
+    return _BegunFinetuning(stage, job, splits, subject, course)
 
 
 def _course(stage: Finetune, job: Job, net: nn.Module, data: Data, evaluate: Evaluate) -> Course:

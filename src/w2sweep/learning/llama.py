@@ -78,7 +78,7 @@ def final_states(lm: nn.Module, batch: Batch) -> Tensor | None:
 def _weights(lm: nn.Module, ids: Tensor) -> tuple[Tensor, list[list[Tensor]], Tensor] | None:
     """The embedding, the weights of each layer, and that of the last norm; None where the model
     does anything but what is written out here, as with adapters, in shards or in bf16."""
-    if type(lm) is not LlamaForCausalLM or ids.device.type != "cpu" or not _plain(lm.config):
+    if type(lm) is not LlamaForCausalLM or ids.device.type != "cpu" or not is_plain(lm.config):
         return None
     body = lm.model
     if torch.is_autocast_enabled("cpu") or (lm.training and body.is_activation_checkpointing):
@@ -103,8 +103,8 @@ def _modules(layer: LlamaDecoderLayer) -> Iterator[nn.Module]:
     yield from (mlp.gate_proj, mlp.up_proj, mlp.down_proj)
 
 
-def _plain(config: LlamaConfig) -> bool:
-    """Whether the model is shaped like those that are made here."""
+def is_plain(config: LlamaConfig) -> bool:
+    """Whether the model computes as those that are made here do."""
     return (
         config.hidden_act == "silu"
         and not config.attention_bias
@@ -149,8 +149,9 @@ class _Norm(torch.autograd.Function):
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, dn: Tensor) -> tuple[Tensor, Tensor, None]:
-        dy, d_weight = _before_norm(dn.clone(), *ctx.saved_tensors)
-        return dy.mul_(ctx.saved_tensors[1]), d_weight, None
+        y, r, weight = ctx.saved_tensors
+        dy, d_weight = _before_norm(dn.clone(), y, weight)
+        return dy.mul_(r), d_weight, None
 
 
 class _Layer(torch.autograd.Function):
@@ -204,7 +205,7 @@ class _Layer(torch.autograd.Function):
         d_gate, d_up = d_gate_up.chunk(2, 1)
         torch.mul(dh, activated, out=d_up)
         aten.silu_backward.grad_input(dh.mul_(up), gate, grad_input=d_gate)
-        dy, dg2 = _before_norm(d_gate_up @ w_gate_up, y2, r2, g2)
+        dy, dg2 = _before_norm(d_gate_up @ w_gate_up, y2, g2)
         dx = torch.addcmul(dx, dy, r2)
         d_out = dx.t() @ attended
         d_attended = dx @ wo
@@ -212,7 +213,7 @@ class _Layer(torch.autograd.Function):
             dx, d_attended = (_among_zeros(d, rows, len(y1)) for d in (dx, d_attended))
         d_qkv = _before_attention(d_attended, heads, p, ctx.shape)
         _turned(d_qkv, ctx.shape, ctx.tables.rotation.conj())
-        dy, dg1 = _before_norm(d_qkv @ w_qkv, y1, r1, g1)
+        dy, dg1 = _before_norm(d_qkv @ w_qkv, y1, g1)
         dx = torch.addcmul(dx, dy, r1)
         of_qkv = (d_qkv.t() @ n1).index_select(0, ctx.tables.unpaired).chunk(3)
         of_gate_up = (d_gate_up.t() @ n2).chunk(2)
@@ -226,7 +227,7 @@ def _normed(x: Tensor, eps: float) -> tuple[Tensor, Tensor]:
     return x * r, r
 
 
-def _before_norm(dn: Tensor, y: Tensor, r: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
+def _before_norm(dn: Tensor, y: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
     """From the gradient behind a norm: that of what it norms, still to be multiplied by `r`, and
     that of its weight. `dn` is overwritten."""
     both = dn * y
