@@ -173,7 +173,7 @@ def _as_json(part: Mapping[str, Sequence[Stored]]) -> dict[str, dict[str, int]]:
 
 
 def _size(found: Sequence[Stored]) -> int:
-    """In bytes."""
+    """How many bytes some results take up."""
     return sum(result.size for result in found)
 
 

@@ -23,7 +23,7 @@ from w2sweep.experiment.stages import LEARNED, Finetune
 from w2sweep.experiment.weights import Weights
 from w2sweep.learning import checkpoint, schedules
 from w2sweep.learning.batches import Chosen, Data, batches_per_epoch, finetuning_batches
-from w2sweep.learning.caches import at_once
+from w2sweep.learning.caches import tokens_at_once
 from w2sweep.learning.curves import write_curves
 from w2sweep.learning.hardware import autocast, prepared
 from w2sweep.learning.learner import Course, Evaluate, Evaluation, Trained, fit
@@ -156,7 +156,7 @@ def _begun(stage: Finetune, job: Job) -> _BegunFinetuning:
 
 def _course(stage: Finetune, job: Job, net: nn.Module, data: Data, evaluate: Evaluate) -> Course:
     recipe = stage.recipe
-    tokens = at_once(job.runtime.micro_tokens, net, torch.device(job.device))
+    tokens = tokens_at_once(job.runtime.micro_tokens, net, torch.device(job.device))
     return Course(
         steps=recipe.epochs * batches_per_epoch(data, recipe),
         batches=partial(finetuning_batches, data, recipe, stage.seed, tokens * job.rank.of),

@@ -53,8 +53,8 @@ def run_side_by_side(
     begin: Callable[[S, Job], B],
     end: Callable[[B, Trained], None],
 ) -> Iterator[Exception | None]:
-    """Runs stages as `Stage.run_together` says. `begin` makes what there is before the training,
-    and `end` writes the result."""
+    """Runs stages as `Stage.run_together` says. `begin` does what comes before the first step of a
+    stage, and `end` writes its result."""
     begun = [_tried(begin, *run) for run in runs]
     groups = _groups([each for each in begun if not isinstance(each, Exception)])
     group_of = {id(each): group for group in groups for each in group}
@@ -71,6 +71,7 @@ def run_side_by_side(
 
 
 def _tried(begin: Callable[[S, Job], B], stage: S, job: Job) -> B | Exception:
+    """What `begin` returns, or raises."""
     try:
         return begin(stage, job)
     except Exception as error:
@@ -78,6 +79,7 @@ def _tried(begin: Callable[[S, Job], B], stage: S, job: Job) -> B | Exception:
 
 
 def _failed(end: Callable[[B, Trained], None], begun: B, trained: Trained) -> Exception | None:
+    """What `end` raises; None where it has written the result."""
     try:
         end(begun, trained)
     except Exception as error:
@@ -86,8 +88,8 @@ def _failed(end: Callable[[B, Trained], None], begun: B, trained: Trained) -> Ex
 
 
 def _groups(begun: Sequence[B]) -> list[list[B]]:
-    """What can be stacked: models of one shape at the same step of courses of one kind, no more
-    than there is room for in one forward pass."""
+    """Stages whose models can be stacked: of one kind, and no more than there is room for in one
+    forward pass."""
     found: dict[object, list[list[B]]] = {}
     for each in begun:
         groups = found.setdefault(_kind(each), [[]])
@@ -103,6 +105,8 @@ def _largest(group: Sequence[Begun]) -> int:
 
 
 def _kind(begun: Begun) -> object:
+    """Equal for stages that have models of one shape, courses alike, and made as many steps. Of its
+    own for one that cannot be stacked."""
     course, shape = begun.course, shape_of(begun.net)
     plain = course.precision == "32-true" and course.optimizer == "adamw" and course.largest > 0
     if shape is None or not plain or begun.job.rank.of > 1:

@@ -55,7 +55,7 @@ class Lesson:
     best_own: Sequence[float]
     """Of each seed, the progress at which an early stop on its own labels keeps it."""
     best_truth: Sequence[float]
-    """The same on the truth."""
+    """Of each seed, the progress at which an early stop on the truth keeps it."""
     stopped: bool
     """Whether the models do stop early."""
 

@@ -38,7 +38,7 @@ class Card:
 
     @property
     def kind(self) -> str:
-        """In words."""
+        """What the example shows, as a reader is told it."""
         return SAYS[self.shown.kind]
 
     @property
@@ -52,8 +52,8 @@ class Card:
 
 
 def cards(results: Sequence[Result]) -> list[Card]:
-    """At most MOST, taken in turns from all cells, those of one kind after those of the other: no
-    cell has two before each has one. They stand together by cell."""
+    """At most MOST cards, half of them of each kind, in the order of the cells. Cells are gone
+    through in turns: none has two cards of a kind before each has one, as far as there is room."""
     wanted = MOST // len(get_args(Kind))
     return [card for kind in get_args(Kind) for card in _of_kind(results, kind, wanted)]
 

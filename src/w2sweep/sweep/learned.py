@@ -14,7 +14,7 @@ from w2sweep.results.curve import Learning
 from w2sweep.tasks.example import Example
 
 OWN, TRUTH = "validation/accuracy_own", "validation/accuracy_truth"
-"""What a stage calls them in its curves."""
+"""What the curves of a stage call its agreement with its own labels, and its accuracy."""
 
 
 def learned(
