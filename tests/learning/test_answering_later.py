@@ -19,6 +19,7 @@ from w2sweep.experiment.stages import LEARNED, Finetune
 from w2sweep.experiment.tuning import Full, LinearProbe, Lora, Tuning
 from w2sweep.experiment.weights import Weights
 from w2sweep.learning import finetuning
+from w2sweep.tasks.heads import Answers
 from w2sweep.tasks.task import Task
 
 SHORT = Recipe(epochs=1, batch_size=16, evaluations=1, max_tokens=32)
@@ -41,7 +42,10 @@ class Sharper(Labels):
 
     def run(self, job: Job) -> None:
         said = job.get(self.of).answers
-        Predictions({name: np.round(answers) for name, answers in said.items()}).save(job.out)
+        rounded: dict[str, Answers] = {}
+        for name, answers in said.items():
+            rounded[name] = np.round(np.asarray(answers, np.float32))
+        Predictions(rounded).save(job.out)
 
 
 def ceiling(seed: int, tuning: Tuning | None = None, task: Task | None = None) -> Finetune:

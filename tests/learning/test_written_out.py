@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import pytest
 import torch
@@ -92,7 +93,7 @@ def test_states_and_gradients_are_those_of_transformers(
 
 def test_what_is_frozen_gets_no_gradient():
     lm, batch = llama(), texts([5, 4], all_tokens)
-    lm.model.layers[0].mlp.down_proj.weight.requires_grad_(False)
+    lm.get_parameter("model.layers.0.mlp.down_proj.weight").requires_grad_(False)
     found = final_states(lm, batch)
     assert found is not None
     given = gradients(lm, found.sum())
@@ -109,7 +110,7 @@ def in_bf16() -> Iterator[None]:
 def test_other_models_and_batches_are_left_to_transformers():
     batch = texts([6, 4], all_tokens)
     assert final_states(llama(), batch) is not None
-    for changes in (
+    different: list[dict[str, Any]] = [
         {"num_key_value_heads": 1},
         {"attention_bias": True},
         {"mlp_bias": True},
@@ -117,7 +118,8 @@ def test_other_models_and_batches_are_left_to_transformers():
         {"head_dim": 8},
         {"attention_dropout": 0.1},
         {"rope_parameters": {"rope_type": "linear", "factor": 2.0, "rope_theta": 10_000.0}},
-    ):
+    ]
+    for changes in different:
         assert final_states(llama(**changes), batch) is None, changes
     assert final_states(llama().bfloat16(), batch) is None
     adapted = llama()

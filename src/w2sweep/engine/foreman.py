@@ -86,7 +86,7 @@ class Foreman:
             return
         runtime = self._store.circumstances.runtime
         begin = functools.partial(_begin, runtime, self._stores)
-        with Pool(self._workers, begin, self._preload, runtime.threads) as pool:
+        with Pool(self._workers, runtime.threads, begin, self._preload) as pool:
             self._ready = Ready(self._stages, self._cost, self._alike)
             while self._ready.left:
                 self._look_elsewhere()

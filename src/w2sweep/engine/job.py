@@ -118,7 +118,7 @@ class StoreJob:
             return Run()
         self.note(tracked=here.tracking.place(here.sweep))
         about = _told(here.runs, self.stage)
-        opened = run_of(self.stage, self.stage.key, here.tracking, here.sweep, about, live=True)
+        opened = _run_of(self.stage, self.stage.key, here.tracking, here.sweep, about, live=True)
         return self._open.enter_context(opened)
 
 
@@ -137,12 +137,12 @@ def replay(
     """
     other = hashlib.sha256(sweep.encode()).hexdigest()[:8]
     id = f"{stage.key}-{other}" if tracked else stage.key
-    with run_of(stage, id, tracking, sweep, about) as run:
+    with _run_of(stage, id, tracking, sweep, about) as run:
         for row in rows:
             _log(run, row)
 
 
-def run_of(
+def _run_of(
     stage: Stage[Any],
     id: str,
     tracking: Tracker,

@@ -51,17 +51,17 @@ class Pool:
 
     Args:
         workers: how many there are at most; one is started when it is given something.
+        threads: how many threads each of them computes with.
         begin: is called by each worker before anything else.
         preload: modules that workers need and that take long to import.
-        threads: how many threads each of them computes with.
     """
 
     def __init__(
         self,
         workers: int,
+        threads: int,
         begin: Callable[[], object] | None = None,
         preload: Sequence[str] = (),
-        threads: int = 1,
     ):
         self._begin, self._preload = begin, list(preload)
         self._workers: list[_Worker | None] = [None] * workers

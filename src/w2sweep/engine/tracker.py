@@ -45,8 +45,8 @@ class Run:
     """An open run, or one that tracks nothing.
 
     Args:
-        writer: of the tracker; None: of none.
-        tracker: what messages call it.
+        writer: what the tracker has opened; None where nothing is tracked.
+        tracker: what messages call the tracker.
     """
 
     def __init__(self, writer: Writer | None = None, tracker: str = "the tracker"):
@@ -150,5 +150,5 @@ def brief(error: Exception) -> str:
 
 @functools.cache
 def warn(message: str) -> None:
-    """Says a line once in a process."""
+    """Warns of something, once in a process."""
     log.warning(message)

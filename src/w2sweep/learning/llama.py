@@ -106,13 +106,14 @@ def _modules(layer: LlamaDecoderLayer) -> Iterator[nn.Module]:
 
 def is_plain(config: LlamaConfig) -> bool:
     """Whether the model computes as those that are made here do."""
+    size = config.hidden_size // config.num_attention_heads
     return (
         config.hidden_act == "silu"
         and not config.attention_bias
         and not config.mlp_bias
         and config.num_key_value_heads == config.num_attention_heads
-        and config.head_dim == config.hidden_size // config.num_attention_heads
-        and config.head_dim % 2 == 0
+        and config.head_dim == size
+        and size % 2 == 0
         and config.attention_dropout == 0
         and config.rope_parameters["rope_type"] == "default"  # type: ignore[index]
     )

@@ -119,7 +119,7 @@ class _TensorBoard:
         self, rows: Sequence[Mapping[str, Any]], figures: Sequence[Path], page: Path | None
     ) -> None:
         """Adds the figures. It has no place for a table of its own, nor for a page."""
-        from tensorboard.compat.proto.summary_pb2 import Summary  # pyright: ignore[reportMissingImports]
+        from tensorboard.compat.proto.summary_pb2 import Summary  # pyright: ignore[reportMissingImports, reportAttributeAccessIssue]
 
         for figure in figures:
             png = figure.read_bytes()

@@ -73,11 +73,11 @@ def lessons(results: Sequence[Result]) -> dict[str, Lesson]:
 
 def _lesson(curves: Sequence[Learning]) -> Lesson:
     counts = [curve.n for curve in curves]
+    own = [curve.own for curve in curves]
+    truth = [curve.truth for curve in curves]
     best_own = [curve.best_own for curve in curves]
     best_truth = [curve.best_truth for curve in curves]
     stopped = any(curve.stopped for curve in curves)
-    own = [curve.own for curve in curves]
-    truth = [curve.truth for curve in curves]
     return Lesson(
         progress=curves[0].progress,
         own=_means(own, counts),

@@ -68,7 +68,7 @@ class StoredStages:
             ) from error
 
 
-def stages_of(store: str, sweep: Path, given: Path | None = None) -> StoredStages:
+def stages_of(store: str, sweep: Path, given: Path | None) -> StoredStages:
     """The store that a cell says it is from, or that is given; where a sweep was moved with its
     store, the one that lies beside it. Raises ConfigError where there is none."""
     tried = [given] if given else [Path(store), sweep.absolute().parents[1] / "store"]

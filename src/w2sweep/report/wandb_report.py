@@ -14,9 +14,7 @@ from w2sweep.engine.files import read_json
 from w2sweep.values import ConfigError
 
 if TYPE_CHECKING:
-    from wandb_workspaces.reports.v2 import (  # pyright: ignore[reportMissingImports]
-        Report as WandbReport,
-    )
+    from wandb_workspaces.reports.v2.interface import Report as WandbReport  # pyright: ignore[reportMissingImports]
 
 LIBRARY = "pip install 'w2sweep[wandb]'"
 TRAINED = ("student", "supervisor", "ceiling")

@@ -170,7 +170,7 @@ class Boards:
     def aimed_at(self, king: int) -> Bools:
         """Whether the white king (0) or the black one (1) would be attacked if the men between were
         not there [N]."""
-        return self._aiming(king).any(1)
+        return np.any(self._aiming(king), axis=1)
 
     def _aiming(self, king: int) -> Bools:
         """Which men would attack that king on an empty board [N, M]."""
