@@ -31,8 +31,8 @@ On one of two cores of an AMD EPYC that other work shared, torch 2.13.0:
 
 A greedy loop of our own in place of Transformers' `generate` said the same, word by word, and was
 1.00 (128x2) to 1.20 times (12x1) as fast on all puzzles of an evaluation. The three evaluations of
-a finetuning by generation are a tenth of it at most (nano: 0.2 of 2.1 s), so it would gain less
-than two hundredths of a stage, and is not there.
+a finetuning by generation are, as estimated, from about a tenth of the stage (nano: 0.2 of 2.1 s)
+to a fifth (48x2), so it would gain about two hundredths of a stage at most, and is not there.
 
 The lab's puzzles are those of task=mate_in_one, with rungs of ladder=lab; games have 20 to 200
 tokens, as whole games written out have. Weights are random, so that no completion ends early.

@@ -7,7 +7,7 @@ parameters, in at most four minutes, on a bare machine without network.
 
 It needs torch, transformers, pytorch-lightning and pydantic, and this package on PYTHONPATH; the
 rows of LoRA need peft. Weights are random, made from configurations on the device. It has never
-been run on a GPU yet; its CPU mode takes half a minute.
+been run on a GPU yet; its CPU mode takes half a minute of CPU time.
 
 Trainings are those of all stages: `learning.learner.fit` on texts of 512 tokens, batches of up to
 32 of them, 16,384 tokens in one forward pass or half of it as often as memory runs out (column

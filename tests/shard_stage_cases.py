@@ -18,8 +18,9 @@ from w2sweep.engine.runtime import Rank, Runtime
 from w2sweep.experiment.losses import ConfidenceLoss
 from w2sweep.experiment.predictions import Predictions
 from w2sweep.experiment.recipe import Recipe
-from w2sweep.experiment.stages import Adapt, Finetune, Weights
+from w2sweep.experiment.stages import Adapt, Finetune
 from w2sweep.experiment.tuning import Lora
+from w2sweep.experiment.weights import Weights
 from w2sweep.learning import spread
 
 RECIPE = Recipe(epochs=1, batch_size=16, head_lr=5.0, max_tokens=32, evaluations=2)

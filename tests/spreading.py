@@ -20,7 +20,8 @@ from w2sweep.engine.job import Circumstances, StoreJob
 from w2sweep.engine.runtime import Runtime
 from w2sweep.engine.stage import Job, Stage
 from w2sweep.engine.store import Store
-from w2sweep.experiment.stages import Finetune, Weights
+from w2sweep.experiment.stages import Finetune
+from w2sweep.experiment.weights import Weights
 
 PRELOADED = ["toys", "w2sweep.learning.finetuning", "w2sweep.learning.pretraining"]
 

@@ -10,13 +10,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from w2sweep.engine.stage import Job, Stage
+from w2sweep.experiment.kinds import Labels
 from w2sweep.experiment.losses import Loss
 from w2sweep.experiment.methods import Method
 from w2sweep.experiment.predictions import Predictions
 from w2sweep.experiment.recipe import Recipe
 from w2sweep.experiment.setting import Setting, Supervision
-from w2sweep.experiment.stages import Adapt, Features, Finetune, Labels, Weights
+from w2sweep.experiment.stages import Adapt, Features, Finetune
 from w2sweep.experiment.tuning import Full, LinearProbe, Lora
+from w2sweep.experiment.weights import Weights
 from w2sweep.tasks.example import Example, Skipped
 from w2sweep.tasks.heads import Choice, Completion, Head, LinearHead, Reward
 from w2sweep.tasks.task import Corpus, Task

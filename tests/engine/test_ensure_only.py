@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 from arithmetic import Number, Sum, Told, events, telling
 
-from w2sweep.engine.failures import MachineFailed, StageFailed
+from w2sweep.engine.failures import MachineFailed, Missing, StageFailed
 from w2sweep.engine.leases import claim
-from w2sweep.engine.store import Missing, Store
+from w2sweep.engine.store import Store
 
 A, B = Number(1), Number(2)
 TOTAL = Sum((A, B))

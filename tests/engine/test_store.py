@@ -23,11 +23,11 @@ from arithmetic import Deed, Number, Sum, Told, events, hidden, telling, works
 from w2sweep.engine import inventory, leases, owners, record
 from w2sweep.engine import store as store_module
 from w2sweep.engine.environment import environment
-from w2sweep.engine.failures import Interrupted, StageFailed
+from w2sweep.engine.failures import Damaged, Interrupted, Missing, StageFailed
 from w2sweep.engine.owners import Machine
 from w2sweep.engine.record import WrongRecord
 from w2sweep.engine.stage import closure
-from w2sweep.engine.store import Damaged, Missing, Store
+from w2sweep.engine.store import Store
 
 FORK = multiprocessing.get_context("fork")
 

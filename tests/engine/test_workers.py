@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from w2sweep.engine.failures import StageFailed
 from w2sweep.engine.stage import Job, Stage
-from w2sweep.engine.store import StageFailed, Store
+from w2sweep.engine.store import Store
 from w2sweep.engine.workers import ensure_in_processes
 
 

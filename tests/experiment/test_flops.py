@@ -13,9 +13,10 @@ from w2sweep.experiment.flops import Texts, asked, work
 from w2sweep.experiment.ladder import HubRung, Ladder
 from w2sweep.experiment.prompting import Prompted
 from w2sweep.experiment.setting import Setting
-from w2sweep.experiment.stages import Applied, SplitTexts, Text, Weights
+from w2sweep.experiment.stages import SplitTexts, Text
 from w2sweep.experiment.target import Target
 from w2sweep.experiment.tuning import LinearProbe, Lora
+from w2sweep.experiment.weights import Applied, Weights
 
 SIZE = 1_000_000
 COUNTED = Texts({"supervisor": 90, "student": 80, "validation": 30, "test": 60}, tokens=12.5)

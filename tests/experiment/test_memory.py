@@ -22,8 +22,8 @@ from w2sweep.experiment.prompting import Prompting
 from w2sweep.experiment.recipe import Recipe
 from w2sweep.experiment.setting import Setting
 from w2sweep.experiment.shape import Shape, shape_of_folder, typical_shape
-from w2sweep.experiment.stages import Weights
 from w2sweep.experiment.tuning import LinearProbe, Lora
+from w2sweep.experiment.weights import Weights
 from w2sweep.tasks.wording import Wording
 
 GPU = Runtime(accelerator="gpu", micro_tokens=2048)

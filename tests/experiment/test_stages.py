@@ -15,13 +15,14 @@ from w2sweep.building import made
 from w2sweep.engine.stage import closure
 from w2sweep.experiment.backbone import Tokenizer
 from w2sweep.experiment.cell import Cell
+from w2sweep.experiment.kinds import Labels
 from w2sweep.experiment.ladder import Ladder, Rung
 from w2sweep.experiment.losses import ConfidenceLoss, CrossEntropy
 from w2sweep.experiment.methods import Bootstrap, Naive, Scratch
 from w2sweep.experiment.recipe import Recipe
 from w2sweep.experiment.setting import Setting
 from w2sweep.experiment.splits import Sizes
-from w2sweep.experiment.stages import Adapt, Finetune, Labels
+from w2sweep.experiment.stages import Adapt, Finetune
 from w2sweep.experiment.tuning import LinearProbe
 from w2sweep.lab.text.tasks import Sentiment
 from w2sweep.lab.text.world import World

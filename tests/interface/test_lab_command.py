@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from w2sweep.engine.store import StageFailed
+from w2sweep.engine.failures import StageFailed
 from w2sweep.interface import lab_command
 from w2sweep.interface.lab_command import main
 

@@ -10,7 +10,7 @@ from transformers import GPT2Config, GPT2LMHeadModel
 from transformers.activations import ACT2FN
 
 from w2sweep.learning.activations import GeluByTanh, use_fewer_operations
-from w2sweep.learning.caches import FEWEST, NUMBERS, at_once
+from w2sweep.learning.caches import FEWEST, NUMBERS, tokens_at_once
 from w2sweep.learning.model import Net
 
 
@@ -51,7 +51,7 @@ def test_on_cpus_as_much_is_computed_at_once_as_caches_hold(monkeypatch: pytest.
     nn.Module.__init__(net)
     for width, expected in ((64, NUMBERS // 64), (4096, FEWEST), (4, 16384)):
         monkeypatch.setattr(Net, "width", width)
-        assert at_once(16384, net, cpu) == expected
-        assert at_once(16384, net, cuda) == 16384
-        assert at_once(100, net, cpu) == 100
-    assert at_once(16384, probe, cpu) == 16384
+        assert tokens_at_once(16384, net, cpu) == expected
+        assert tokens_at_once(16384, net, cuda) == 16384
+        assert tokens_at_once(100, net, cpu) == 100
+    assert tokens_at_once(16384, probe, cpu) == 16384

@@ -12,10 +12,12 @@ from toys import ToyCompletions, ToyPairs, pretrained_store, setting
 
 from w2sweep.engine.stage import Job, Stage
 from w2sweep.engine.store import Store
+from w2sweep.experiment.kinds import Labels
 from w2sweep.experiment.predictions import Predictions
 from w2sweep.experiment.recipe import Recipe
-from w2sweep.experiment.stages import LEARNED, Finetune, Labels, Weights
+from w2sweep.experiment.stages import LEARNED, Finetune
 from w2sweep.experiment.tuning import Full, LinearProbe, Lora, Tuning
+from w2sweep.experiment.weights import Weights
 from w2sweep.learning import finetuning
 from w2sweep.tasks.task import Task
 

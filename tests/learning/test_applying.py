@@ -17,9 +17,9 @@ from w2sweep.experiment.losses import CrossEntropy
 from w2sweep.experiment.methods import Naive
 from w2sweep.experiment.predictions import Predictions
 from w2sweep.experiment.splits import Sizes
-from w2sweep.experiment.stages import Applied, Weights
 from w2sweep.experiment.target import Target
 from w2sweep.experiment.tuning import LinearProbe
+from w2sweep.experiment.weights import Applied, Weights
 from w2sweep.results.cell import Result, read
 from w2sweep.sweep import comparison
 from w2sweep.sweep.carrying import elsewhere, unseen

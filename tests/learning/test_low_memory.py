@@ -19,8 +19,9 @@ from toys import Toy, ToyCompletions, ToyPairs, job, killed_after, pretrained_st
 from w2sweep.engine.store import Store
 from w2sweep.experiment.losses import CrossEntropy
 from w2sweep.experiment.recipe import OptimizerName, Recipe, WeightPrecision
-from w2sweep.experiment.stages import Applied, Finetune, Weights
+from w2sweep.experiment.stages import Finetune
 from w2sweep.experiment.tuning import Full, LinearProbe, Lora, Tuning
+from w2sweep.experiment.weights import Applied, Weights
 from w2sweep.learning import checkpoint, logits
 from w2sweep.learning.batches import finetuning_batches
 from w2sweep.learning.learner import Course, Evaluation, fit

@@ -80,14 +80,14 @@ def test_mixed_precision_is_for_sweeps_that_gain_from_it_and_measures_in_fp32(
 ):
     stage = pretraining(replace(rung(8, tokens=2_000), precision="bf16-mixed"))
     seen: dict[bool, set[torch.dtype]] = {True: set(), False: set()}
-    states = Net.states_at_once
+    states = Net.fused_states
 
     def watched(net: Net, batch: Batch) -> Tensor | None:
         query = net.lm.base_model.layers[0].self_attn.q_proj  # type: ignore[union-attr, index]
         seen[net.training].add(query(torch.zeros(1, 8)).dtype)
         return states(net, batch)
 
-    monkeypatch.setattr(Net, "states_at_once", watched)
+    monkeypatch.setattr(Net, "fused_states", watched)
     facts = run(stage, tmp_path, shelf, bf16=bf16)
     expected = torch.bfloat16 if bf16 == "yes" else torch.float32
     assert seen == {True: {expected}, False: {torch.float32}}

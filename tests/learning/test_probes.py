@@ -17,8 +17,9 @@ from w2sweep.experiment.losses import ConfidenceLoss, CrossEntropy
 from w2sweep.experiment.predictions import Predictions
 from w2sweep.experiment.recipe import Recipe
 from w2sweep.experiment.saliency import Saliency
-from w2sweep.experiment.stages import Finetune, Weights
+from w2sweep.experiment.stages import Finetune
 from w2sweep.experiment.tuning import LinearProbe
+from w2sweep.experiment.weights import Weights
 from w2sweep.tasks.example import Example
 from w2sweep.tasks.task import Task
 from w2sweep.values import Impossible

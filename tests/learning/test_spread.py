@@ -22,8 +22,9 @@ from w2sweep.engine.store import Store
 from w2sweep.experiment.backbone import Pretraining
 from w2sweep.experiment.losses import ConfidenceLoss, CrossEntropy
 from w2sweep.experiment.recipe import Recipe
-from w2sweep.experiment.stages import Adapt, Applied, Features, Finetune, Weights
+from w2sweep.experiment.stages import Adapt, Features, Finetune
 from w2sweep.experiment.tuning import Full, LinearProbe, Lora, Tuning
+from w2sweep.experiment.weights import Applied, Weights
 from w2sweep.learning import spread
 from w2sweep.learning.batches import Batch, Completions, share
 from w2sweep.learning.gradients import Gradients

@@ -22,14 +22,15 @@ from w2sweep.engine.stage import Stage
 from w2sweep.engine.store import Store
 from w2sweep.experiment.backbone import SmallLlama
 from w2sweep.experiment.losses import ConfidenceLoss, CrossEntropy, Loss
-from w2sweep.experiment.stages import Finetune, Weights
+from w2sweep.experiment.stages import Finetune
 from w2sweep.experiment.tuning import LinearProbe, Lora
+from w2sweep.experiment.weights import Weights
 from w2sweep.learning import stacking
 from w2sweep.learning.batches import Batch, last_tokens
 from w2sweep.learning.learner import Learner
 from w2sweep.learning.loading import fresh
 from w2sweep.learning.model import Net
-from w2sweep.learning.stacked_llama import StackedLlama, shape_of, side_by_side
+from w2sweep.learning.stacked_llama import StackedBatch, StackedLlama, shape_of, stacked_batch
 from w2sweep.tasks.heads import Choice, Reward
 from w2sweep.values import value
 
@@ -77,6 +78,12 @@ def with_heads(nets: Sequence[Net], head: Choice | Reward) -> None:
         nn.init.normal_(net.own_head.weight)
 
 
+def logits_of(stack: StackedLlama, batch: StackedBatch) -> list[Tensor]:
+    """Those of each model."""
+    ready = stack.before_heads(batch)
+    return [stack.logits(number, *of_model, batch) for number, of_model in enumerate(ready)]
+
+
 @pytest.mark.parametrize("head", [None, Choice(), Choice(classes=3), Reward()])
 def test_logits_and_gradients_are_those_of_transformers_own_module(
     shelf: Store, head: Choice | Reward | None
@@ -96,7 +103,7 @@ def test_logits_and_gradients_are_those_of_transformers_own_module(
         expected.append(logits.detach())
         gradients.append({name: p.grad for name, p in net.named_parameters()})
     stack = StackedLlama(nets)
-    found = stack(side_by_side([[batch] for batch in batches]))
+    found = logits_of(stack, stacked_batch([[batch] for batch in batches]))
     torch.stack([logits.square().sum() for logits in found]).sum().backward()
     whole = {name: p.grad for name, p in stack.stacks.items() if p.grad is not None}
     for number, net in enumerate(nets):
@@ -115,7 +122,7 @@ def test_micro_batches_are_put_together_again(shelf: Store):
     stack = StackedLlama([net])
     parts = whole.within(10)
     assert len(parts) > 1
-    (one,), (other,) = stack(side_by_side([[whole]])), stack(side_by_side([parts]))
+    (one,), (other,) = (logits_of(stack, stacked_batch([micro])) for micro in ([whole], parts))
     assert_close(one, other)
 
 

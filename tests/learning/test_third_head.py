@@ -18,8 +18,8 @@ from w2sweep.experiment.cell import Cell
 from w2sweep.experiment.losses import CrossEntropy
 from w2sweep.experiment.methods import Naive
 from w2sweep.experiment.recipe import Recipe
-from w2sweep.experiment.stages import Weights
 from w2sweep.experiment.tuning import Full, LinearProbe, Tuning
+from w2sweep.experiment.weights import Weights
 from w2sweep.results.cell import Result, read
 from w2sweep.sweep import comparison
 from w2sweep.tasks.example import Example

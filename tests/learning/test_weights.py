@@ -23,8 +23,9 @@ from w2sweep.experiment.backbone import HubModel, Pretraining, Tokenizer
 from w2sweep.experiment.ladder import HubRung, Ladder
 from w2sweep.experiment.recipe import Recipe
 from w2sweep.experiment.setting import Setting
-from w2sweep.experiment.stages import Adapt, Finetune, OwnTokenizer, Text, Weights
+from w2sweep.experiment.stages import Adapt, Finetune, OwnTokenizer, Text
 from w2sweep.experiment.tuning import Full, LinearProbe, Lora, Tuning
+from w2sweep.experiment.weights import Weights
 from w2sweep.learning import finetuning
 from w2sweep.learning.learner import Course, Trained, fit
 from w2sweep.learning.subjects import subject_of

@@ -15,11 +15,11 @@ from toys import cell, place, rung, store
 
 from w2sweep.experiment.backbone import Tokenizer
 from w2sweep.experiment.cell import Cell
+from w2sweep.experiment.kinds import Labels
 from w2sweep.experiment.ladder import Ladder, Rung
 from w2sweep.experiment.losses import CrossEntropy
 from w2sweep.experiment.methods import Bootstrap, Method
 from w2sweep.experiment.setting import Setting
-from w2sweep.experiment.stages import Labels
 from w2sweep.results import cell as records
 from w2sweep.sweep import comparison
 from w2sweep.values import value

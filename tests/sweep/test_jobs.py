@@ -12,8 +12,8 @@ from w2sweep.engine.handover import StageJob
 from w2sweep.engine.resources import Rule
 from w2sweep.engine.stage import closure
 from w2sweep.experiment.cell import Cell
-from w2sweep.experiment.stages import Weights
 from w2sweep.experiment.target import Target
+from w2sweep.experiment.weights import Weights
 from w2sweep.sweep.jobs import stage_jobs
 from w2sweep.values import ConfigError
 

@@ -40,6 +40,13 @@ class MachineFailed(StageFailed):
     it, and it goes on from its checkpoint elsewhere, or later."""
 
 
+class Missing(LookupError):
+    """A result is not in the store, and this store may not compute it."""
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+
 class Damaged(WrongRecord):
     """A result is not what was written. It was removed, so that `Store.ensure` computes it
     again."""

@@ -9,28 +9,28 @@ from dataclasses import dataclass
 from typing import Any
 
 from w2sweep.engine import gpus
-from w2sweep.engine.failures import MachineFailed, StageFailed, failure_of, full_name
+from w2sweep.engine.failures import MachineFailed, Missing, StageFailed, failure_of, full_name
 from w2sweep.engine.pool import Ended, Pool
 from w2sweep.engine.ready import Ready
 from w2sweep.engine.runtime import Runtime
 from w2sweep.engine.stage import Stage, closure
-from w2sweep.engine.store import Missing, Store
+from w2sweep.engine.store import Store
 
 log = logging.getLogger(__name__)
 
 FRUITLESS = 2
 """How often a stage may kill its worker without a new checkpoint in between."""
 LOOK_S = 0.5
-"""Between two looks at what workers of others are at."""
+"""Between two looks at stages that other sweeps' workers are at."""
 
 Wrong = list[StageFailed | Missing]
-"""What stands against stages, as `Store.ensure_only` tells it."""
+"""Why stages have no result, as `Store.ensure_only` returns it."""
 
 
 @dataclass(frozen=True)
 class Share:
-    """Stages, and the store that makes sure of them: what they are read by, and how they are
-    run."""
+    """Some of the stages of a sweep, and the store by which they are run: it says how, and for
+    whom."""
 
     store: Store
     stages: Sequence[Stage[Any]]
@@ -41,14 +41,14 @@ class Foreman:
 
     A stage begins when all that it reads is there, the longest line of work first. One that fails
     costs those that read it; one that kills its worker is begun again, and fails when it does so
-    again without a new checkpoint. What workers of others are at is waited for by nobody.
+    again without a new checkpoint. No worker waits for a stage that another sweep's worker is at.
 
     Args:
-        shares: the stages. Their stores have one place, mode and beginning.
+        shares: the stages. Their stores differ in nothing but their circumstances.
         workers: how many.
         preload: modules that stages need and that take long to import.
         cost: how long a stage takes, in whatever unit.
-        there: is told of each stage whose result is there.
+        there: is called with each stage whose result has come.
         spare: is called while workers are busy. Does a little, and returns whether it has more.
         say: tells the user a line.
     """
@@ -67,14 +67,16 @@ class Foreman:
         self._store, self._there, self._spare, self._say = self._stores[0], there, spare, say
         self._workers, self._preload, self._cost = workers, preload, cost
         self._share_of: dict[str, int] = {}
+        """By name of a stage, which of the shares it is in."""
         self._stages = self._missing(shares)
         self.failed: dict[str, StageFailed] = {}
         """By name, the stages that failed."""
         self._elsewhere: dict[str, Stage[Any]] = {}
+        """By name, the stages that other sweeps' workers are at."""
         self._lacking = set[str]()
-        """Stages that found their inputs damaged."""
+        """Names of stages that found their inputs damaged."""
         self._deaths: dict[str, list[object]] = {}
-        """How far a stage was when it killed its workers."""
+        """By name of a stage, how far it was each time that it killed its worker."""
         runtime = self._store.circumstances.runtime
         self._at_most = runtime.together if runtime.devices == 1 else 1
 
@@ -108,7 +110,7 @@ class Foreman:
         return stage.name in self._share_of or self._store.done(stage)
 
     def _alike(self, stage: Stage[Any]) -> Hashable | None:
-        """What stages have in common that one call may run together."""
+        """Equal for stages that one call may run together; None for one that is run alone."""
         if stage.together is None or self._at_most == 1:
             return None
         return self._share_of[stage.name], type(stage), stage.together
@@ -124,7 +126,7 @@ class Foreman:
         while pool.idle and (stages := self._ready.take(pool.size, self._at_most)):
             if able := [stage for stage in stages if self._is_ours(stage)]:
                 first = able[0].name
-                call = _with_inputs if first in self._lacking else _alone
+                call = _run_with_inputs if first in self._lacking else _run
                 pool.give(able, call, self._share_of[first], able)
 
     def _is_ours(self, stage: Stage[Any]) -> bool:
@@ -165,7 +167,8 @@ class Foreman:
                 self._ready.put_back(stage)
 
     def _bury(self, stages: Sequence[Stage[Any]], death: str) -> None:
-        """A worker died. What it was at is begun again, alone, unless that has led nowhere."""
+        """Takes note of a worker's death. What it was at is begun again, each stage by itself,
+        but for a stage that has killed its workers too often."""
         left = self._store.abandoned(stages)
         for stage in stages:
             self._ready.apart(stage)
@@ -198,19 +201,22 @@ class Foreman:
 # --- in a worker ---------------------------------------------------------------------------------
 
 _STORES: list[Store] = []
-"""By the position of their shares."""
+"""Of the shares, in their order."""
 
 
 def _begin(runtime: Runtime, stores: Sequence[Store]) -> None:
+    """What a worker does before its first call."""
     gpus.take(runtime.accelerator, runtime.devices)
     _STORES[:] = stores
 
 
-def _alone(share: int, stages: Sequence[Stage[Any]]) -> Wrong:
+def _run(share: int, stages: Sequence[Stage[Any]]) -> Wrong:
+    """Runs stages whose inputs are there."""
     return _STORES[share].ensure_only(*stages)
 
 
-def _with_inputs(share: int, stages: Sequence[Stage[Any]]) -> Wrong:
+def _run_with_inputs(share: int, stages: Sequence[Stage[Any]]) -> Wrong:
+    """Runs stages, and before them what is missing of their inputs."""
     try:
         _STORES[share].ensure(*stages)
     except (StageFailed, Missing) as error:

@@ -24,7 +24,7 @@ from multiprocessing.connection import Connection, wait
 from typing import Any
 
 from w2sweep.engine.owners import Owner, end_with
-from w2sweep.engine.processes import SPAWN, cause_of_death, sendable, start_as_anybody_can
+from w2sweep.engine.processes import SPAWN, cause_of_death, sendable, use_known_start_method
 
 STOPPING_S = 3.0
 """How long workers may take to give back what they hold, before they are killed."""
@@ -37,7 +37,7 @@ class Ended:
     """A call that is over."""
 
     task: Any
-    """What it was called by."""
+    """The `task` that `Pool.give` was given with it."""
     value: Any = None
     """What it returned."""
     error: BaseException | None = None
@@ -53,7 +53,7 @@ class Pool:
         workers: how many there are at most; one is started when it is given something.
         begin: is called by each worker before anything else.
         preload: modules that workers need and that take long to import.
-        threads: which each of them may compute with.
+        threads: how many threads each of them computes with.
     """
 
     def __init__(
@@ -63,12 +63,12 @@ class Pool:
         preload: Sequence[str] = (),
         threads: int = 1,
     ):
-        self._begin, self._preload, self._threads = begin, list(preload), threads
+        self._begin, self._preload = begin, list(preload)
         self._workers: list[_Worker | None] = [None] * workers
         self._variables = _threads_told(threads)
 
     def __enter__(self) -> Pool:
-        start_as_anybody_can()
+        use_known_start_method()
         self._context: Any = multiprocessing.get_context(_method())
         self._variables.__enter__()
         if _method() == "forkserver":
@@ -100,7 +100,8 @@ class Pool:
         return sum(worker is not None and worker.busy for worker in self._workers)
 
     def give(self, task: Any, call: Callable[..., Any], *arguments: Any) -> None:
-        """Has a worker run a call. There has to be room for it."""
+        """Has an idle worker, of which there must be one, run a call. `task` is whatever the caller
+        wants to know the call by when it is over."""
         free = [i for i, worker in enumerate(self._workers) if not worker or not worker.busy]
         living = [i for i in free if self._workers[i]]
         i = (living or free)[0]
@@ -110,7 +111,7 @@ class Pool:
         worker.give(task, call, arguments)
 
     def wait(self, timeout_s: float | None) -> list[Ended]:
-        """The calls that are over, as soon as there are some, or the time is."""
+        """The calls that are over, as soon as there are some; none when the time is over."""
         by_pipe = {worker.pipe: i for i, worker in enumerate(self._workers) if worker}
         found = []
         for pipe in wait(list(by_pipe), timeout_s):
@@ -119,7 +120,7 @@ class Pool:
             assert worker is not None
             ended = worker.hear()
             if ended.death is not None:
-                self._workers[i] = None  # who comes next starts another one
+                self._workers[i] = None  # the next call starts another one
             if ended.task is not None:  # else it died while it had nothing to do
                 found.append(ended)
         return found
@@ -146,6 +147,7 @@ class _Worker:
             self.pipe.send((call, arguments))
 
     def hear(self) -> Ended:
+        """Waits until its call is over, or it is dead."""
         task, self.task = self.task, None
         try:
             value, error = self.pipe.recv()

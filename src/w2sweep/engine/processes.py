@@ -13,9 +13,10 @@ SPAWN = "spawn"
 """How processes are started that share nothing with the one that starts them."""
 
 
-def start_as_anybody_can() -> None:
-    """A new process is told how its parent starts processes by default, and dies where it does not
-    know that way: joblib's workers have one of their own."""
+def use_known_start_method() -> None:
+    """Has this process start others by a method that every Python knows. A new process is told the
+    default method of its parent, and dies where it does not know that: joblib's workers have a
+    method of joblib's own."""
     if multiprocessing.get_start_method() not in multiprocessing.get_all_start_methods():
         multiprocessing.set_start_method(SPAWN, force=True)
 

@@ -25,7 +25,7 @@ from typing import Any
 from w2sweep.engine.devices import check_devices
 from w2sweep.engine.job import Circumstances, StoreJob
 from w2sweep.engine.owners import Owner, end_with
-from w2sweep.engine.processes import SPAWN, cause_of_death, sendable, start_as_anybody_can
+from w2sweep.engine.processes import SPAWN, cause_of_death, sendable, use_known_start_method
 from w2sweep.engine.runtime import Rank
 from w2sweep.engine.stage import Stage
 from w2sweep.engine.working import CHECKPOINTS
@@ -85,7 +85,7 @@ class _Member:
     """A rank, as the worker sees it."""
 
     def __init__(self, job: StoreJob, rank: Rank, out: Path):
-        start_as_anybody_can()
+        use_known_start_method()
         context: Any = multiprocessing.get_context(SPAWN)  # a GPU does not survive a fork
         self.rank = rank
         self.outcome: _Done | BaseException | None = None

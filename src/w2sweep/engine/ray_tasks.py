@@ -241,11 +241,16 @@ def _check(nodes: Sequence[Mapping[str, Any]], work: Handover) -> None:
         asked = {"CPU": rule.cpus, "GPU": rule.gpus, "memory": (rule.mem_gb or 0) * GB, **further}
         wanted = {kind: n for kind, n in asked.items() if n}
         if not any(all(has.get(k, 0) >= n for k, n in wanted.items()) for has in there):
-            most = {k: max((has.get(k, 0) for has in there), default=0) for k in wanted}
+            most = {kind: _most(kind, there) for kind in wanted}
             raise ConfigError(
                 f"hydra.launcher.resources.{name}: no node of Ray has {_told(wanted)}; the most "
                 f"that one has: {_told(most)}; hydra.launcher.grows=true waits for nodes to come"
             )
+
+
+def _most(kind: str, there: Sequence[Mapping[str, float]]) -> float:
+    """How much of a resource the node has that has most of it."""
+    return max((has.get(kind, 0) for has in there), default=0)
 
 
 def _told(resources: Mapping[str, float]) -> str:

@@ -1,5 +1,5 @@
-"""Which of many stages are to be run next: those of the longest line of work first, and together
-those that can be."""
+"""Which of many stages are to be run next: first those with the longest line of work behind them,
+and by one call those that can be run together."""
 
 from __future__ import annotations
 
@@ -13,12 +13,13 @@ from w2sweep.engine.stage import Stage
 
 
 class Ready:
-    """Stages that are to be run, and what each of them waits for.
+    """Stages that are to be run, and what each of them waits for. Stages that one call may run are
+    called mates.
 
     Args:
         stages: inputs before their readers. What they read that is not among them is there.
         cost: how long a stage takes, in whatever unit.
-        alike: equal, and not None, for stages that one call may run together.
+        alike: equal, and not None, for stages that are mates.
     """
 
     def __init__(
@@ -42,7 +43,7 @@ class Ready:
             if kind is not None:
                 self._mates[kind][name] = None
         self._portions: dict[Hashable, int] = {}
-        """How many mates a worker was given, so that the next one is given as many."""
+        """How many mates the last worker was given, so that the next one is given as many."""
         self._taken = set[str]()
         self._order = {stage.name: i for i, stage in enumerate(stages)}
         self._queue: list[tuple[float, int, str]] = []
@@ -50,11 +51,12 @@ class Ready:
             self._queue_if_ready(name)
 
     def take(self, workers: int, at_most: int) -> list[Stage[Any]]:
-        """What one of so many workers is to run now, together; nothing where all waits for
-        something.
+        """The stages that one of so many workers is to run by its next call: no more than
+        `at_most`, and none where all of them wait for something.
 
-        Mates that can begin are shared out to the workers who would else have nothing to do.
-        Where some are still waiting for work that goes on, others than those come first.
+        Mates that can begin are shared out among the workers that would else have nothing to do.
+        As long as some of them wait for stages that are being run, stages of other kinds come
+        first, so that more mates are run together.
         """
         first = self._first()
         if first is None:
@@ -70,33 +72,29 @@ class Ready:
         return [self.left[name] for name in chosen]
 
     def put_back(self, stage: Stage[Any]) -> None:
-        """It was not run after all."""
+        """Takes back a stage that was taken and was not run."""
         self._taken.discard(stage.name)
         self._queue_if_ready(stage.name)
 
     def apart(self, stage: Stage[Any]) -> None:
-        """It is run alone from now on."""
+        """Has a stage run by a call of its own from now on."""
         self._mates[self._alike[stage.name]].pop(stage.name, None)
         self._alike[stage.name] = None
 
     def there(self, stage: Stage[Any]) -> None:
-        """Its result is there."""
+        """Takes note that the result of a stage is there, so that its readers may begin."""
         if self._drop(stage.name):
             for reader in self._readers[stage.name]:
                 self._lacks[reader].discard(stage.name)
                 self._queue_if_ready(reader)
 
-    def give_up(self, stage: Stage[Any]) -> list[Stage[Any]]:
-        """It has failed. Returns the stages that can therefore not be run."""
-        lost: dict[str, Stage[Any]] = {}
+    def give_up(self, stage: Stage[Any]) -> None:
+        """Takes note that a stage has failed, so that whatever waits for it cannot be run."""
         behind = [stage.name]
         while behind:
             name = behind.pop()
-            if found := self._drop(name):
-                lost[name] = found
+            if self._drop(name):
                 behind += self._readers[name]
-        lost.pop(stage.name, None)
-        return list(lost.values())
 
     def _drop(self, name: str) -> Stage[Any] | None:
         self._taken.discard(name)
@@ -114,7 +112,7 @@ class Ready:
         return lines
 
     def _others(self, kind: Hashable, at_most: int) -> int:
-        """How many calls could begin that run none of this kind; so many at most."""
+        """How many calls could begin that run no stages of this kind, counted up to `at_most`."""
         found = set[Hashable]()
         for _, _, name in self._queue:
             if len(found) == at_most:
@@ -134,7 +132,8 @@ class Ready:
             heapq.heappush(self._queue, (*self._rank(name), name))
 
     def _first(self) -> str | None:
-        """The first in the queue whose mates are not about to follow, or else the first."""
+        """Takes from the queue the first stage whose mates are not about to get ready, or else the
+        first of all."""
         later: list[tuple[float, int, str]] = []
         growing: dict[Hashable, bool] = {}
         found = None
@@ -156,6 +155,10 @@ class Ready:
         return found
 
     def _grows(self, kind: Hashable) -> bool:
-        """Whether a stage of this kind waits for nothing but what is run now, or can be."""
-        waiting = [lacks for name in self._mates[kind] if (lacks := self._lacks[name])]
-        return any(all(not self._lacks[name] for name in lacks) for lacks in waiting)
+        """Whether there is a stage of this kind that waits, but only for stages that are being run
+        or can begin."""
+        for mate in self._mates[kind]:
+            lacks = self._lacks[mate]
+            if lacks and not any(self._lacks[name] for name in lacks):
+                return True
+        return False

@@ -23,7 +23,6 @@ T = TypeVar("T")
 
 PACKAGE = __name__.partition(".")[0]
 
-
 _MADE: WeakValueDictionary[tuple[object, ...], Any] = WeakValueDictionary()
 """Class and values -> the stage of these."""
 _IDENTITY = "_identity"
@@ -130,8 +129,7 @@ class Stage(Generic[T]):
     @property
     def inputs(self) -> list[Stage[Any]]:
         """The stages that `run` reads."""
-        values = [getattr(self, f.name) for f in dataclasses.fields(self)]
-        return list(_stages_in(values))
+        return list(_stages_in([getattr(self, name) for name in _fields(type(self))]))
 
     @functools.cached_property
     def reads(self) -> tuple[Stage[Any], ...]:
@@ -274,8 +272,7 @@ def closure(
 
 def read_whole(stages: Iterable[Stage[Any]]) -> frozenset[str]:
     """The names of all inputs that one of these stages may read all of."""
-    pairs = ((stage, of) for stage in stages for of in stage.reads)
-    return frozenset(of.name for stage, of in pairs if stage.reads_whole(of))
+    return frozenset(of.name for stage in stages for of in stage.reads if stage.reads_whole(of))
 
 
 def _same(x: Any) -> object:

@@ -6,7 +6,6 @@ from __future__ import annotations
 import dataclasses
 import logging
 import time
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, suppress
 from itertools import chain
@@ -15,7 +14,7 @@ from typing import Any, Literal, TypeVar, get_args
 
 from w2sweep.engine import record, working
 from w2sweep.engine.failures import (
-    Damaged,
+    Missing,
     StageFailed,
     failure_file,
     failure_of,
@@ -26,7 +25,7 @@ from w2sweep.engine.files import read_json, sweep_up
 from w2sweep.engine.job import Circumstances
 from w2sweep.engine.journal import Journal
 from w2sweep.engine.leases import Lease, abandoned, claim, filesystem_time, held
-from w2sweep.engine.record import WrongRecord
+from w2sweep.engine.reader import Reader
 from w2sweep.engine.runner import Runner, Taken
 from w2sweep.engine.stage import Stage, closure, read_whole
 
@@ -38,16 +37,6 @@ FIRST_PAUSE_S = 0.05
 """Before the first look at what other workers did; later ones are longer."""
 WAITING_S = 60.0
 """Between two lines that tell what is waited for."""
-REPAIRS = 2
-"""How often one process computes a result again that it found damaged: what is damaged again and
-again is no accident."""
-
-
-class Missing(LookupError):
-    """A result is not in the store, and this store may not compute it."""
-
-    def __str__(self) -> str:
-        return str(self.args[0])
 
 
 class _Patience:
@@ -106,7 +95,7 @@ class Store:
         self.lease_s, self.poll_s = lease_s, poll_s
         self.since = self._now() if since is None else since
         self._journal = Journal(self.root / "journal.jsonl")
-        self._checks, self._damaged = record.Checks(), Counter[str]()
+        self._reader = Reader(self.root, lease_s, mode in ("retry", "force"), self._journal)
         self._runner = Runner(self.root, lease_s, self.done, self.get, self._journal)
 
     def _now(self) -> float:
@@ -157,54 +146,11 @@ class Store:
     def get(self, stage: Stage[T]) -> T:
         """Its result, whose files were compared with what was written.
 
-        Raises:
-            Missing: it was not computed yet.
-            Damaged: it was damaged and is removed, so that it is computed again.
-            WrongRecord: it is damaged, and this store may not compute it again; or it cannot be
-                read though it is as it was written.
+        Raises Missing where there is none yet; Damaged where it was damaged and is removed, so that
+        it is computed again; WrongRecord where it is damaged and this store may not compute it
+        again, or where it cannot be read though it is as it was written.
         """
-        path = self.path(stage)
-        if not path.is_dir():
-            raise Missing(f"no result of {stage} at {path}: compute it first, with Store.ensure")
-        if found := self._checks.damage(path, stage):
-            raise self._repairing(stage, found)
-        try:
-            return stage.read(path)
-        except Exception as error:
-            # another worker may have replaced it, or it was damaged only now
-            if not path.is_dir() or (found := record.damage(path, stage)):
-                raise self._repairing(stage, found or "was removed") from error
-            if isinstance(error, MemoryError):
-                raise
-            reason = " ".join(str(error).split())
-            whole = f"{path}, the result of {stage}, is as it was written"
-            raise WrongRecord(
-                f"{whole}, but cannot be read ({type(error).__name__}: {reason}): delete it to "
-                "compute it again"
-            ) from error
-
-    def _repairing(self, stage: Stage[Any], found: str) -> WrongRecord:
-        """What to raise for a result that is damaged, after removing it where that is allowed."""
-        wrong = f"{self.path(stage)}, the result of {stage}, {found}"
-        if self.mode not in ("retry", "force"):
-            return WrongRecord(f"{wrong}: cache mode retry computes it again")
-        self._damaged[stage.name] += 1
-        if self._damaged[stage.name] > REPAIRS:
-            return WrongRecord(f"{wrong}, again and again: is the disk in order?")
-        lease = self._claim(stage)
-        if lease is not None:  # else another worker sees to it
-            with lease:
-                self._remove(stage, lease)
-        log.warning("%s: it is computed again", wrong)
-        return Damaged(f"{wrong}: it is computed again")
-
-    def _remove(self, stage: Stage[Any], lease: Lease) -> None:
-        """Removes a result, unless another worker has replaced it by a good one."""
-        found = self.path(stage).is_dir() and record.damage(self.path(stage), stage)
-        if found:
-            working.discard(lease)
-            working.take_away(self.path(stage), lease)
-            self._journal.tell(stage, lease, "damaged", reason=found)
+        return self._reader.get(stage)
 
     def journal(self) -> list[dict[str, Any]]:
         """All that happened, oldest first.

@@ -7,11 +7,13 @@ from importlib.util import find_spec
 from typing import Any
 
 from w2sweep.engine.stage import Stage
+from w2sweep.experiment.kinds import Labels
 from w2sweep.experiment.methods import Method
 from w2sweep.experiment.setting import Setting
-from w2sweep.experiment.stages import Adapt, Applied, Finetune, Labels, Weights
+from w2sweep.experiment.stages import Adapt, Finetune
 from w2sweep.experiment.target import Target
 from w2sweep.experiment.tuning import LinearProbe
+from w2sweep.experiment.weights import Applied, Weights
 from w2sweep.tasks.heads import Completion, Head
 from w2sweep.values import ConfigError, Impossible, value
 

@@ -12,8 +12,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from w2sweep.engine.stage import Job, Stage
+from w2sweep.experiment.kinds import Rows
 from w2sweep.experiment.splits import Answered, Splits, answered
-from w2sweep.experiment.stages import Finetune, Rows
+from w2sweep.experiment.stages import Finetune
 from w2sweep.tasks.difficulty import Scale
 from w2sweep.tasks.example import Example
 from w2sweep.values import ConfigError

@@ -8,11 +8,12 @@ from typing import Annotated, Literal
 from pydantic import BeforeValidator, Field
 
 from w2sweep.experiment.difficulty import Difficulty, Kind, Known, Levels, Subset
+from w2sweep.experiment.kinds import Labels
 from w2sweep.experiment.losses import Loss
 from w2sweep.experiment.methods import Graded, Method
 from w2sweep.experiment.prompting import ZERO_SHOT, Prompting
 from w2sweep.experiment.setting import Setting
-from w2sweep.experiment.stages import Finetune, Labels
+from w2sweep.experiment.stages import Finetune
 from w2sweep.values import ConfigError, Impossible, as_tuple, value
 
 Share = Annotated[float, Field(gt=0, le=1)]

@@ -17,15 +17,9 @@ from w2sweep.experiment.difficulty import Subset
 from w2sweep.experiment.prompting import Prompted
 from w2sweep.experiment.splits import Answered, Splits, answered
 from w2sweep.experiment.splitting import Sizes
-from w2sweep.experiment.stages import (
-    Adapt,
-    Applied,
-    Features,
-    Finetune,
-    SplitTexts,
-    Weights,
-)
+from w2sweep.experiment.stages import Adapt, Features, Finetune, SplitTexts
 from w2sweep.experiment.tuning import Lora
+from w2sweep.experiment.weights import Applied, Weights
 from w2sweep.tasks.heads import Head, Reward
 
 READ, TRAINED, ADAPTED = 2, 6, 4

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from w2sweep.experiment.backbone import Pretraining
+from w2sweep.experiment.kinds import Labels
 from w2sweep.experiment.losses import Loss
 from w2sweep.experiment.methods import Method
 from w2sweep.experiment.setting import Setting
-from w2sweep.experiment.stages import Adapt, Finetune, Labels, OwnTokenizer, SplitTexts, Text
+from w2sweep.experiment.stages import Adapt, Finetune, OwnTokenizer, SplitTexts, Text
 from w2sweep.values import Count, Impossible, Rate, value
 
 

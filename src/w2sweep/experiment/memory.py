@@ -14,11 +14,13 @@ from w2sweep.engine.runtime import Runtime
 from w2sweep.engine.stage import Stage
 from w2sweep.experiment.activations import Compute, Pass
 from w2sweep.experiment.backbone import Backbone, HubModel, Tokenizer
+from w2sweep.experiment.kinds import Model
 from w2sweep.experiment.prompting import Prompted
 from w2sweep.experiment.recipe import OptimizerName
 from w2sweep.experiment.shape import Shape, shape_of_folder, typical_shape
-from w2sweep.experiment.stages import Adapt, Applied, Features, Finetune, Model, Weights
+from w2sweep.experiment.stages import Adapt, Features, Finetune
 from w2sweep.experiment.tuning import Base, Lora
+from w2sweep.experiment.weights import Applied, Weights
 from w2sweep.tasks.heads import Completion, Head, Reward
 
 PROMPT = 64

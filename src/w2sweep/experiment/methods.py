@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from typing import Literal
 
 from w2sweep.experiment.difficulty import Difficulty
+from w2sweep.experiment.kinds import Labels
 from w2sweep.experiment.losses import Loss
 from w2sweep.experiment.setting import Setting
 from w2sweep.experiment.splitting import student_set
-from w2sweep.experiment.stages import Adapt, Finetune, Labels
+from w2sweep.experiment.stages import Adapt, Finetune
 from w2sweep.values import Impossible, Natural, value
 
 

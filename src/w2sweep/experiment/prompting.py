@@ -7,11 +7,11 @@ from typing import ClassVar, Literal
 
 from w2sweep.engine.stage import Job
 from w2sweep.experiment.backbone import Backbone
+from w2sweep.experiment.kinds import Labels, Model
 from w2sweep.experiment.losses import Loss
 from w2sweep.experiment.methods import Method
 from w2sweep.experiment.setting import Setting
 from w2sweep.experiment.splits import Splits
-from w2sweep.experiment.stages import Labels, Model
 from w2sweep.experiment.tuning import Base
 from w2sweep.tasks.heads import Completion, Head, Reward
 from w2sweep.tasks.wording import Wording

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from functools import partial
 
+from w2sweep.experiment.kinds import Labels
 from w2sweep.experiment.losses import Loss
 from w2sweep.experiment.methods import Method
 from w2sweep.experiment.recipe import Recipe
 from w2sweep.experiment.setting import Setting
-from w2sweep.experiment.stages import Finetune, Labels, Weights
+from w2sweep.experiment.stages import Finetune
 from w2sweep.experiment.tuning import LinearProbe
+from w2sweep.experiment.weights import Weights
 from w2sweep.values import Impossible, value
 
 

@@ -7,11 +7,12 @@ from abc import ABC, abstractmethod
 from functools import cached_property
 from typing import Literal
 
+from w2sweep.experiment.kinds import Labels, Model, Rows
 from w2sweep.experiment.ladder import HomegrownRung, Ladder, Rung
 from w2sweep.experiment.losses import CrossEntropy, Loss
 from w2sweep.experiment.recipe import Recipe
 from w2sweep.experiment.splits import Sizes, Splits
-from w2sweep.experiment.stages import Adapt, Finetune, Labels, Model, Rows, Text
+from w2sweep.experiment.stages import Adapt, Finetune, Text
 from w2sweep.experiment.tuning import Tuning
 from w2sweep.tasks.task import Task
 from w2sweep.values import value

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from w2sweep.engine.stage import Job, Stage
 from w2sweep.experiment.backbone import Backbone, HubModel, Pretraining, SmallLlama, Tokenizer
+from w2sweep.experiment.kinds import Labels, Model, Rows
 from w2sweep.experiment.losses import Loss
 from w2sweep.experiment.predictions import Later, Predictions, load_evaluations
 from w2sweep.experiment.recipe import Recipe, WeightPrecision
@@ -32,35 +33,23 @@ from w2sweep.values import Impossible
 LARGEST_TOGETHER = 30_000
 """Parameters, without embeddings, up to which it pays to train models side by side:
 `benchmarks/stacked.py`."""
-
-
-def _is_small(backbone: Backbone) -> bool:
-    return isinstance(backbone, SmallLlama) and backbone.parameters <= LARGEST_TOGETHER
-
-
-def shape_of(backbone: Backbone) -> tuple[int, ...]:
-    """What must be equal for models that are pretrained here to be trained side by side."""
-    assert isinstance(backbone, SmallLlama)
-    return backbone.width, backbone.depth, backbone.heads
-
-
 LEARNED = "learned.safetensors"
 """In the result of a finetuned model: its parameters that learned, where they are kept."""
 
 
-class Model(Stage[Path]):
-    """A stage whose result is a model folder as `save_pretrained` writes it, with its tokenizer."""
-
-    def read(self, path: Path) -> Path:
-        """The folder."""
-        return path
+def _small_shape(backbone: Backbone) -> tuple[int, int, int] | None:
+    """What must be equal for small models that are pretrained here to be trained side by side; None
+    for all others."""
+    if isinstance(backbone, SmallLlama) and backbone.parameters <= LARGEST_TOGETHER:
+        return backbone.width, backbone.depth, backbone.heads
+    return None
 
 
 def _of_backbone(backbone: Backbone) -> dict[str, str | float]:
     return {"rung": backbone.label, "parameters": backbone.parameters}
 
 
-def _plain(x: object) -> str:
+def _snake(x: object) -> str:
     """The name of a class as configurations write it: `cross_entropy`."""
     return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", type(x).__name__).lower()
 
@@ -154,10 +143,11 @@ class Adapt(Model):
     @property
     def together(self) -> Hashable | None:
         """Small models of one shape that learn alike, each from a text of its own."""
-        steps = self.recipe.steps(1, self.text.tokenizer.context)
-        if not steps or not _is_small(self.backbone):
-            return None
-        return shape_of(self.backbone), self.recipe, self.text.tokenizer
+        shape, steps = (
+            _small_shape(self.backbone),
+            self.recipe.steps(1, self.text.tokenizer.context),
+        )
+        return (shape, self.recipe, self.text.tokenizer) if shape and steps else None
 
     def run(self, job: Job) -> None:
         """Writes the model, its tokenizer, `curves.jsonl`, and `pretrain.json` with its losses."""
@@ -212,30 +202,6 @@ class Features(Stage[dict[str, NDArray[np.float32]]]):
         from safetensors.numpy import load_file
 
         return load_file(path / "features.safetensors")
-
-
-class Rows(Stage[NDArray[np.int64]]):
-    """Which examples of a split a model trains on, where not on all: row numbers, ascending [n]."""
-
-    @property
-    def label(self) -> str:
-        """Which ones, in a word: in the names of models that train on them."""
-        raise NotImplementedError
-
-    def read(self, path: Path) -> NDArray[np.int64]:
-        return np.load(path / "rows.npy")
-
-
-class Labels(Stage[Predictions]):
-    """Predictions of all splits that are `answered`: what a student can learn from."""
-
-    @property
-    def label(self) -> str:
-        """What predicts, in a few letters: in the names of its students."""
-        raise NotImplementedError
-
-    def read(self, path: Path) -> Predictions:
-        return Predictions.load(path)
 
 
 @dataclass(frozen=True)
@@ -330,7 +296,7 @@ class Finetune(Labels):
     def told(self) -> dict[str, str | float]:
         task = self.splits.task
         known = {"task": task.name, "family": task.family, **_of_backbone(self.backbone)}
-        learned = {"loss": _plain(self.loss), "tuning": _plain(self.tuning), "lr": self.lr}
+        learned = {"loss": _snake(self.loss), "tuning": _snake(self.tuning), "lr": self.lr}
         teacher = {"teacher": self.labels.label} if self.labels else {}
         return {**known, **learned, **teacher, "seed": self.seed}
 
@@ -338,11 +304,10 @@ class Finetune(Labels):
     def together(self) -> Hashable | None:
         """Small models of one shape that learn one task alike, on the same split: seeds, labels,
         losses and texts may differ."""
+        shape = _small_shape(self.backbone)
         plain = isinstance(self.tuning, Full) and self.recipe.precision == "32-true"
-        if not plain or not _is_small(self.backbone):
-            return None
         task = (self.splits.task.name, self.on, self.rows is None)
-        return shape_of(self.backbone), self.recipe, self.lr, self.head, task
+        return (shape, self.recipe, self.lr, self.head, task) if shape and plain else None
 
     def reads_whole(self, of: Stage) -> bool:
         """Of labels it reads those of its own split, and of the validation split."""
@@ -381,83 +346,3 @@ class Finetune(Labels):
         """What was predicted of `validation` and `test` at each evaluation, by optimizer step;
         `path` is where the store has the result."""
         return load_evaluations(path)
-
-
-@dataclass(frozen=True)
-class Weights(Model):
-    """The finetuned model itself, which `Finetune` does not keep.
-
-    Its folder is an ordinary Hugging Face model, with adapters merged; beside it, where the model
-    has a head of its own, are `head.safetensors` (`weight` [outputs, width], maybe `bias`
-    [outputs]) and `head.json`. A sweep that needs a model with and without its weights trains it
-    once; weights of a model that was finetuned by an earlier sweep are trained again.
-    """
-
-    spreads: ClassVar = True
-
-    of: Finetune
-
-    @property
-    def inputs(self) -> list[Stage]:
-        features = self.of.features
-        backbone = [features.init] if features and features.init else []
-        return [self.of, *self.of.inputs, *backbone]
-
-    @property
-    def delivered_by(self) -> Stage | None:
-        return self.of
-
-    def reads_whole(self, of: Stage) -> bool:
-        """It waits for the model that it is of, and reads nothing of it."""
-        return of is not self.of
-
-    @property
-    def what(self) -> str:
-        return f"weights of {self.of.what}"
-
-    @property
-    def size(self) -> int:
-        return self.of.backbone.parameters
-
-    @property
-    def tags(self) -> list[str]:
-        return self.of.tags
-
-    def run(self, job: Job) -> None:
-        """Writes the folder, by training `of` again: nobody kept it."""
-        from w2sweep.learning.finetuning import train_again
-
-        train_again(self, job)
-
-
-@dataclass(frozen=True)
-class Applied(Stage[Predictions]):
-    """What a finetuned model answers to the test split of a task that it was not finetuned on."""
-
-    spreads: ClassVar = True
-
-    of: Weights
-    splits: Splits
-    """Of the other task, which is answered by the same head."""
-
-    @property
-    def what(self) -> str:
-        return f"{self.of.of.what}, applied to {self.splits.task.name}"
-
-    @property
-    def size(self) -> int:
-        return self.of.size
-
-    @property
-    def tags(self) -> list[str]:
-        return self.of.tags
-
-    def run(self, job: Job) -> None:
-        """Writes the predictions."""
-        from w2sweep.learning.applying import apply
-
-        apply(self, job)
-
-    def read(self, path: Path) -> Predictions:
-        """The answers, of the split `test` alone."""
-        return Predictions.load(path)

@@ -6,11 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from w2sweep.engine.stage import Job, Stage
+from w2sweep.experiment.kinds import Labels
 from w2sweep.experiment.losses import Loss
 from w2sweep.experiment.methods import Method
 from w2sweep.experiment.recipe import Criterion
 from w2sweep.experiment.setting import Setting
-from w2sweep.experiment.stages import Finetune, Labels
+from w2sweep.experiment.stages import Finetune
 from w2sweep.tasks.heads import Answers
 from w2sweep.values import ConfigError, Count, Impossible, value
 

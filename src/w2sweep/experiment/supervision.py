@@ -16,10 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from w2sweep.engine.stage import Job
+from w2sweep.experiment.kinds import Labels
 from w2sweep.experiment.predictions import Predictions
 from w2sweep.experiment.setting import Setting, Supervision
 from w2sweep.experiment.splits import Splits, answered
-from w2sweep.experiment.stages import Finetune, Labels
+from w2sweep.experiment.stages import Finetune
 from w2sweep.tasks.example import Example, digest, normalized
 from w2sweep.tasks.heads import Answers, Head
 from w2sweep.values import ConfigError, Fraction, Impossible, value

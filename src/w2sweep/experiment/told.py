@@ -7,11 +7,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from w2sweep.engine.stage import Job
+from w2sweep.experiment.kinds import Labels
 from w2sweep.experiment.losses import Loss
 from w2sweep.experiment.methods import Method
 from w2sweep.experiment.setting import Setting
 from w2sweep.experiment.splits import Answered, Splits, answered, read_examples, write_examples
-from w2sweep.experiment.stages import Finetune, Labels
+from w2sweep.experiment.stages import Finetune
 from w2sweep.tasks.example import Example
 from w2sweep.tasks.heads import Answers, Choice
 from w2sweep.tasks.remark import Remark

@@ -50,7 +50,7 @@ def tracked_at(sweep: Path) -> tuple[str, str | None]:
     try:
         kept: Any = OmegaConf.to_container(OmegaConf.load(sweep / CONFIG))
         found = kept["tracking"] or {}
-    except Exception:  # whatever is wrong with the file, it does not say it
+    except Exception:  # whatever is wrong with the file, it names no project
         found = {}
     if "project" not in found:
         raise ConfigError(

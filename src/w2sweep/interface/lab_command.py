@@ -7,7 +7,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from w2sweep.engine.store import StageFailed
+from w2sweep.engine.failures import StageFailed
 from w2sweep.interface.console import answering, say, tell_version
 
 NAME = "w2sweep-lab"

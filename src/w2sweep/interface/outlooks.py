@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -18,7 +18,7 @@ from w2sweep.engine.resources import Rule
 from w2sweep.engine.runtime import Runtime
 from w2sweep.interface.launching import room, workers
 from w2sweep.interface.staging import rules_of
-from w2sweep.sweep.outlook import Kind, Means, Outlook, Row
+from w2sweep.sweep.outlook import Kind, Means, Outlook, Row, State
 from w2sweep.sweep.request import Form
 from w2sweep.values import ConfigError
 
@@ -199,28 +199,12 @@ def _si(n: float) -> str:
 
 
 def _as_json(found: Outlook) -> dict[str, Any]:
-    kinds = [
-        {
-            "type": kind.type,
-            "size": kind.size,
-            "rule": kind.rule,
-            **{state.replace(" ", "_"): n for state, n in kind.states.items()},
-            "flops": kind.flops,
-            "flops_are_a_bound": kind.bound,
-            "hours": kind.hours,
-            "longest_hours": kind.longest,
-            "hours_by": kind.basis,
-            "memory_gb": kind.memory_gb,
-            "too_large": kind.too_large,
-        }
-        for kind in found.kinds
-    ]
     return {
         "cells": found.cells - sum(found.skipped.values()),
         "skipped": dict(found.skipped),
         "stages": len(found.rows),
-        **{state.replace(" ", "_"): n for state, n in found.states.items()},
-        "kinds": kinds,
+        **_states(found.states),
+        "kinds": list(map(_kind, found.kinds)),
         "jobs": dict(found.jobs),
         "flops": found.flops,
         "hours": found.hours,
@@ -232,6 +216,26 @@ def _as_json(found: Outlook) -> dict[str, Any]:
         "longest_chain": [row.stage.name for row in found.chain],
         "of_unknown_length": found.unknown,
     }
+
+
+def _kind(kind: Kind) -> dict[str, Any]:
+    return {
+        "type": kind.type,
+        "size": kind.size,
+        "rule": kind.rule,
+        **_states(kind.states),
+        "flops": kind.flops,
+        "flops_are_a_bound": kind.bound,
+        "hours": kind.hours,
+        "longest_hours": kind.longest,
+        "hours_by": kind.basis,
+        "memory_gb": kind.memory_gb,
+        "too_large": kind.too_large,
+    }
+
+
+def _states(counted: Mapping[State, int]) -> dict[str, int]:
+    return {state.replace(" ", "_"): n for state, n in counted.items()}
 
 
 def _csv_row(row: Row) -> list[object]:

@@ -14,11 +14,11 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from w2sweep.engine.failures import MachineFailed, StageFailed
+from w2sweep.engine.failures import MachineFailed, Missing, StageFailed
 from w2sweep.engine.handover import FAILED, INTERRUPTED, LACKING
 from w2sweep.engine.owners import Owner, end_with
 from w2sweep.engine.stage import Stage, closure
-from w2sweep.engine.store import Missing, Store
+from w2sweep.engine.store import Store
 from w2sweep.interface.asking import Parser
 from w2sweep.interface.composing import CONF, planned_by, sweeps, use_folders
 from w2sweep.interface.console import answering, say, tell_version

@@ -139,11 +139,12 @@ def _plans(folder: Path) -> list[Path]:
 
 def _tell_sizes(folder: Path, named: Mapping[str, set[str]], as_json: bool) -> int:
     results = stored(folder)
-    by_sweep = {sweep: [r for r in results if r.stage in its] for sweep, its in named.items()}
+    by_sweep = {sweep: _within(results, its) for sweep, its in named.items()}
     everybodys = set[str]().union(*named.values())
     by_sweep[NOBODY] = [r for r in results if r.stage not in everybodys]
-    kinds = sorted({r.folder.name for r in results})
-    by_kind = {kind: [r for r in results if r.folder.name == kind] for kind in kinds}
+    by_kind: dict[str, list[Stored]] = {}
+    for result in sorted(results, key=lambda result: result.folder.name):
+        by_kind.setdefault(result.folder.name, []).append(result)
     if as_json:
         parts = {"sweeps": by_sweep, "kinds": by_kind, "all": {"store": results}}
         print(json.dumps({name: _as_json(part) for name, part in parts.items()}, indent=1))
@@ -157,13 +158,23 @@ def _tell_sizes(folder: Path, named: Mapping[str, set[str]], as_json: bool) -> i
     return 0
 
 
+def _within(results: Sequence[Stored], stages: set[str]) -> list[Stored]:
+    """The results of these stages."""
+    return [result for result in results if result.stage in stages]
+
+
 def _row(item: tuple[str, Sequence[Stored]]) -> tuple[str, str, str]:
     name, found = item
-    return name, str(len(found)), _bytes(sum(f.size for f in found))
+    return name, str(len(found)), _bytes(_size(found))
 
 
 def _as_json(part: Mapping[str, Sequence[Stored]]) -> dict[str, dict[str, int]]:
-    return {n: {"results": len(its), "bytes": sum(f.size for f in its)} for n, its in part.items()}
+    return {name: {"results": len(its), "bytes": _size(its)} for name, its in part.items()}
+
+
+def _size(found: Sequence[Stored]) -> int:
+    """How many bytes some results take up."""
+    return sum(result.size for result in found)
 
 
 def _bytes(size: float) -> str:

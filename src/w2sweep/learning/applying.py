@@ -9,8 +9,8 @@ import torch
 from w2sweep.building import located
 from w2sweep.engine.stage import Job
 from w2sweep.experiment.predictions import Predictions
-from w2sweep.experiment.stages import Applied
 from w2sweep.experiment.tuning import Full
+from w2sweep.experiment.weights import Applied
 from w2sweep.learning.hardware import autocast, prepared
 from w2sweep.learning.memory import saying_what_to_lower
 from w2sweep.learning.subjects import Subject

@@ -8,14 +8,15 @@ from torch import nn
 from w2sweep.learning.model import Net
 
 NUMBERS = 2**17
-"""Of the hidden states of one layer that are computed at once on a CPU. Other arrays of a layer are
-about four times as large, and two megabytes of fp32 is what the caches of a core hold. With 16,384
-tokens at once, answers of models of 0.2 to 3.5 million parameters took 1.8 to 3 times as long."""
+"""How many numbers the hidden states of one layer have that a CPU computes at once. Other arrays of
+a layer are about four times as large, and two megabytes of fp32 is what the caches of a core hold.
+With 16,384 tokens at once, answers of models of 0.2 to 3.5 million parameters took 1.8 to 3 times
+as long."""
 FEWEST = 512
-"""Tokens that are computed at once whatever the width: matmuls of fewer rows are slow."""
+"""Tokens that are computed at once however wide the model: matmuls of fewer rows are slow."""
 
 
-def at_once(budget: int, net: nn.Module, device: torch.device) -> int:
+def tokens_at_once(budget: int, net: nn.Module, device: torch.device) -> int:
     """Tokens in one forward pass of a model: as many as there is memory for, which is the budget,
     and on CPUs no more than what the caches hold. That spares padding too."""
     if device.type != "cpu" or not isinstance(net, Net):

@@ -10,7 +10,7 @@ from safetensors.numpy import save_file
 from w2sweep.engine.stage import Job
 from w2sweep.experiment.stages import Features
 from w2sweep.learning.batches import Labelled
-from w2sweep.learning.caches import at_once
+from w2sweep.learning.caches import tokens_at_once
 from w2sweep.learning.hardware import prepared
 from w2sweep.learning.inference import hidden_states
 from w2sweep.learning.lengths import views_within
@@ -31,7 +31,7 @@ def features(stage: Features, job: Job) -> None:
     )
     splits = job.get(stage.splits)
     read = views_within(net.tokenizer, splits, min(stage.max_tokens, net.context), job)
-    budget = at_once(job.runtime.micro_tokens, net, device)
+    budget = tokens_at_once(job.runtime.micro_tokens, net, device)
     progress = job.progress(len(splits), unit="splits")
     result = {"head": net.get_parameter("own_head.weight").detach().cpu().numpy()}
     for done, (name, examples) in enumerate(splits.items(), start=1):

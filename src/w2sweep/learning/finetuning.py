@@ -19,10 +19,11 @@ from w2sweep.engine.stage import Job
 from w2sweep.engine.store import Store
 from w2sweep.experiment.predictions import Predictions, save_evaluations
 from w2sweep.experiment.splits import answered
-from w2sweep.experiment.stages import LEARNED, Finetune, Weights
+from w2sweep.experiment.stages import LEARNED, Finetune
+from w2sweep.experiment.weights import Weights
 from w2sweep.learning import checkpoint, schedules
 from w2sweep.learning.batches import Chosen, Data, batches_per_epoch, finetuning_batches
-from w2sweep.learning.caches import at_once
+from w2sweep.learning.caches import tokens_at_once
 from w2sweep.learning.curves import write_curves
 from w2sweep.learning.hardware import autocast, prepared
 from w2sweep.learning.learner import Course, Evaluate, Evaluation, Trained, fit
@@ -45,7 +46,7 @@ BEST_BY = {"own_labels": "validation/accuracy_own", "truth": "validation/accurac
 
 
 @dataclass(frozen=True)
-class _BegunLearning:
+class _BegunFinetuning:
     """A finetuning before its first step."""
 
     stage: Finetune
@@ -78,7 +79,7 @@ def finetune_together(runs: Sequence[tuple[Finetune, Job]]) -> Iterator[Exceptio
     return run_side_by_side(runs, _begun, _write)
 
 
-def _write(begun: _BegunLearning, trained: Trained) -> None:
+def _write(begun: _BegunFinetuning, trained: Trained) -> None:
     """The result of a finetuning, after the last step."""
     stage, job, subject = begun.stage, begun.job, begun.subject
     subject.net.to(job.device)
@@ -138,7 +139,7 @@ def _saves(job: Job, subject: Subject) -> bool:
     return job.rank.leads or is_sharded(subject.net)
 
 
-def _begun(stage: Finetune, job: Job) -> _BegunLearning:
+def _begun(stage: Finetune, job: Job) -> _BegunFinetuning:
     device, splits = prepared(job), job.get(stage.splits)
     job.note(precision=stage.precision)
     truth = {name: stage.head.labels(examples) for name, examples in splits.items()}
@@ -150,12 +151,12 @@ def _begun(stage: Finetune, job: Job) -> _BegunLearning:
         data = Chosen(data, job.get(stage.rows))
     evaluate = _evaluation(stage, job, subject, labels["validation"], truth)
     course = _course(stage, job, subject.net, data, evaluate)
-    return _BegunLearning(stage, job, splits, subject, course)
+    return _BegunFinetuning(stage, job, splits, subject, course)
 
 
 def _course(stage: Finetune, job: Job, net: nn.Module, data: Data, evaluate: Evaluate) -> Course:
     recipe = stage.recipe
-    tokens = at_once(job.runtime.micro_tokens, net, torch.device(job.device))
+    tokens = tokens_at_once(job.runtime.micro_tokens, net, torch.device(job.device))
     return Course(
         steps=recipe.epochs * batches_per_epoch(data, recipe),
         batches=partial(finetuning_batches, data, recipe, stage.seed, tokens * job.rank.of),

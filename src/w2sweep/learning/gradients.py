@@ -24,8 +24,8 @@ from w2sweep.learning.shards import is_sharded
 T = TypeVar("T")
 LossOf = Callable[[Tensor, Tensor], Tensor]
 """Logits [B, K] and targets -> a scalar."""
-AtOnce = Callable[[Batch], Tensor | None]
-"""The loss of a batch, a scalar, where there is a way to it that makes no logits; else None."""
+WithoutLogits = Callable[[Batch], Tensor | None]
+"""Finds the loss of a batch, a scalar, without making its logits; None where it cannot."""
 
 
 class Gradients:
@@ -35,7 +35,7 @@ class Gradients:
         net: the model.
         backward: goes back from a scalar.
         job: is told where memory runs out.
-        at_once: tried first, where the loss is the mean of a loss per example.
+        without_logits: tried first, where the loss is the mean of a loss per example.
     """
 
     def __init__(
@@ -43,9 +43,9 @@ class Gradients:
         net: nn.Module,
         backward: Callable[[Tensor], object],
         job: Job,
-        at_once: AtOnce = lambda _: None,
+        without_logits: WithoutLogits = lambda _: None,
     ):
-        self.net, self.backward, self.job, self.at_once = net, backward, job, at_once
+        self.net, self.backward, self.job, self.without_logits = net, backward, job, without_logits
         self.micro_tokens: int | None = None
         """Tokens in one forward pass, where memory ran out with those of the micro-batches."""
 
@@ -92,7 +92,7 @@ class Gradients:
             losses = [share.targets.new_zeros((), dtype=torch.float32)] if not parts else []
             for part in parts:
                 weight = len(part.targets) / len(share.targets)
-                whole = self.at_once(part)
+                whole = self.without_logits(part)
                 whole = loss(self.net(part), part.targets) if whole is None else whole
                 its = whole * weight
                 self.backward(its)

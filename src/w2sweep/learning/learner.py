@@ -112,7 +112,7 @@ class Learner(pl.LightningModule):
         self.state = checkpoint.State()
         self.saved_at = time.monotonic()
         self.losses: list[Tensor] = []
-        self.gradients = Gradients(net, self.manual_backward, job, self.loss_at_once)
+        self.gradients = Gradients(net, self.manual_backward, job, self.loss_without_logits)
         self.loss_of_nothing = math.inf
         """What a model would have in the last step that finds all classes equally likely."""
 
@@ -165,8 +165,8 @@ class Learner(pl.LightningModule):
                 self.loss_of_nothing = nothing.item()
             return self.course.loss(logits, targets, progress)
 
-    def loss_at_once(self, batch: Batch) -> Tensor | None:
-        """The course's loss of a batch, where there is a way to it that makes no logits."""
+    def loss_without_logits(self, batch: Batch) -> Tensor | None:
+        """The course's loss of a batch, a scalar; None where its logits are needed for it."""
         net = self.net
         if type(self.course.loss) is not CrossEntropy or not isinstance(net, Net):
             return None

@@ -3,10 +3,10 @@
 A model this small spends half of its time on what each of Transformers' many small operations, and
 of their gradients, costs beside its arithmetic. Here a layer is one node of the graph: one matmul
 for queries, keys and values, one for gate and up, a rotation that is a product of complex numbers,
-residuals added where matmuls end. What is computed is the same, up to the order of sums.
+residuals added where matmuls end. The results are those of Transformers, up to the order of sums.
 
 Padding is behind the text, where causal attention sees none of it, so there is no mask of it. Where
-a batch or a model is of another kind, `final_states` says None, and the model computes for itself.
+a batch or a model is of another kind, `final_states` returns None, and Transformers computes them.
 """
 
 from __future__ import annotations
@@ -30,31 +30,32 @@ class Tables(NamedTuple):
     """What depends on the length of a text alone."""
 
     rotation: Tensor
-    """Complex numbers that turn queries and keys [T, 2 * width / 2]."""
+    """Complex numbers that turn queries and keys [T, width]: width / 2 of them for the pairs of
+    numbers in the queries of a token, as many for those in its keys."""
     future: Tensor
     """Minus infinity where a token may not look [T, T], and 0 elsewhere."""
     paired: Tensor
     """Which rows of the weights of queries, keys and values [3 * width] to take, so that the two
     numbers that are turned together lie side by side."""
     unpaired: Tensor
-    """The way back."""
+    """The inverse of `paired`: which rows to take to have them in the model's own order."""
 
 
-class Shape(NamedTuple):
-    """Of a batch in a layer."""
+class Layout(NamedTuple):
+    """How the numbers of a batch are laid out in a layer."""
 
     sequences: int
     tokens: int
     heads: int
     size: int
-    """Numbers of a head."""
+    """The width of a head."""
     eps: float
-    """Of the norms."""
+    """What norms add to a mean square before they divide by its root."""
 
 
 def final_states(lm: nn.Module, batch: Batch) -> Tensor | None:
-    """Final hidden states at the positions asked for [asked, width]; None where this is no case for
-    it."""
+    """Final hidden states at the positions asked for [asked, width]; None where the model or the
+    batch is of another kind than what is written out here."""
     weights = _weights(lm, batch.ids)
     if weights is None or not _padded_behind(batch.mask):
         return None
@@ -63,7 +64,7 @@ def final_states(lm: nn.Module, batch: Batch) -> Tensor | None:
     sequences, tokens = batch.ids.shape
     heads = config.num_attention_heads
     size = config.hidden_size // heads
-    shape = Shape(sequences, tokens, heads, size, config.rms_norm_eps)
+    layout = Layout(sequences, tokens, heads, size, config.rms_norm_eps)
     theta = float(config.rope_parameters["rope_theta"])  # type: ignore[index]
     tables = _tables(tokens, heads, size, theta)
     asked = None if batch.asked.all() else batch.asked.flatten().nonzero()[:, 0]
@@ -71,14 +72,14 @@ def final_states(lm: nn.Module, batch: Batch) -> Tensor | None:
     x = embedding(batch.ids.flatten(), table, lm.model.embed_tokens.padding_idx)
     for number, layer in enumerate(layers, start=1):
         last = number == len(layers)
-        x = _Layer.apply(x, shape, tables, asked if last else None, *layer)
-    return _Norm.apply(x, norm, shape.eps)  # type: ignore[return-value]
+        x = _Layer.apply(x, layout, tables, asked if last else None, *layer)
+    return _Norm.apply(x, norm, layout.eps)  # type: ignore[return-value]
 
 
 def _weights(lm: nn.Module, ids: Tensor) -> tuple[Tensor, list[list[Tensor]], Tensor] | None:
     """The embedding, the weights of each layer, and that of the last norm; None where the model
     does anything but what is written out here, as with adapters, in shards or in bf16."""
-    if type(lm) is not LlamaForCausalLM or ids.device.type != "cpu" or not _plain(lm.config):
+    if type(lm) is not LlamaForCausalLM or ids.device.type != "cpu" or not is_plain(lm.config):
         return None
     body = lm.model
     if torch.is_autocast_enabled("cpu") or (lm.training and body.is_activation_checkpointing):
@@ -103,8 +104,8 @@ def _modules(layer: LlamaDecoderLayer) -> Iterator[nn.Module]:
     yield from (mlp.gate_proj, mlp.up_proj, mlp.down_proj)
 
 
-def _plain(config: LlamaConfig) -> bool:
-    """Whether the model is shaped like those that are made here."""
+def is_plain(config: LlamaConfig) -> bool:
+    """Whether the model computes as those that are made here do."""
     return (
         config.hidden_act == "silu"
         and not config.attention_bias
@@ -149,8 +150,9 @@ class _Norm(torch.autograd.Function):
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, dn: Tensor) -> tuple[Tensor, Tensor, None]:
-        dy, d_weight = _before_norm(dn.clone(), *ctx.saved_tensors)
-        return dy.mul_(ctx.saved_tensors[1]), d_weight, None
+        y, r, weight = ctx.saved_tensors
+        dy, d_weight = _before_norm(dn.clone(), y, weight)
+        return dy.mul_(r), d_weight, None
 
 
 class _Layer(torch.autograd.Function):
@@ -161,33 +163,33 @@ class _Layer(torch.autograd.Function):
     def forward(
         ctx: Any,
         x: Tensor,
-        shape: Shape,
+        layout: Layout,
         tables: Tables,
         rows: Tensor | None,
         *weights: Tensor,
     ) -> Tensor:
         g1, g2, wq, wk, wv, wo, w_gate, w_up, w_down = weights
-        y1, r1 = _normed(x, shape.eps)
+        y1, r1 = _normed(x, layout.eps)
         n1 = y1 * g1
         w_qkv = torch.cat([wq, wk, wv]).index_select(0, tables.paired)
         qkv = torch.mm(n1, w_qkv.t())
-        _turned(qkv, shape, tables.rotation)
-        heads = _by_head(qkv, shape)
+        _turned(qkv, layout, tables.rotation)
+        heads = _by_head(qkv, layout)
         q, k, v = heads
-        scale = shape.size**-0.5
+        scale = layout.size**-0.5
         p = torch.baddbmm(tables.future, q, k.transpose(1, 2), alpha=scale).softmax(-1)
-        attended = _by_token(torch.bmm(p, v)[None], shape)
+        attended = _by_token(torch.bmm(p, v)[None], layout)
         if rows is not None:
             x, attended = x.index_select(0, rows), attended.index_select(0, rows)
         x = torch.addmm(x, attended, wo.t())
-        y2, r2 = _normed(x, shape.eps)
+        y2, r2 = _normed(x, layout.eps)
         n2 = y2 * g2
         w_gate_up = torch.cat([w_gate, w_up])
         gate_up = torch.mm(n2, w_gate_up.t())
         gate, up = gate_up.split(len(w_gate), 1)
         activated = silu(gate)
         h = activated * up
-        ctx.shape, ctx.tables = shape, tables
+        ctx.layout, ctx.tables = layout, tables
         found = (y1, r1, n1, heads, p, attended, y2, r2, n2, gate_up, activated, h)
         ctx.save_for_backward(rows, g1, g2, w_qkv, wo, w_gate_up, w_down, *found)
         return torch.addmm(x, h, w_down.t())
@@ -204,15 +206,15 @@ class _Layer(torch.autograd.Function):
         d_gate, d_up = d_gate_up.chunk(2, 1)
         torch.mul(dh, activated, out=d_up)
         aten.silu_backward.grad_input(dh.mul_(up), gate, grad_input=d_gate)
-        dy, dg2 = _before_norm(d_gate_up @ w_gate_up, y2, r2, g2)
+        dy, dg2 = _before_norm(d_gate_up @ w_gate_up, y2, g2)
         dx = torch.addcmul(dx, dy, r2)
         d_out = dx.t() @ attended
         d_attended = dx @ wo
         if rows is not None:
             dx, d_attended = (_among_zeros(d, rows, len(y1)) for d in (dx, d_attended))
-        d_qkv = _before_attention(d_attended, heads, p, ctx.shape)
-        _turned(d_qkv, ctx.shape, ctx.tables.rotation.conj())
-        dy, dg1 = _before_norm(d_qkv @ w_qkv, y1, r1, g1)
+        d_qkv = _before_attention(d_attended, heads, p, ctx.layout)
+        _turned(d_qkv, ctx.layout, ctx.tables.rotation.conj())
+        dy, dg1 = _before_norm(d_qkv @ w_qkv, y1, g1)
         dx = torch.addcmul(dx, dy, r1)
         of_qkv = (d_qkv.t() @ n1).index_select(0, ctx.tables.unpaired).chunk(3)
         of_gate_up = (d_gate_up.t() @ n2).chunk(2)
@@ -226,47 +228,50 @@ def _normed(x: Tensor, eps: float) -> tuple[Tensor, Tensor]:
     return x * r, r
 
 
-def _before_norm(dn: Tensor, y: Tensor, r: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
-    """From the gradient behind a norm: that of what it norms, still to be multiplied by `r`, and
-    that of its weight. `dn` is overwritten."""
+def _before_norm(dn: Tensor, y: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
+    """From the gradient `dn` [N, width] behind a norm that found `y` (see `_normed`): the gradient
+    of what it norms [N, width], still to be divided by the roots, and that of its weight [width].
+    `dn` is overwritten."""
     both = dn * y
     mean = torch.mv(both, weight).div_(len(weight))
     return dn.mul_(weight).addcmul_(y, mean[:, None], value=-1), both.sum(0)
 
 
-def _before_attention(d_attended: Tensor, heads: Tensor, p: Tensor, shape: Shape) -> Tensor:
+def _before_attention(d_attended: Tensor, heads: Tensor, p: Tensor, layout: Layout) -> Tensor:
     """The gradient of queries, keys and values [N, 3 * width]. `p`: where each token looks
     [S * heads, T, T]."""
     q, k, v = heads
     d = torch.empty_like(heads)
-    (da,) = _by_head(d_attended, shape)
+    (da,) = _by_head(d_attended, layout)
     torch.bmm(p.transpose(1, 2), da, out=d[2])
     scores = torch.bmm(da, v.transpose(1, 2))
     scores = aten._softmax_backward_data(scores, p, -1, p.dtype)
-    scores.mul_(shape.size**-0.5)
+    scores.mul_(layout.size**-0.5)
     torch.bmm(scores, k, out=d[0])
     torch.bmm(scores.transpose(1, 2), q, out=d[1])
-    return _by_token(d, shape)
+    return _by_token(d, layout)
 
 
-def _turned(qkv: Tensor, shape: Shape, rotation: Tensor) -> None:
-    """Turns queries and keys by the positions of their tokens, in place."""
+def _turned(qkv: Tensor, layout: Layout, rotation: Tensor) -> None:
+    """Turns the queries and keys in `qkv` [N, 3 * width] by the positions of their tokens, in
+    place."""
     width = rotation.shape[1]
-    pairs = qkv.view(shape.sequences, shape.tokens, -1, 2)[:, :, :width]
+    pairs = qkv.view(layout.sequences, layout.tokens, -1, 2)[:, :, :width]
     torch.view_as_complex(pairs).mul_(rotation)
 
 
-def _by_head(x: Tensor, shape: Shape) -> Tensor:
+def _by_head(x: Tensor, layout: Layout) -> Tensor:
     """[N, n * width] -> [n, S * heads, T, size]. (n is 3 for queries, keys and values.)"""
-    parts = x.view(shape.sequences, shape.tokens, -1, shape.heads, shape.size)
-    return parts.permute(2, 0, 3, 1, 4).reshape(parts.shape[2], -1, shape.tokens, shape.size)
+    parts = x.view(layout.sequences, layout.tokens, -1, layout.heads, layout.size)
+    return parts.permute(2, 0, 3, 1, 4).reshape(parts.shape[2], -1, layout.tokens, layout.size)
 
 
-def _by_token(x: Tensor, shape: Shape) -> Tensor:
-    """The way back."""
-    parts = x.view(len(x), shape.sequences, shape.heads, shape.tokens, -1)
-    return parts.permute(1, 3, 0, 2, 4).reshape(shape.sequences * shape.tokens, -1)
+def _by_token(x: Tensor, layout: Layout) -> Tensor:
+    """[n, S * heads, T, size] -> [N, n * width]: the inverse of `_by_head`."""
+    parts = x.view(len(x), layout.sequences, layout.heads, layout.tokens, -1)
+    return parts.permute(1, 3, 0, 2, 4).reshape(layout.sequences * layout.tokens, -1)
 
 
 def _among_zeros(x: Tensor, rows: Tensor, n: int) -> Tensor:
+    """x [asked, width] at its rows of zeros [n, width]."""
     return x.new_zeros(n, x.shape[1]).index_copy_(0, rows, x)

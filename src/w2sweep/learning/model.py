@@ -110,9 +110,10 @@ class Net(nn.Module):
         return self._hidden(batch)
 
     def _hidden(self, batch: Batch, one_each: bool = False) -> Tensor:
-        """The same, for `forward`: shards are put together before either, and taken apart
-        behind it. `one_each`: whether one position of each sequence is asked for."""
-        states = self.states_at_once(batch)
+        """What `hidden` returns, for `forward` to call: shards are put together before `hidden` or
+        `forward`, and taken apart behind it. `one_each`: whether one position of each sequence is
+        asked for."""
+        states = self.fused_states(batch)
         if states is not None:
             return states
         states = self.body(**self.inputs(batch)).last_hidden_state
@@ -122,8 +123,9 @@ class Net(nn.Module):
         rows = torch.arange(len(states), device=states.device)
         return states[rows, batch.asked.int().argmax(-1)]
 
-    def states_at_once(self, batch: Batch) -> Tensor | None:
-        """The same with few operations, where the model is a small one of our own; else None."""
+    def fused_states(self, batch: Batch) -> Tensor | None:
+        """What `hidden` returns, by the few operations of `llama.py`; None where the model is not
+        a small one of our own, or the batch is not one for it."""
         self.check_known(batch.ids)
         return None if is_sharded(self) else final_states(self.lm, batch)
 
@@ -132,7 +134,7 @@ class Net(nn.Module):
         scalar, without keeping the logits; None where `forward` has to make them."""
         if self.own_head is not None or batch.targets.ndim != 1:
             return None
-        states = self.states_at_once(batch)
+        states = self.fused_states(batch)
         if states is None:
             return None
         return cross_entropy_of_tokens(states, unembedding(self.lm).weight, batch.targets)
@@ -159,7 +161,7 @@ class Net(nn.Module):
         They are what it makes of its final hidden states itself: some scale or cap them. `inputs`:
         what it is given of the batch; None: all of it.
         """
-        states = self.states_at_once(batch) if inputs is None else None
+        states = self.fused_states(batch) if inputs is None else None
         if states is not None:
             return unembedding(self.lm)(states)
         picked: list[bool] = []

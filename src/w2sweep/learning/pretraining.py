@@ -35,7 +35,7 @@ from w2sweep.learning.tuned import parameter_groups
 
 
 @dataclass(frozen=True)
-class _BegunReading:
+class _BegunPretraining:
     """A pretraining before its first step."""
 
     stage: Adapt
@@ -59,17 +59,17 @@ def adapt_together(runs: Sequence[tuple[Adapt, Job]]) -> Iterator[Exception | No
     return run_side_by_side(runs, _begun, _write)
 
 
-def _begun(stage: Adapt, job: Job) -> _BegunReading:
+def _begun(stage: Adapt, job: Job) -> _BegunPretraining:
     prepared(job)
     net, text = _start(stage, job), job.get(stage.text)
     if job.runtime.gradient_checkpointing:
         net.lm.activation_checkpointing_enable()
     heldout = np.load(text / "heldout.npy", mmap_mode="r")
     tokens = np.load(text / "train.npy", mmap_mode="r")
-    return _BegunReading(stage, job, net, heldout, _course(stage, job, net, tokens, heldout))
+    return _BegunPretraining(stage, job, net, heldout, _course(stage, job, net, tokens, heldout))
 
 
-def _write(begun: _BegunReading, trained: Trained | None) -> None:
+def _write(begun: _BegunPretraining, trained: Trained | None) -> None:
     """The result of a pretraining, after the last step. `trained`: None where there was none."""
     stage, job, net = begun.stage, begun.job, begun.net
     device, context = torch.device(job.device), _context(stage, net)

@@ -1,4 +1,4 @@
-"""Several small Llamas of one shape as one module: stacked weights, batched matmuls.
+"""Several small Llamas of one shape as one model: stacked weights, batched matmuls.
 
 A model of some thousand parameters spends its time on what each operation costs beside its
 arithmetic. M models side by side make about as many operations as one. Each computes what
@@ -16,6 +16,7 @@ from torch.nn.functional import embedding, linear, pad, scaled_dot_product_atten
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from w2sweep.learning.batches import Batch
+from w2sweep.learning.llama import is_plain
 from w2sweep.learning.model import Net, class_logits
 
 LAYER = {
@@ -30,11 +31,12 @@ LAYER = {
 other."""
 
 
-class Side(NamedTuple):
-    """Batches of M models, side by side."""
+class StackedBatch(NamedTuple):
+    """A batch for each of M models."""
 
     ids: Tensor
-    """Token ids [M, S, T]. Padding is behind each text, and below."""
+    """Token ids [M, S, T]. Padding is behind each text, and in rows below the texts of a model that
+    has fewer."""
     asked: Tensor
     """Positions whose final hidden state goes to the head, bool [M, S, T]."""
     counts: list[int]
@@ -44,14 +46,14 @@ class Side(NamedTuple):
 
 
 class Place(NamedTuple):
-    """Where a parameter of one model is: which rows of its part of a stacked one."""
+    """Where a parameter of one model is in a stacked parameter: `stacked[model, start:stop]`."""
 
     stack: str
     start: int
     stop: int
 
 
-class StackedLlama(nn.Module):
+class StackedLlama:
     """M models, whose own parameters become views of the stacked ones.
 
     Args:
@@ -60,12 +62,13 @@ class StackedLlama(nn.Module):
     """
 
     def __init__(self, nets: Sequence[Net]):
-        super().__init__()
-        self.nets = list(nets)  # not as modules: their parameters are ours
+        self.nets = list(nets)
         lm = nets[0].lm
         assert isinstance(lm, LlamaForCausalLM)
         self.config: LlamaConfig = lm.config
-        self.places, self.stacks = [dict[str, Place]() for _ in nets], nn.ParameterDict()
+        self.places = [dict[str, Place]() for _ in nets]
+        self.stacks: dict[str, nn.Parameter] = {}
+        """By name, parameters [M, ...]."""
         for stack, parts in _parts(nets[0]).items():
             self._stack(stack, parts)
         positions = torch.arange(self.config.max_position_embeddings, device=lm.device)
@@ -113,14 +116,10 @@ class StackedLlama(nn.Module):
             for p in net.parameters():
                 p.data = p.data.clone()
 
-    def forward(self, side: Side) -> list[Tensor]:
-        """The logits of each model, as its `Net.forward` has them [B, K]."""
-        return [self.logits(number, *of, side) for number, of in enumerate(self.before_heads(side))]
-
-    def before_heads(self, side: Side) -> list[tuple[Tensor, list[Tensor]]]:
+    def before_heads(self, batch: StackedBatch) -> list[tuple[Tensor, list[Tensor]]]:
         """Of each model, the final hidden states at the positions asked for [asked, width], and
         what its head consists of; of a language model the rows of its vocabulary."""
-        states = self.hidden(side.ids)[side.asked].split(side.counts)
+        states = self.hidden(batch.ids)[batch.asked].split(batch.counts)
         heads = zip(*[self.stacks[name].unbind(0) for name in self._head], strict=True)
         found = []
         for net, of_model, head in zip(self.nets, states, heads, strict=True):
@@ -133,12 +132,14 @@ class StackedLlama(nn.Module):
         own = [name for name in ("head_weight", "head_bias") if name in self.stacks]
         return own or ["table"]
 
-    def logits(self, number: int, states: Tensor, head: list[Tensor], side: Side) -> Tensor:
-        """Those of one model [B, K]."""
+    def logits(
+        self, number: int, states: Tensor, head: list[Tensor], batch: StackedBatch
+    ) -> Tensor:
+        """Those of one model, as its `Net.forward` has them [B, K]."""
         net, outputs = self.nets[number], linear(states, *head)
         if net.head is None:
             return outputs
-        return class_logits(net.head, outputs, len(side.targets[number]))
+        return class_logits(net.head, outputs, len(batch.targets[number]))
 
     def hidden(self, ids: Tensor) -> Tensor:
         """Final hidden states [M, S, T, width]. Padding is behind what is read, so that it is
@@ -170,14 +171,8 @@ def shape_of(net: nn.Module) -> tuple[object, ...] | None:
     """What must be equal for models to be stacked; None: this one cannot be."""
     if not isinstance(net, Net) or not isinstance(net.lm, LlamaForCausalLM):
         return None
-    config = net.lm.config
-    plain = (
-        config.hidden_act == "silu"
-        and config.tie_word_embeddings
-        and config.num_key_value_heads == config.num_attention_heads
-        and not (config.attention_bias or config.mlp_bias)
-        and not net.lm.is_activation_checkpointing
-    )
+    config, checkpointing = net.lm.config, net.lm.is_activation_checkpointing
+    plain = is_plain(config) and config.tie_word_embeddings and not checkpointing
     named = dict(net.named_parameters())
     parts = [name for names in _parts(net).values() for name in names]
     if not plain or set(parts) != set(named):
@@ -189,21 +184,28 @@ def shape_of(net: nn.Module) -> tuple[object, ...] | None:
     return (heads, context, config.rms_norm_eps, rope, *rows.items()) if learn else None
 
 
-def side_by_side(batches: Sequence[Sequence[Batch]]) -> Side:
+def stacked_batch(batches: Sequence[Sequence[Batch]]) -> StackedBatch:
     """Batches of texts with their padding behind, one of each model, given as its micro-batches."""
     parts = [part for micro in batches for part in micro]
-    most = max(sum(len(part.ids) for part in micro) for micro in batches)
+    most = max(map(_sequences, batches))
     longest = max(part.ids.shape[1] for part in parts)
     ids = parts[0].ids.new_zeros(len(batches), most, longest)
     asked = torch.zeros_like(ids, dtype=torch.bool)
+    targets = []
     for number, micro in enumerate(batches):
+        targets.append(torch.cat([part.targets for part in micro]))
         start = 0
         for part in micro:
             rows, tokens = slice(start, start + len(part.ids)), part.ids.shape[1]
             ids[number, rows, :tokens], asked[number, rows, :tokens] = part.ids, part.asked
             start = rows.stop
     counts = asked.sum((1, 2)).tolist()
-    return Side(ids, asked, counts, [torch.cat([p.targets for p in micro]) for micro in batches])
+    return StackedBatch(ids, asked, counts, targets)
+
+
+def _sequences(batch: Sequence[Batch]) -> int:
+    """How many there are in all micro-batches of a batch."""
+    return sum(len(micro.ids) for micro in batch)
 
 
 TABLE = "lm.model.embed_tokens.weight"

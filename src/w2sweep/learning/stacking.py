@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any, Protocol, TypeVar
 
 import pytorch_lightning as pl
@@ -21,11 +22,12 @@ from w2sweep.experiment.losses import CrossEntropy
 from w2sweep.learning import checkpoint
 from w2sweep.learning.cross_entropy import cross_entropy_of_tokens
 from w2sweep.learning.learner import Course, Learner, Steps, Trained, fit, run_trainer
-from w2sweep.learning.model import Net
 from w2sweep.learning.optimizers import optimizer_of, slots_of
-from w2sweep.learning.stacked_llama import Side, StackedLlama, shape_of, side_by_side
+from w2sweep.learning.stacked_llama import StackedBatch, StackedLlama, shape_of, stacked_batch
 
 S = TypeVar("S")
+MOMENTS = ("exp_avg", "exp_avg_sq")
+"""What AdamW keeps of each parameter: averages of its gradient, and of the square of that."""
 TINY = 1e-6
 """What torch adds to the norm of a gradient before it divides by it."""
 
@@ -51,23 +53,25 @@ def run_side_by_side(
     begin: Callable[[S, Job], B],
     end: Callable[[B, Trained], None],
 ) -> Iterator[Exception | None]:
-    """Runs stages as `Stage.run_together` says. `begin` makes what there is before the training,
-    and `end` writes the result."""
+    """Runs stages as `Stage.run_together` says. `begin` does what comes before the first step of a
+    stage, and `end` writes its result."""
     begun = [_tried(begin, *run) for run in runs]
     groups = _groups([each for each in begun if not isinstance(each, Exception)])
+    group_of = {id(each): group for group in groups for each in group}
     outcomes: dict[int, Trained | Exception] = {}
     for each in begun:
         if isinstance(each, Exception):
             yield each
             continue
         if id(each) not in outcomes:
-            group = next(group for group in groups if any(each is other for other in group))
+            group = group_of[id(each)]
             outcomes |= zip(map(id, group), _trained(group), strict=True)
         outcome = outcomes[id(each)]
         yield outcome if isinstance(outcome, Exception) else _failed(end, each, outcome)
 
 
 def _tried(begin: Callable[[S, Job], B], stage: S, job: Job) -> B | Exception:
+    """What `begin` returns, or raises."""
     try:
         return begin(stage, job)
     except Exception as error:
@@ -75,6 +79,7 @@ def _tried(begin: Callable[[S, Job], B], stage: S, job: Job) -> B | Exception:
 
 
 def _failed(end: Callable[[B, Trained], None], begun: B, trained: Trained) -> Exception | None:
+    """What `end` raises; None where it has written the result."""
     try:
         end(begun, trained)
     except Exception as error:
@@ -83,8 +88,8 @@ def _failed(end: Callable[[B, Trained], None], begun: B, trained: Trained) -> Ex
 
 
 def _groups(begun: Sequence[B]) -> list[list[B]]:
-    """What can be stacked: models of one shape at the same step of courses of one kind, no more
-    than there is room for in one forward pass."""
+    """Stages whose models can be stacked: of one kind, and no more than there is room for in one
+    forward pass."""
     found: dict[object, list[list[B]]] = {}
     for each in begun:
         groups = found.setdefault(_kind(each), [[]])
@@ -100,12 +105,17 @@ def _largest(group: Sequence[Begun]) -> int:
 
 
 def _kind(begun: Begun) -> object:
+    """Equal for stages that have models of one shape, courses alike, and made as many steps. Of its
+    own for one that cannot be stacked."""
     course, shape = begun.course, shape_of(begun.net)
     plain = course.precision == "32-true" and course.optimizer == "adamw" and course.largest > 0
     if shape is None or not plain or begun.job.rank.of > 1:
         return id(begun)
     names = {p: name for name, p in begun.net.named_parameters()}
-    groups = [(g["base_lr"], *(names[p] for p in g["params"])) for g in course.groups]
+    groups = []
+    for group in course.groups:
+        own = [names[p] for p in group["params"]]
+        groups.append((group["base_lr"], *own))
     at = checkpoint.step_at(begun.job.out / "checkpoint.safetensors")
     optimizer = (course.betas, course.weight_decay, course.clip)
     rates = tuple(course.lr_factor(tenth / 10) for tenth in range(1, 11))
@@ -113,7 +123,8 @@ def _kind(begun: Begun) -> object:
 
 
 def _trained(group: Sequence[Begun]) -> list[Trained | Exception]:
-    """Trains a group. One that can be told to fail alone does."""
+    """Trains a group. Returns, for each, what training gave, or the error that it alone failed
+    of."""
     if len(group) == 1:
         (only,) = group
         try:
@@ -126,15 +137,15 @@ def _trained(group: Sequence[Begun]) -> list[Trained | Exception]:
 
 
 class Member(Learner):
-    """One of several that learn side by side. Its optimizer steps nothing: it knows what the common
-    one keeps of this model's parameters, when a checkpoint is written."""
+    """One of several models that learn side by side. The common optimizer makes its steps; its own
+    one only carries its moments into checkpoints, from which the model can go on alone as well."""
 
-    lend: Callable[[], None]
-    """Gives it that."""
+    give_moments: Callable[[], None]
+    """Gives its own optimizer its part of the moments of the common one."""
 
     def save(self, optimizer: torch.optim.Optimizer) -> None:
-        """Writes a checkpoint, from which the model can go on alone as well."""
-        self.lend()
+        """Writes a checkpoint."""
+        self.give_moments()
         super().save(optimizer)
 
 
@@ -144,35 +155,34 @@ class Learners(pl.LightningModule):
     def __init__(self, members: Sequence[Member]):
         super().__init__()
         self.automatic_optimization = False
-        self.members = nn.ModuleList(members)
+        self.members = list(members)
+        self.registered = nn.ModuleList(members)  # so that Lightning moves them to the device
         self.errors: dict[Member, Exception] = {}
         """Of those that have failed. Their part of the stack is computed on, for nothing."""
 
     @property
     def sound(self) -> list[tuple[int, Member]]:
         """Those that have not failed, and their numbers."""
-        members: list[Any] = list(self.members)
-        return [(n, member) for n, member in enumerate(members) if member not in self.errors]
+        numbered = enumerate(self.members)
+        return [(n, member) for n, member in numbered if member not in self.errors]
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """One optimizer of the stacked parameters, resumed where a killed worker left each."""
-        members: list[Any] = list(self.members)
-        self.own = [member.configure_optimizers() for member in members]
-        steps = {member.state.step for member in members}
+        self.own_optimizers = [member.configure_optimizers() for member in self.members]
+        steps = {member.state.step for member in self.members}
         if len(steps) > 1:
             raise RuntimeError(f"checkpoints of several steps, {sorted(steps)}, cannot be stacked")
-        nets: list[Net] = [member.net for member in members]
-        # not as a module: its parameters are the members' own
-        self.stack = [StackedLlama(nets)]
-        self.common = self._optimizer(members[0].course)
+        nets: list[Any] = [member.net for member in self.members]
+        self.stack = StackedLlama(nets)
+        self.common_optimizer = self._optimizer(self.members[0].course)
         if steps != {0}:
-            self._gather(float(steps.pop()))
+            self._take_moments(float(steps.pop()))
         for number, member in self.sound:
-            member.lend = lambda number=number: self._lend(number)
-        return self.common
+            member.give_moments = partial(self._give_moments, number)
+        return self.common_optimizer
 
     def _optimizer(self, course: Course) -> torch.optim.Optimizer:
-        (stack,) = self.stack
+        stack = self.stack
         names = {p: name for name, p in stack.nets[0].named_parameters()}
         groups = []
         for group in course.groups:
@@ -182,92 +192,87 @@ class Learners(pl.LightningModule):
             groups.append({"params": params, "base_lr": base_lr, "lr": base_lr})
         return optimizer_of(course.optimizer, groups, course.betas, course.weight_decay)
 
-    def _kept(self) -> dict[str, dict[str, Tensor]]:
-        """What the common optimizer keeps that is shaped as the parameters: slot -> name."""
-        (stack,) = self.stack
-        slots = ("exp_avg", "exp_avg_sq")
-        state = self.common.state
-        return {slot: {n: state[p][slot] for n, p in stack.stacks.items()} for slot in slots}
+    def _moment(self, slot: str) -> dict[str, Tensor]:
+        """One of MOMENTS as the common optimizer has it, by the name of a stacked parameter."""
+        state = self.common_optimizer.state
+        return {name: state[p][slot] for name, p in self.stack.stacks.items()}
 
-    def _gather(self, step: float) -> None:
-        """Gives the common optimizer what those of the members kept."""
-        (stack,) = self.stack
-        for p in stack.stacks.values():
-            empty = {slot: torch.zeros_like(p) for slot in ("exp_avg", "exp_avg_sq")}
-            self.common.state[p] = {"step": torch.tensor(step, device=p.device), **empty}
-        for slot, kept in self._kept().items():
-            for number, own in enumerate(self.own):
-                for p, part in stack.of_model(number, kept):
+    def _take_moments(self, step: float) -> None:
+        """Gives the common optimizer the moments of the members' own ones."""
+        state = self.common_optimizer.state
+        for p in self.stack.stacks.values():
+            moments = {slot: torch.zeros_like(p) for slot in MOMENTS}
+            state[p] = {"step": torch.tensor(step, device=p.device), **moments}
+        for slot in MOMENTS:
+            moment = self._moment(slot)
+            for number, own in enumerate(self.own_optimizers):
+                for p, part in self.stack.of_model(number, moment):
                     part.copy_(slots_of(own, p)[slot])
 
-    def _lend(self, number: int) -> None:
-        (stack,) = self.stack
-        own, step = self.own[number], float(self.sound[0][1].state.step)
-        for slot, kept in self._kept().items():
-            for p, part in stack.of_model(number, kept):
+    def _give_moments(self, number: int) -> None:
+        """Gives a member's own optimizer its part of the moments."""
+        own, step = self.own_optimizers[number], float(self.sound[0][1].state.step)
+        for slot in MOMENTS:
+            for p, part in self.stack.of_model(number, self._moment(slot)):
                 own.state[p][slot] = part
                 own.state[p]["step"] = torch.tensor(step, device=p.device)
 
     def train_dataloader(self) -> DataLoader:
-        members: list[Any] = list(self.members)
-        streams = [member.course.batches(member.state.step) for member in members]
-        sides = (side_by_side(batches) for batches in zip(*streams, strict=True))
-        return DataLoader(Steps(sides), batch_size=None)
+        streams = [member.course.batches(member.state.step) for member in self.members]
+        batches = (stacked_batch(each) for each in zip(*streams, strict=True))
+        return DataLoader(Steps(batches), batch_size=None)
 
-    def training_step(self, sides: list[Side], index: int) -> None:
+    def training_step(self, batches: list[StackedBatch], index: int) -> None:
         """Some optimizer steps, until all have failed."""
-        for side in sides:
+        for batch in batches:
             if self.sound:
-                self.one_step(side)
+                self.one_step(batch)
 
-    def one_step(self, side: Side) -> None:
+    def one_step(self, batch: StackedBatch) -> None:
         """One optimizer step of all, and what is due after it for each."""
-        (stack,), optimizer = self.stack, self.trainer.optimizers[0]
+        optimizer = self.trainer.optimizers[0]
         for number, member in self.sound:
-            member.set_rates(self.own[number])
+            member.set_rates(self.own_optimizers[number])
             member.set_rates(optimizer)
-        ready = stack.before_heads(side)
-        losses = {n: self._loss(n, member, *ready[n], side) for n, member in self.sound}
+        ready = self.stack.before_heads(batch)
+        losses = {n: self._loss(n, member, *ready[n], batch) for n, member in self.sound}
         optimizer.zero_grad()
         self.manual_backward(torch.stack(list(losses.values())).sum())
         self._clip()
         optimizer.step()
         for number, member in self.sound:
             try:
-                member.after_step(losses[number].detach(), self.own[number])
+                member.after_step(losses[number].detach(), self.own_optimizers[number])
             except Exception as error:
                 self.errors[member] = error
         if not self.sound:
             self.trainer.should_stop = True
 
     def _loss(
-        self, number: int, member: Member, states: Tensor, head: list[Tensor], side: Side
+        self, number: int, member: Member, states: Tensor, head: list[Tensor], batch: StackedBatch
     ) -> Tensor:
-        """The loss of one model, a scalar; of tokens, as alone, without keeping their logits."""
-        targets, course = side.targets[number], member.course
+        """The loss of one model, a scalar, given its final hidden states [asked, width]. Of tokens
+        it is found without keeping their logits, as it is where a model trains alone."""
+        targets, course = batch.targets[number], member.course
         of_tokens = targets.ndim == 1 and type(course.loss) is CrossEntropy
         if of_tokens and states.device.type == "cpu":
             if member.state.step == course.steps - 1:
                 member.loss_of_nothing = math.log(len(head[0]))
             return cross_entropy_of_tokens(states, head[0], targets)
-        (stack,) = self.stack
-        return member.loss(stack.logits(number, states, head, side), targets)
+        return member.loss(self.stack.logits(number, states, head, batch), targets)
 
     @torch.no_grad()
     def _clip(self) -> None:
         """Clips the gradient of each model by its own norm, as `clip_grad_norm_` does."""
-        (stack,) = self.stack
-        gradients = [p.grad for p in stack.stacks.values() if p.grad is not None]
+        gradients = [p.grad for p in self.stack.stacks.values() if p.grad is not None]
         norms = torch.stack([g.flatten(1).norm(dim=1) for g in gradients]).norm(dim=0)
-        member: Any = self.members[0]
-        scale = (member.course.clip / (norms + TINY)).clamp(max=1.0)
+        scale = (self.members[0].course.clip / (norms + TINY)).clamp(max=1.0)
         for g in gradients:
             g.mul_(scale.view(-1, *[1] * (g.ndim - 1)))
 
     def trained(self) -> list[Trained | Exception]:
         """What became of each, with the parameters to keep in the models."""
-        members: list[Any] = list(self.members)
-        self.stack[0].let_go()
-        for member in members:
+        self.stack.let_go()
+        for member in self.members:
             member.net.eval()
-        return [self.errors.get(member) or member.trained() for member in members]
+        return [self.errors.get(member) or member.trained() for member in self.members]

@@ -19,7 +19,7 @@ from w2sweep.experiment.sharded import check_sharded
 from w2sweep.experiment.splits import answered
 from w2sweep.experiment.stages import Finetune
 from w2sweep.learning.batches import Completions, Data, Featured, Labelled
-from w2sweep.learning.caches import at_once
+from w2sweep.learning.caches import tokens_at_once
 from w2sweep.learning.inference import completions, probabilities
 from w2sweep.learning.lengths import completions_within, prompts_within, views_within
 from w2sweep.learning.loading import load
@@ -110,7 +110,7 @@ class Classifier(TextSubject):
 
     def answers(self, split: str, device: torch.device, budget: int) -> Answers:
         data = self.data(split, nobodys(self.splits[split]))
-        return probabilities(self.net, data, at_once(budget, self.net, device), device)
+        return probabilities(self.net, data, tokens_at_once(budget, self.net, device), device)
 
 
 class Generator(TextSubject):

@@ -55,7 +55,7 @@ class Lesson:
     best_own: Sequence[float]
     """Of each seed, the progress at which an early stop on its own labels keeps it."""
     best_truth: Sequence[float]
-    """The same on the truth."""
+    """Of each seed, the progress at which an early stop on the truth keeps it."""
     stopped: bool
     """Whether the models do stop early."""
 
@@ -73,13 +73,22 @@ def lessons(results: Sequence[Result]) -> dict[str, Lesson]:
 
 def _lesson(curves: Sequence[Learning]) -> Lesson:
     counts = [curve.n for curve in curves]
-    own = zip(*(curve.own for curve in curves), strict=True)
-    truth = zip(*(curve.truth for curve in curves), strict=True)
+    best_own = [curve.best_own for curve in curves]
+    best_truth = [curve.best_truth for curve in curves]
+    stopped = any(curve.stopped for curve in curves)
+    own = [curve.own for curve in curves]
+    truth = [curve.truth for curve in curves]
     return Lesson(
         progress=curves[0].progress,
-        own=[metrics.mean_share(shares, counts) for shares in own],
-        truth=[metrics.mean_share(shares, counts) for shares in truth],
-        best_own=[curve.best_own for curve in curves],
-        best_truth=[curve.best_truth for curve in curves],
-        stopped=any(curve.stopped for curve in curves),
+        own=_means(own, counts),
+        truth=_means(truth, counts),
+        best_own=best_own,
+        best_truth=best_truth,
+        stopped=stopped,
     )
+
+
+def _means(of_curves: Sequence[Sequence[float]], counts: Sequence[int]) -> list[Estimate]:
+    """The mean share of all curves at each evaluation [E], from those of each [curves, E]."""
+    at_evaluations = zip(*of_curves, strict=True)
+    return [metrics.mean_share(shares, counts) for shares in at_evaluations]

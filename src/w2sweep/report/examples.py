@@ -38,7 +38,7 @@ class Card:
 
     @property
     def kind(self) -> str:
-        """In words."""
+        """What the example shows, as a reader is told it."""
         return SAYS[self.shown.kind]
 
     @property
@@ -52,21 +52,24 @@ class Card:
 
 
 def cards(results: Sequence[Result]) -> list[Card]:
-    """At most MOST, taken in turns from all cells, those of one kind after those of the other: no
-    cell has two before each has one. They stand together by cell."""
+    """At most MOST cards, half of them of each kind, in the order of the cells. Cells are gone
+    through in turns: none has two cards of a kind before each has one, as far as there is room."""
     wanted = MOST // len(get_args(Kind))
     return [card for kind in get_args(Kind) for card in _of_kind(results, kind, wanted)]
 
 
 def _of_kind(results: Sequence[Result], kind: Kind, most: int) -> list[Card]:
-    by_cell = [[s for s in r.shown or () if s.kind == kind] for r in results]
-    having = [(r, found) for r, found in zip(results, by_cell, strict=True) if found]
-    first_seeds_first = sorted(having, key=lambda pair: pair[0].seed)
-    decks = [[Card(r, shown) for shown in found] for r, found in first_seeds_first]
+    by_cell = [_deck(result, kind) for result in results]
+    decks = sorted(filter(None, by_cell), key=lambda deck: deck[0].cell.seed)
     turns = chain.from_iterable(zip_longest(*_thinned(decks, most)))
     taken = [card for card in turns if card is not None][:most]
     place = {id(r): i for i, r in enumerate(results)}
     return sorted(taken, key=lambda card: (place[id(card.cell)], card.shown.number))
+
+
+def _deck(result: Result, kind: Kind) -> list[Card]:
+    """All cards of one kind that a cell has."""
+    return [Card(result, shown) for shown in result.shown or () if shown.kind == kind]
 
 
 def _thinned(decks: Sequence[list[Card]], most: int) -> Sequence[list[Card]]:

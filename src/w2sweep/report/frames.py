@@ -211,7 +211,8 @@ def _said(answers: Any) -> dict[str, Any]:
 
 def _texts(views: list[tuple[str, ...]]) -> dict[str, list[str]]:
     names = ("text",) if len(views[0]) == 1 else ("first", "second")
-    return {name: [view[i] for view in views] for i, name in enumerate(names)}
+    columns = map(list, zip(*views, strict=True))
+    return dict(zip(names, columns, strict=True))
 
 
 def _status(cell: object) -> str:

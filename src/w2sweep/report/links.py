@@ -17,7 +17,7 @@ class Origin:
     role: str
     stage: str
     path: str
-    """Relative to the report; empty where the store is not at hand."""
+    """The stage's folder, relative to the report's; empty where the store is not at hand."""
     run: str
     """The address of its run in W&B; empty where none is known."""
 

@@ -29,10 +29,10 @@ def outcomes(rows: Sequence[SummaryRow]) -> list[Outcome]:
     single = [row for row in rows if row.task != MEDIAN and not row.language_models]
     widest = of_strongest(of_weakest(single))
     names = short_variants(single)
-    return [
-        Outcome(family, _sentence([r for r in widest if r.family == family], names))
-        for family in dict.fromkeys(row.family for row in widest)
-    ]
+    by_family: dict[str, list[SummaryRow]] = {}
+    for row in widest:
+        by_family.setdefault(row.family, []).append(row)
+    return [Outcome(family, _sentence(its, names)) for family, its in by_family.items()]
 
 
 def _sentence(rows: Sequence[SummaryRow], names: Names) -> str:
@@ -77,13 +77,16 @@ def _where(rows: Sequence[SummaryRow]) -> str:
 def _reached(rows: Sequence[SummaryRow]) -> str:
     pairs = dict.fromkeys((row.strong, row.weak) for row in rows)
     strong, weak = next(iter(pairs)) if len(pairs) == 1 else ("large", "the smallest rung")
-    reached = [
-        median(getattr(row, f"{model}_accuracy") for row in rows)
-        for model in ("student", "weak", "ceiling")
-    ]
-    student, supervisor, ceiling = (f"{100 * share:.1f} %" for share in reached)
+    student = _percent([row.student_accuracy for row in rows])
+    supervisor = _percent([row.weak_accuracy for row in rows])
+    ceiling = _percent([row.ceiling_accuracy for row in rows])
     taught = f"a {strong} student taught by {weak} reaches {student}"
     return f"{taught}, its supervisor {supervisor}, its ceiling {ceiling}"
+
+
+def _percent(accuracies: Sequence[float]) -> str:
+    """Their median."""
+    return f"{100 * median(accuracies):.1f} %"
 
 
 def _recovered(rows: Sequence[SummaryRow], method: str) -> str:

@@ -48,5 +48,5 @@ class Learning:
 
     @property
     def best_truth(self) -> float:
-        """The same on the truth, which only an oracle could do."""
+        """Where an early stop on the truth would keep it, which only an oracle could do."""
         return self.progress[max(range(len(self.truth)), key=self.truth.__getitem__)]

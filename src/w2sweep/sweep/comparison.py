@@ -11,11 +11,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from w2sweep.engine.failures import Damaged, StageFailed
 from w2sweep.engine.stage import Stage, closure
-from w2sweep.engine.store import Damaged, StageFailed, Store
+from w2sweep.engine.store import Store
 from w2sweep.experiment.cell import Cell
+from w2sweep.experiment.kinds import Labels
 from w2sweep.experiment.ladder import Ladder, Rung
-from w2sweep.experiment.stages import Finetune, Labels
+from w2sweep.experiment.stages import Finetune
 from w2sweep.results import metrics
 from w2sweep.results.cell import (
     ROLES,

@@ -20,7 +20,8 @@ from w2sweep.engine.store import Store
 from w2sweep.experiment.flops import Texts, asked, work
 from w2sweep.experiment.memory import Memory, memory
 from w2sweep.experiment.splits import Answered, Splits
-from w2sweep.experiment.stages import Adapt, Features, Finetune, Weights
+from w2sweep.experiment.stages import Adapt, Features, Finetune
+from w2sweep.experiment.weights import Weights
 
 SAMPLE = 20
 """Finished stages of one kind whose records are read: more would not make their median better."""

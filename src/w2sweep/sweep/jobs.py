@@ -130,13 +130,15 @@ def _job(
     words: list[str] = []
     for i, names in by_cell.items():
         words += [CELL, *planned[i].overrides, *rule.overrides, ONLY, *names]
+    needs = {job_of[name] for name in read if name in job_of}
+    after = {live[name] for name in read if name in live}
     return StageJob(
         name=f"{stages[0]}{more}",
         words=tuple(words),
         stages=tuple(stage.name for stage in stages),
         rule=units[0].rule,
-        needs=tuple(sorted({job_of[name] for name in read if name in job_of})),
-        after=tuple(sorted({live[name] for name in read if name in live})),
+        needs=tuple(sorted(needs)),
+        after=tuple(sorted(after)),
     )
 
 

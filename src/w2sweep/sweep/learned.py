@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from w2sweep.engine.store import Store
 from w2sweep.experiment.cell import Cell
@@ -13,7 +14,7 @@ from w2sweep.results.curve import Learning
 from w2sweep.tasks.example import Example
 
 OWN, TRUTH = "validation/accuracy_own", "validation/accuracy_truth"
-"""What a stage calls them in its curves."""
+"""What the curves of a stage call its agreement with its own labels, and its accuracy."""
 
 
 def learned(
@@ -27,10 +28,14 @@ def learned(
         looked = [row for row in rows if OWN in row and TRUTH in row]
         if looked and isinstance(stage, Finetune):
             found[role] = Learning(
-                progress=[row["progress"] for row in looked],
-                own=[row[OWN] for row in looked],
-                truth=[row[TRUTH] for row in looked],
+                progress=_column(looked, "progress"),
+                own=_column(looked, OWN),
+                truth=_column(looked, TRUTH),
                 n=len(splits["validation"]),
                 stopped=stage.recipe.early_stop != "none",
             )
     return found
+
+
+def _column(rows: Sequence[Mapping[str, Any]], name: str) -> list[Any]:
+    return [row[name] for row in rows]

@@ -19,9 +19,9 @@ from w2sweep.sweep.joining import joined
 from w2sweep.sweep.plan import Planned
 
 ROUNDS = 3
-"""How often what is found damaged when a cell is answered is computed again."""
+"""How often stages are run again whose results turn out to be damaged when cells are answered."""
 STEP = 1e8
-"""The FLOPs that a stage takes the time of that computes none."""
+"""The FLOPs that take as long as a stage that computes none."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +31,7 @@ class Here:
     folder: Path
     """The sweep's."""
     workers: int
+    """How many processes run stages."""
     preload: tuple[str, ...] = ()
     """Modules that workers have imported before they begin."""
 
@@ -61,7 +62,8 @@ def run_here(left: Sequence[Planned], here: Here, say: Callable[[str], object]) 
 
 
 def cost(stage: Stage[Any]) -> float:
-    """What a stage computes, for comparing stages."""
+    """How long a stage takes, in FLOPs, to compare stages by. What another stage delivers costs
+    nothing more."""
     if stage.delivered_by is not None:
         return 0.0
     found = work(stage)
@@ -82,7 +84,9 @@ class Cells:
         """Their stages, by how they are to be run."""
         self.store = self.shares[0].store
         self._lacks: dict[Planned, set[str]] = {}
+        """The names of the stages that each cell waits for."""
         self._of: dict[str, list[Planned]] = defaultdict(list)
+        """By name of a stage, the cells that wait for it."""
         self._complete: list[Planned] = []
         self._failed_to: list[Planned] = []
         for p in planned:
@@ -94,11 +98,11 @@ class Cells:
 
     @property
     def unanswered(self) -> list[Planned]:
-        """Those without a result."""
+        """The cells without a result."""
         return [*self._failed_to, *self._complete, *(p for p in self._lacks if self._lacks[p])]
 
     def there(self, stage: Stage[Any]) -> None:
-        """The result of a stage is there."""
+        """Takes note that the result of a stage is there, so that cells may be complete."""
         for p in self._of.pop(stage.name, []):
             self._lacks[p].discard(stage.name)
             if not self._lacks[p]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
+from typing import Any
 
 from w2sweep.engine.stage import Stage, closure
 from w2sweep.engine.store import Store
@@ -109,7 +110,11 @@ class Starts:
         done = {stage.name for stage in self._stages if self._store.done(stage)}
         wanted = [tuple(p.cell.stages) if p.cell else () for p in cells]
         missing = [closure(stages, known=lambda stage: stage.name in done) for stages in wanted]
-        return [{stage.name for stage in stages} for stages in missing]
+        return list(map(_names, missing))
+
+
+def _names(stages: Sequence[Stage[Any]]) -> set[str]:
+    return {stage.name for stage in stages}
 
 
 def _count(n: int, what: str) -> str:
