@@ -77,7 +77,8 @@ def run(stage: Finetune | Adapt, out: Path, folder: Path) -> Path:
         checkpoint_seconds=1e-9,
     )
     wanted = [Weights(stage).name] if isinstance(stage, Finetune) else []
-    circumstances = Circumstances(runtime, planned=frozenset(wanted))
+    whole = frozenset({stage.name})  # shards answer their own split at once; so does one device
+    circumstances = Circumstances(runtime, planned=frozenset(wanted), read_whole=whole)
     with StoreJob(stage, out, circumstances, store(folder / "store").get) as job:
         job.rank = Rank(spread.rank(), spread.ranks())
         stage.run(job)

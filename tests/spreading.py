@@ -30,7 +30,7 @@ PRELOADED = ["toys", "w2sweep.learning.finetuning", "w2sweep.learning.pretrainin
 def started_fast() -> Iterator[None]:
     """Ranks are copies of a process that has read torch and the rest once."""
     multiprocessing.set_forkserver_preload(PRELOADED)
-    with mock.patch.object(ranks, "START", "forkserver"):
+    with mock.patch.object(ranks, "SPAWN", "forkserver"):
         yield
 
 

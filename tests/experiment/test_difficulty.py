@@ -185,7 +185,9 @@ def _weak(stage: Finetune, examples: list[Example], rng: np.random.Generator) ->
 
 
 def _trained(stage: Finetune, given: Mapping[Stage, Any], folder: Path) -> Predictions:
+    """What it answers, its own split too."""
     with job(folder, stage, given) as made:
+        made.circumstances = replace(made.circumstances, read_whole=frozenset({stage.name}))
         stage.run(made)
     return stage.read(folder)
 

@@ -234,4 +234,5 @@ def test_the_record_says_in_which_precision_it_was(shelf: Store, tmp_path: Path)
     facts = run(stage, tmp_path, shelf)
     tokens = facts.pop("tokens_per_text")
     assert 5 < tokens < 10
+    assert facts.pop("processor", "a name")  # where the system tells it
     assert facts == {"device": "cpu", "precision": "32-true", "cut": {}}

@@ -57,14 +57,14 @@ def test_other_tasks_are_columns_and_a_table(made: Report):
     weak, student, ceiling = np.mean([r.paired_on("contrast").mean(1) for r in cells], 0)
     assert row["on_contrast_pgr"] == pytest.approx((student - weak) / (ceiling - weak))
     headings, lines = elsewhere_table(made.summary)
-    assert headings[:2] == ["", "on"]
+    assert headings[:2] == ["cells", "on"]
     assert {line[1] for line in lines} == {"contrast"}
     assert "On other tasks" in made.page.read_text(encoding="utf-8")
 
 
 def test_the_table_has_the_diagnostics_that_are_there(made: Report):
     headings, lines = diagnostics_table(made.summary)
-    assert headings == ["", "misfit (nats)", "CAPA", "detectable over naive", "of PGR"]
+    assert headings == ["cells", "misfit (nats)", "CAPA", "detectable over naive", "of PGR"]
     assert len(lines) == len(made.summary)
     assert "0.025 ± 0.005" in lines[0]
 

@@ -21,7 +21,7 @@ from w2sweep.learning.batches import Batch
 from w2sweep.learning.cross_entropy import cross_entropy_of_tokens
 from w2sweep.learning.hardware import autocast
 from w2sweep.learning.llama import final_states
-from w2sweep.learning.shards import gathered
+from w2sweep.learning.shards import gathered, is_sharded
 from w2sweep.tasks.heads import Head, LinearHead
 from w2sweep.values import ConfigError
 
@@ -127,7 +127,7 @@ class Net(nn.Module):
         """What `hidden` returns, by the few operations of `llama.py`; None where the model is not
         a small one of our own, or the batch is not one for it."""
         self.check_known(batch.ids)
-        return final_states(self.lm, batch)
+        return None if is_sharded(self) else final_states(self.lm, batch)
 
     def loss_of_tokens(self, batch: Batch) -> Tensor | None:
         """Cross-entropy of the language model's own logits with the tokens that are asked for, a
