@@ -3,19 +3,26 @@ over that of the same models stacked.
 
     python benchmarks/stacked.py
 
-On one of two cores of an AMD EPYC with AVX2 only, which others kept busy, seconds of the processor:
+On one of two cores of an AMD EPYC with AVX2 only, the other one busy, seconds of the processor,
+with the milliseconds of a step of a model alone:
 
-                                  M = 4   M = 16
-    finetuning   nano              1.60     1.50
-    finetuning   mini              1.20     1.27
-    finetuning   small             1.02     0.92
-    pretraining  nano              1.48     1.75
-    pretraining  mini              1.21     1.41
+                       alone   M = 4   M = 8   M = 16
+    finetuning  nano     3.5    1.49    1.60     1.75
+    finetuning  micro    3.7    1.26    1.49     1.59
+    finetuning  mini     6.2    1.17    1.20     1.20
+    finetuning  small    7.9    0.91    0.87     0.87
+    finetuning  medium   9.1    0.79    0.75     0.74
+    pretraining nano     4.8    1.48    1.57     1.79
+    pretraining micro    5.3    1.39    1.51     1.67
+    pretraining mini     8.4    1.46    1.30     1.49
+    pretraining small   10.3    1.15    1.30     1.30
+    pretraining medium  15.2    1.24    1.28     1.29
 
 Before models alone had their layers written out (`learning/llama.py`), so that a step of nano took
 8.3 ms instead of 3.7, the ratios in finetuning with 2, 4, 8 and 16 models were 1.61, 2.16, 2.76 and
 3.45 (nano), 1.68, 1.79, 2.22 and 2.59 (micro), 1.41, 1.70, 2.00 and 2.04 (mini), 1.35, 1.41, 1.37
-and 1.24 (small), 1.09, 1.19, 1.15 and 1.07 (medium). So rungs up to mini are trained side by side.
+and 1.24 (small), 1.09, 1.19, 1.15 and 1.07 (medium). So rungs up to mini are finetuned side by side, and
+those up to medium pretrained.
 
 Finetuning: batches of 16 texts of 24 tokens on average, two classes; pretraining: 8 windows of 48
 tokens, a vocabulary of 835 words. Steps alone count, which is where the difference is: no

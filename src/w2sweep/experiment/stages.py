@@ -30,17 +30,17 @@ from w2sweep.tasks.heads import Answers, Head
 from w2sweep.tasks.task import Corpus
 from w2sweep.values import Impossible
 
-LARGEST_TOGETHER = 30_000
+FINETUNED_TOGETHER, PRETRAINED_TOGETHER = 30_000, 110_000
 """Parameters, without embeddings, up to which it pays to train models side by side:
 `benchmarks/stacked.py`."""
 LEARNED = "learned.safetensors"
 """In the result of a finetuned model: its parameters that learned, where they are kept."""
 
 
-def _small_shape(backbone: Backbone) -> tuple[int, int, int] | None:
-    """What must be equal for small models that are pretrained here to be trained side by side; None
-    for all others."""
-    if isinstance(backbone, SmallLlama) and backbone.parameters <= LARGEST_TOGETHER:
+def _small_shape(backbone: Backbone, largest: int) -> tuple[int, int, int] | None:
+    """What must be equal for models of at most `largest` parameters that are pretrained here to be
+    trained side by side; None for all others."""
+    if isinstance(backbone, SmallLlama) and backbone.parameters <= largest:
         return backbone.width, backbone.depth, backbone.heads
     return None
 
@@ -147,7 +147,7 @@ class Adapt(Model):
     def together(self) -> Hashable | None:
         """Small models of one shape that learn alike, each from a text of its own."""
         shape, steps = (
-            _small_shape(self.backbone),
+            _small_shape(self.backbone, PRETRAINED_TOGETHER),
             self.recipe.steps(1, self.text.tokenizer.context),
         )
         return (shape, self.recipe, self.text.tokenizer) if shape and steps else None
@@ -307,7 +307,7 @@ class Finetune(Labels):
     def together(self) -> Hashable | None:
         """Small models of one shape that learn one task alike, on the same split: seeds, labels,
         losses and texts may differ."""
-        shape = _small_shape(self.backbone)
+        shape = _small_shape(self.backbone, FINETUNED_TOGETHER)
         plain = isinstance(self.tuning, Full) and self.recipe.precision == "32-true"
         task = (self.splits.task.name, self.on, self.rows is None)
         return (shape, self.recipe, self.lr, self.head, task) if shape and plain else None
