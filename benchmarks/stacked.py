@@ -21,8 +21,8 @@ with the milliseconds of a step of a model alone:
 Before models alone had their layers written out (`learning/llama.py`), so that a step of nano took
 8.3 ms instead of 3.7, the ratios in finetuning with 2, 4, 8 and 16 models were 1.61, 2.16, 2.76 and
 3.45 (nano), 1.68, 1.79, 2.22 and 2.59 (micro), 1.41, 1.70, 2.00 and 2.04 (mini), 1.35, 1.41, 1.37
-and 1.24 (small), 1.09, 1.19, 1.15 and 1.07 (medium). So rungs up to mini are finetuned side by side, and
-those up to medium pretrained.
+and 1.24 (small), 1.09, 1.19, 1.15 and 1.07 (medium). So rungs up to mini are finetuned side by
+side, and those up to medium pretrained.
 
 Finetuning: batches of 16 texts of 24 tokens on average, two classes; pretraining: 8 windows of 48
 tokens, a vocabulary of 835 words. Steps alone count, which is where the difference is: no
