@@ -121,11 +121,10 @@ def test_a_sweep_computes_no_stage_twice_and_a_second_one_nothing(folder):
     assert second.stdout == first.stdout
 
 
-@pytest.mark.parametrize("launcher", ["stages_local", "joblib", "submitit_local"])
+@pytest.mark.parametrize("launcher", ["stages_local", "submitit_local"])
 def test_the_workers_of_a_launcher_share_the_work_of_a_sweep(folder, launcher):
     options = {
         "stages_local": ["hydra.launcher.n_jobs=2", "hydra.launcher.preload=[]"],
-        "joblib": ["hydra.launcher.n_jobs=2"],
         "submitit_local": ["hydra.launcher.timeout_min=2"],
     }
     methods = "method=naive,bootstrap"
