@@ -126,7 +126,7 @@ def test_kill_storm(kill_storm: ModuleType, tmp_path: Path, monkeypatch: pytest.
     storm = kill_storm.Storm(command, tmp_path / "storm", kills=25, every_s=0.2)
     storm.run(workers=8)
 
-    assert (storm.hits, len(storm.killed)) == (25, 25)
+    assert storm.hits == 25 <= len(storm.killed)  # a worker may have been asking git for its commit
     assert storm.left() == kill_storm.damaged(storm.root / "store") == []
     distinct = closure(tuple(stages()))
     account = kill_storm.Account.of(storm.root / "store", storm.killed)
