@@ -11,9 +11,8 @@ from typing import Any
 import pytest
 import torch
 from measuring import Living
-from safetensors.torch import load_file
 from torch import Tensor
-from toys import job, pretrained_store, run, setting
+from toys import by_transformers, job, pretrained_store, run, setting
 from transformers import (
     AutoModelForCausalLM,
     GPT2Config,
@@ -214,14 +213,11 @@ def test_pretraining_recomputes_too_and_is_the_same(shelf: Store, tmp_path: Path
     peaks, told = [], []
     for on in (False, True):
         runtime: dict[str, Any] = {"gradient_checkpointing": on}
-        with Living() as living:
+        with Living() as living, by_transformers():
             run(of, tmp_path / str(on), shelf, **runtime)
         peaks.append(living.peak)
         told.append(memory(of, Runtime(accelerator="cpu", **runtime)).activations)
     assert peaks[1] < 0.6 * peaks[0]
     assert told[1] < 0.6 * told[0]
-    plain, recomputed = (
-        load_file(tmp_path / str(on) / "model.safetensors") for on in (False, True)
-    )
-    for name, weight in plain.items():  # written out, sums are made in another order
-        torch.testing.assert_close(weight, recomputed[name], atol=2e-4, rtol=1e-3)
+    weights = [(tmp_path / str(on) / "model.safetensors").read_bytes() for on in (False, True)]
+    assert weights[0] == weights[1]
