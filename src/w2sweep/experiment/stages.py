@@ -110,8 +110,7 @@ class Text(Stage[Path]):
 class Adapt(Model):
     """A backbone trained on as a language model. With no tokens to read it is what it was."""
 
-    # 2: sums are made in another order, and in thousands of steps at the lab's learning rates that
-    # grows until another model of the same quality comes out
+    # 2: sums in another order, which in the lab grows to another model of the same quality
     version: ClassVar[int] = 2
     spreads: ClassVar = True
 
