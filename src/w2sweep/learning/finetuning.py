@@ -155,7 +155,7 @@ def _begun(stage: Finetune, job: Job) -> _BegunFinetuning:
 
 
 def _course(stage: Finetune, job: Job, net: nn.Module, data: Data, evaluate: Evaluate) -> Course:
-    recipe = stage.recipe
+    recipe = stage.recipe.for_examples(len(data.lengths))
     tokens = tokens_at_once(job.runtime.micro_tokens, net, torch.device(job.device))
     return Course(
         steps=recipe.epochs * batches_per_epoch(data, recipe),
