@@ -49,7 +49,10 @@ def test_each_family_is_told_in_a_sentence_of_its_widest_gap(naive: Report):
     for share in (widest.student_accuracy, widest.weak_accuracy, widest.ceiling_accuracy):
         assert f"{100 * share:.1f} %" in chess.sentence
     assert chess.sentence.startswith("mate, a small student taught by nano reaches ")
-    assert f"naive recovers {widest.pgr:.2f} of the gap, but the gap of" in chess.sentence
+    assert widest.gap is not None
+    unclear = f"the gap of {100 * widest.gap:.1f} points cannot be told from zero (2 seeds)"
+    assert f": {unclear}, so its PGR says nothing" in chess.sentence
+    assert "recovers" not in chess.sentence
     of = [r for r in naive.summary if (r.family, r.weak, r.strong) == ("nlp", "nano", "small")]
     middle = sorted(r.student_accuracy for r in of)[1]
     assert nlp.sentence.startswith("median of 3 tasks, ")
@@ -68,7 +71,7 @@ def test_a_gap_that_is_none_is_told_as_such_and_the_best_other_method_named(tmp_
     assert best.over_naive is not None
     assert f"{100 * best.over_naive:+.1f} points over naive" in found.sentence
     unclear = [replace(r, gap_low=-0.01) for r in made.summary]
-    assert "is not told from zero (2 seeds)" in outcomes(unclear)[0].sentence
+    assert "cannot be told from zero (2 seeds)" in outcomes(unclear)[0].sentence
 
 
 def test_one_method_has_a_line_a_supervisor_in_the_figure_of_pgr(naive: Report):
