@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from fake_sweep import TWO_RUNGS, cell, change, fail, fake_sweep, results
@@ -152,6 +153,9 @@ def test_a_page_says_where_its_sweep_came_from(tmp_path: Path):
     environment = {"versions": versions, "commits": commits}
     with_store(sweep, tmp_path / "store", computed=computed, environment=environment)
     (sweep / "config.yaml").write_text("task: <a>\n", encoding="utf-8")
+    [cell, *_] = results(sweep)
+    shown = {cell.name: "https://wandb.ai/x/y/runs/cell", "Finetune/ceiling": "javascript:alert()"}
+    write_json(sweep / "tracked.json", {"urls": shown})
     said = dict(Provenance(read_sweep(sweep)).lines)
     assert said["started"] == "1970-01-01 00:16 UTC"
     assert said["duration"] == "0:00:40"  # from 1000 to 1010 + 30
@@ -165,6 +169,9 @@ def test_a_page_says_where_its_sweep_came_from(tmp_path: Path):
     assert "task: &lt;a&gt;" in page
     assert '<a href="../../store/Finetune/student">' in page
     assert '<a href="https://wandb.ai/x/y/runs/z">' in page
+    assert '<a href="https://wandb.ai/x/y/runs/cell">' in page
+    assert f'<a href="../{quote(cell.name)}/cell.json">{cell.name}</a>' in page
+    assert "javascript:" not in page
 
 
 def test_what_nobody_has_recorded_is_said_to_be_missing(naive: Report):
