@@ -33,6 +33,7 @@ from w2sweep.learning.shards import is_sharded, put
 from w2sweep.learning.stacking import run_side_by_side
 from w2sweep.learning.subjects import Splits, Subject, subject_of
 from w2sweep.learning.tuned import parameter_groups
+from w2sweep.learning.weighing import Weighed, side_by_side
 from w2sweep.tasks.heads import Answers, chosen
 
 SCHEDULES = {
@@ -148,14 +149,30 @@ def _begun(stage: Finetune, job: Job) -> _BegunFinetuning:
     subject = subject_of(stage, splits, job)
     subject.net.to(device)
     taught = labels[stage.on]
-    data = subject.data(stage.on, taught)
+    data = subject.data(stage.on, _learned_from(stage, job, taught))
     if stage.rows:
         rows = job.get(stage.rows)
         data, taught = Chosen(data, rows), chosen(taught, rows)
     evaluate = _evaluation(stage, job, subject, labels["validation"], truth)
-    loss = stage.loss.knowing(taught)
-    course = _course(stage, job, subject.net, data, loss, evaluate)
+    course = _course(stage, job, subject.net, data, _loss(stage, taught), evaluate)
     return _BegunFinetuning(stage, job, splits, subject, course)
+
+
+def _learned_from(stage: Finetune, job: Job, labels: Answers) -> Answers:
+    """What a model is to learn of its split: its labels, or those of several supervisors."""
+    if stage.weighing is None:
+        return labels
+    several = [job.get(supervisor).answers for supervisor in stage.weighing.supervisors]
+    return side_by_side([answers[stage.on] for answers in several])
+
+
+def _loss(stage: Finetune, labels: Answers) -> Loss:
+    """What a model minimizes, which knows the labels that it is taught; a loss with a memory is a
+    new one for each training."""
+    loss, its = stage.loss.knowing(labels), stage.weighing
+    if its is None:
+        return loss
+    return Weighed(loss, len(its.supervisors), its.lr, its.agreed)
 
 
 def _course(
@@ -177,6 +194,7 @@ def _course(
         precision=stage.precision,
         optimizer=recipe.optimizer,
         keep_best=BEST_BY.get(recipe.early_stop),
+        average=recipe.ema,
         largest=int(data.lengths.max()) * data.views * min(recipe.batch_size, len(data.lengths)),
     )
 
