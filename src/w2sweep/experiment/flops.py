@@ -122,9 +122,10 @@ def _of_finetune(stage: Finetune, examples: Mapping[str, int]) -> tuple[float, i
     """How many examples it trains on, each as often as it does, and how many it answers. Those of
     the evaluation that is kept are not answered again. The split that it trains on counts in any
     case, though a small model answers it only where somebody reads that: a tenth of the work."""
-    recipe, there = stage.recipe, float(examples[stage.on])
+    there = float(examples[stage.on])
     if stage.rows:
         there *= stage.rows.part
+    recipe = stage.recipe.for_examples(int(there))
     batches = max(1, int(there) // recipe.batch_size)
     trained = recipe.epochs * batches * min(recipe.batch_size, there)
     looked_at = recipe.evaluations * sum(examples[name] for name in EVALUATED)

@@ -144,7 +144,8 @@ def _miscounted(sweep: SweepFolder) -> list[str]:
     found = []
     for ladder, rungs in sweep.ladders.items():
         for name, rung in rungs.items():
-            if rung.counted and abs(rung.size / rung.counted - 1) > FAR:
-                says = f"ladder {ladder} says {rung.size:,} parameters of {name}"
+            told = rung.parameters or rung.size
+            if rung.counted and abs(told / rung.counted - 1) > FAR:
+                says = f"ladder {ladder} says {told:,} parameters of {name}"
                 found.append(f"sizes    {says}, its config.json makes {rung.counted:,}")
     return found

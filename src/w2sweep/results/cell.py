@@ -93,12 +93,14 @@ class RungFacts:
     """What figures need to know of a rung."""
 
     size: int
-    """Parameters, as the ladder says."""
+    """Parameters without embeddings, as the ladder says."""
     compute: float
     """Pretraining FLOPs."""
     counted: int | None = None
-    """Parameters by the model's own configuration; None where that is not known, or is where `size`
-    comes from."""
+    """All parameters by the model's own configuration; None where that is not known, or is where
+    `size` comes from."""
+    parameters: int | None = None
+    """All parameters, as the ladder says; None: those of `size`."""
 
 
 @_record

@@ -196,7 +196,8 @@ def _facts(ladder: Ladder) -> dict[str, RungFacts]:
 
 
 def _fact(rung: Rung) -> RungFacts:
-    return RungFacts(size=rung.size, compute=rung.compute, counted=rung.counted)
+    parameters = rung.parameters if rung.parameters != rung.size else None
+    return RungFacts(rung.size, rung.compute, rung.counted, parameters)
 
 
 def _only(answers: NDArray[Any]) -> str | None:
