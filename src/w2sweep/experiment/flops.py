@@ -13,7 +13,6 @@ from typing import Any
 
 from w2sweep.engine.stage import Stage
 from w2sweep.experiment.backbone import Backbone
-from w2sweep.experiment.difficulty import Subset
 from w2sweep.experiment.prompting import Prompted
 from w2sweep.experiment.splits import Answered, Splits, answered
 from w2sweep.experiment.splitting import Sizes
@@ -124,8 +123,8 @@ def _of_finetune(stage: Finetune, examples: Mapping[str, int]) -> tuple[float, i
     the evaluation that is kept are not answered again. The split that it trains on counts in any
     case, though a small model answers it only where somebody reads that: a tenth of the work."""
     recipe, there = stage.recipe, float(examples[stage.on])
-    if isinstance(stage.rows, Subset):
-        there *= stage.rows.share
+    if stage.rows:
+        there *= stage.rows.part
     batches = max(1, int(there) // recipe.batch_size)
     trained = recipe.epochs * batches * min(recipe.batch_size, there)
     looked_at = recipe.evaluations * sum(examples[name] for name in EVALUATED)
