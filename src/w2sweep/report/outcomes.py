@@ -122,7 +122,7 @@ def _best(rows: Sequence[SummaryRow], names: Names, first: SummaryRow) -> str:
     low, high = best.over_naive_low, best.over_naive_high
     if best.over_naive is None or low is None or high is None:
         return f"{said}, {_points(best.student_accuracy - first.student_accuracy)} points"
-    told = "" if low > 0 or high < 0 else ", not told from none"
+    told = "" if low > 0 or high < 0 else ", which may be noise"
     interval = f"[{_points(low)}, {_points(high)}]"
     return f"{said}, {_points(best.over_naive)} points over naive {interval}{told}"
 
