@@ -43,6 +43,7 @@ RUNGS = {
     "gpt2": ["weak=gpt2", "strong=gpt2-xl"],
     "pythia": ["weak=pythia-70m", "strong=pythia-12b"],
     "qwen": ["weak=qwen3-600m", "strong=qwen3-14b"],
+    "ensemble_rungs": ["weak=micro"],
 }
 
 
@@ -116,7 +117,10 @@ def test_a_base_is_what_other_files_begin_with_and_says_so(path):
 @pytest.mark.parametrize("path", CHOICES, ids=name)
 def test_a_choice_becomes_what_it_describes(path, loader):
     group, choice = name(path.parent).removeprefix("conf/"), path.stem
-    overrides = [f"{group}={choice}", *(RUNGS.get(choice, []) if group == "ladder" else [])]
+    overrides = [
+        f"{group}={choice}",
+        *(RUNGS.get(choice, []) if group in ("ladder", "method") else []),
+    ]
     if group == "task" and choice in ("csv", "jsonl", "parquet"):
         overrides += [f"task.path=reviews.{choice}", "task.classes=[bad,good]"]
     (cell,) = planned(loader, overrides)

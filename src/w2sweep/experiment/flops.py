@@ -13,7 +13,6 @@ from typing import Any
 
 from w2sweep.engine.stage import Stage
 from w2sweep.experiment.backbone import Backbone
-from w2sweep.experiment.difficulty import Subset
 from w2sweep.experiment.prompting import Prompted
 from w2sweep.experiment.splits import Answered, Splits, answered
 from w2sweep.experiment.splitting import Sizes
@@ -143,7 +142,7 @@ def _examples(stage: Finetune, texts: Texts) -> float:
         return there
     if stage.rows.name in texts.rows:
         return float(texts.rows[stage.rows.name])
-    return there * stage.rows.share if isinstance(stage.rows, Subset) else there
+    return there * stage.rows.part
 
 
 def _batches(stage: Finetune, there: float) -> int:

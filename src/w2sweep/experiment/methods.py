@@ -47,6 +47,12 @@ class Method(ABC):
         supervisor, student and ceiling without being told."""
         return {}
 
+    def true_labels(self, s: Setting) -> int:
+        """How many true labels of other examples than the supervisor's own the student is made
+        with. None, for most: what has some needs a control that spends as many directly. Where it
+        is as many as there are examples, the student is an oracle."""
+        return 0
+
     def graded(self, s: Setting) -> Graded | None:
         """How hard test examples are, where a cell is to tell accuracies by that. A compared model
         has to read it too: sweeps plan the models of their cells, and what these read."""

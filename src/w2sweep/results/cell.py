@@ -203,6 +203,8 @@ class Result(Place):
     """What the method costs; None of a cell that was written before anybody counted."""
     kind: str = METHOD
     """What the method is for: one of KINDS."""
+    true_labels: int = 0
+    """True labels of other examples than the supervisor's own that the student is made with."""
     store: str
     w2sweep: str
     """The version of the program."""

@@ -175,6 +175,7 @@ def compare(cell: Cell, place: Place, store: Store) -> Result:
         language_models=language_models(cell, store),
         cost=cost(cell, splits, store),
         kind=cell.method.kind,
+        true_labels=cell.method.true_labels(s),
         store=str(store.root),
         w2sweep=__version__,
         elsewhere=carried,
