@@ -166,10 +166,10 @@ def _learned_from(stage: Finetune, job: Job, labels: Answers) -> Answers:
     return side_by_side([answers[stage.on] for answers in several])
 
 
-def _loss(stage: Finetune, labels: Answers) -> Loss:
-    """What a model minimizes, which knows the labels that it is taught; a loss with a memory is a
-    new one for each training."""
-    loss, its = stage.loss.knowing(labels), stage.weighing
+def _loss(stage: Finetune, taught: Answers) -> Loss:
+    """What a model minimizes that is taught these labels; a loss with a memory is a new one for
+    each training."""
+    loss, its = stage.loss.knowing(taught), stage.weighing
     if its is None:
         return loss
     return Weighed(loss, len(its.supervisors), its.lr, its.agreed)

@@ -103,9 +103,8 @@ def _recovered(rows: Sequence[SummaryRow], method: str) -> str:
     if found.value is None:
         return "the ceiling is not above the supervisor, so there is no gap to recover"
     if rows[0].unclear:
-        gap = f"{100 * (rows[0].gap or 0.0):.1f} points"
-        unsure = f"but the gap of {gap} is not told from zero ({_seeds(rows[0])})"
-        return f"{method} recovers {found.value:z.2f} of the gap, {unsure}"
+        gap = f"the gap of {100 * (rows[0].gap or 0.0):.1f} points"
+        return f"{gap} cannot be told from zero ({_seeds(rows[0])}), so its PGR says nothing"
     return f"{method} recovers {_with_interval(found)} of the gap"
 
 
@@ -116,7 +115,7 @@ def _seeds(row: SummaryRow) -> str:
 def _median_recovered(rows: Sequence[SummaryRow], method: str) -> str:
     clear = [r.pgr for r in rows if r.pgr is not None and not r.unclear]
     if not clear:
-        return "no task has a gap that is told from zero, so PGR may be anything"
+        return "no task has a gap that can be told from zero, so PGR says nothing"
     of = f"{len(clear)} of {len(rows)} tasks with a clear gap"
     return f"{method} recovers {median(clear):z.2f} of the gap (median of the {of})"
 

@@ -40,7 +40,7 @@ def sweep_page(
         rows=rows,
         columns=columns(rows),
         legend=legend(rows),
-        origins=origins(sweep.results, provenance),
+        origins=origins(sweep, provenance),
         cards=cards(sweep.results),
         diagnostics=diagnostics_table(rows),
         elsewhere=elsewhere_table(rows),
