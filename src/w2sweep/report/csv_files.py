@@ -40,6 +40,8 @@ NESTED = frozenset(
         "curve",
         "lessons",
         "language_models",
+        "cells",
+        "naive_cells",
     }
 )
 """The fields of a row that are no single number: some have columns of their own, the others are in

@@ -11,28 +11,35 @@ from w2sweep.report.extremes import of_strongest, of_weakest
 from w2sweep.report.medians import MEDIAN
 from w2sweep.report.summary import BASELINE, SummaryRow
 from w2sweep.report.variants import Names, short_variants
+from w2sweep.report.zoo import zoo
+from w2sweep.results.cell import METHOD
 from w2sweep.results.intervals import Estimate
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came out in one family of tasks."""
+    """What came out in one family of tasks, or of many methods over all tasks."""
 
     family: str
     sentence: str
 
 
 def outcomes(rows: Sequence[SummaryRow]) -> list[Outcome]:
-    """One of each family: of the weakest supervisor and the strongest student of each task, which
-    is the widest gap that the sweep looks at. Of language models alone there is nothing to say in
-    these words."""
+    """One of each family, and one of many methods, where there are many.
+
+    That of a family is of the weakest supervisor and the strongest student of each task, which is
+    the widest gap that the sweep looks at. Of language models alone there is nothing to say in
+    these words.
+    """
     single = [row for row in rows if row.task != MEDIAN and not row.language_models]
     widest = of_strongest(of_weakest(single))
     names = short_variants(single)
     by_family: dict[str, list[SummaryRow]] = {}
     for row in widest:
         by_family.setdefault(row.family, []).append(row)
-    return [Outcome(family, _sentence(its, names)) for family, its in by_family.items()]
+    found = [Outcome(family, _sentence(its, names)) for family, its in by_family.items()]
+    many = zoo(single)
+    return [*found, Outcome("zoo", many.sentence)] if many else found
 
 
 def _sentence(rows: Sequence[SummaryRow], names: Names) -> str:
@@ -57,10 +64,10 @@ def _method(row: SummaryRow, names: Names) -> str:
 def _rivals(
     rows: Sequence[SummaryRow], shown: Sequence[SummaryRow], names: Names
 ) -> list[SummaryRow]:
-    """The rows of other methods; where variants differ, those that differ in the method alone, if
-    there are any, for a variant may have another supervisor."""
+    """The rows of other methods, but for controls and oracles; where variants differ, those that
+    differ in the method alone, if there are any, for a variant may have another supervisor."""
     first = _method(shown[0], names)
-    others = [row for row in rows if _method(row, names) != first]
+    others = [row for row in rows if _method(row, names) != first and row.kind == METHOD]
     variants = {row.variant for row in shown}
     return [row for row in others if row.variant in variants] or others
 

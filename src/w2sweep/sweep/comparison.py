@@ -32,6 +32,7 @@ from w2sweep.results.cell import (
     read,
 )
 from w2sweep.sweep import along, carrying
+from w2sweep.sweep.costing import cost
 from w2sweep.sweep.diagnosing import diagnosed, reliabilities
 from w2sweep.sweep.grading import by_difficulty
 from w2sweep.sweep.learned import learned
@@ -119,10 +120,12 @@ def current(cell: Cell, place: Place, store: Store, folder: Path) -> bool:
         return False
     if not isinstance(found, Result):
         return False
-    told = bool(found.diagnostics) and found.shown is not None  # cells of before have none
+    later = (found.shown, found.cost)  # cells of before have none
+    told = bool(found.diagnostics) and None not in later
     origin = (found.store, found.w2sweep) == (str(store.root), __version__)
     placed = {key: getattr(found, key) for key in asdict(place)}
-    return told and origin and placed == asdict(place) and _of_the_same_stages(found, cell)
+    alike = placed == asdict(place) and found.kind == cell.method.kind
+    return told and origin and alike and _of_the_same_stages(found, cell)
 
 
 def _of_the_same_stages(found: Result, cell: Cell) -> bool:
@@ -170,6 +173,9 @@ def compare(cell: Cell, place: Place, store: Store) -> Result:
         learning=learned(cell, splits, store),
         shown=shown(head, answers, correct, examples),
         language_models=language_models(cell, store),
+        cost=cost(cell, splits, store),
+        kind=cell.method.kind,
+        true_labels=cell.method.true_labels(s),
         store=str(store.root),
         w2sweep=__version__,
         elsewhere=carried,
