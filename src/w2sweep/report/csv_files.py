@@ -40,6 +40,7 @@ NESTED = frozenset(
         "curve",
         "lessons",
         "language_models",
+        "best_of",
     }
 )
 """The fields of a row that are no single number: some have columns of their own, the others are in

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import median
 
+from w2sweep.report.best_of_told import sentences
 from w2sweep.report.extremes import of_strongest, of_weakest
 from w2sweep.report.medians import MEDIAN
 from w2sweep.report.summary import BASELINE, SummaryRow
@@ -32,7 +33,8 @@ def outcomes(rows: Sequence[SummaryRow]) -> list[Outcome]:
     by_family: dict[str, list[SummaryRow]] = {}
     for row in widest:
         by_family.setdefault(row.family, []).append(row)
-    return [Outcome(family, _sentence(its, names)) for family, its in by_family.items()]
+    found = [Outcome(family, _sentence(its, names)) for family, its in by_family.items()]
+    return found + [Outcome("best of n", said) for said in sentences(rows)]
 
 
 def _sentence(rows: Sequence[SummaryRow], names: Names) -> str:

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from w2sweep.report.accuracies import MeanAccuracy, mean_accuracy, others
+from w2sweep.report.best_of import Choosing, choosing
 from w2sweep.report.curves import Lesson, Moment, lessons, mean_curve
 from w2sweep.report.elsewhere import Carried, elsewhere
 from w2sweep.report.grades import Grades, grades
@@ -114,6 +115,9 @@ class SummaryRow:
     language_models: Mapping[str, HeldOut] = field(default_factory=dict)
     """Name -> a language model whose loss on held-out text the method asks for."""
 
+    best_of: Choosing | None = None
+    """The replies that its models choose, where that is asked for."""
+
     @property
     def group(self) -> Group:
         axes = (self.task, self.ladder, self.weak, self.strong, self.method)
@@ -171,6 +175,7 @@ def _row(group: Group, cells: Mapping[int, Result], naive: Mapping[int, Result])
         curve=mean_curve(results),
         lessons=lessons(results),
         language_models=heldout(results),
+        best_of=choosing(results),
     )
 
 

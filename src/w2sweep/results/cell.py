@@ -14,6 +14,7 @@ import pydantic
 from numpy.typing import NDArray
 
 from w2sweep.engine.files import read_json, replacing, sweep_up, write_json
+from w2sweep.results.best_of import BestReplies
 from w2sweep.results.by_difficulty import ByDifficulty
 from w2sweep.results.curve import Curve, Learning
 from w2sweep.results.shown import Shown
@@ -186,6 +187,8 @@ class Result(Place):
     """Some test examples; None of a cell that was written before there were any."""
     language_models: dict[str, LanguageModel] = pydantic.Field(default_factory=dict)
     """Name -> language model, of methods that ask for it."""
+    best_of: BestReplies | None = None
+    """How good the replies are that its models choose, where that is asked for."""
     store: str
     w2sweep: str
     """The version of the program."""
