@@ -13,6 +13,7 @@ from typing import Any
 
 from w2sweep.engine.stage import Stage
 from w2sweep.experiment.backbone import Backbone
+from w2sweep.experiment.best_of import Candidates, Scored
 from w2sweep.experiment.prompting import Prompted
 from w2sweep.experiment.recipe import Recipe
 from w2sweep.experiment.splits import Answered, Splits, answered
@@ -74,6 +75,8 @@ def work(stage: Stage[Any], known: Known = asked, again: bool = False) -> Work |
     """
     if isinstance(stage, Weights):
         return work(stage.of, known, again)
+    if isinstance(stage, Candidates | Scored):
+        return _of_replies(stage)
     backbone = _backbone(stage)
     if backbone is None:
         return None if stage.size else NONE
@@ -85,6 +88,20 @@ def work(stage: Stage[Any], known: Known = asked, again: bool = False) -> Work |
     trained, read = tokens
     a_token = (ADAPTED if _frozen(stage) else TRAINED) + AGAIN * again
     return Work(backbone.parameters * (a_token * trained + READ * read), texts.tokens is None)
+
+
+def _of_replies(stage: Candidates | Scored) -> Work:
+    """What writes replies reads all of the text again for each word; questions are taken to be as
+    long as they may be."""
+    candidates = stage.candidates if isinstance(stage, Scored) else stage
+    if isinstance(stage, Scored):
+        passes, longest = 1, _longest(stage.of.of)
+    elif stage.writer:
+        passes, longest = stage.task.reply_words, stage.writer.text.tokenizer.context
+    else:
+        return NONE
+    texts = candidates.questions * candidates.replies
+    return Work(float(READ * stage.size * texts * passes * longest), bound=True)
 
 
 def steps(stage: Stage[Any], known: Known = asked) -> int:

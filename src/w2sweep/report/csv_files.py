@@ -42,6 +42,7 @@ NESTED = frozenset(
         "language_models",
         "cells",
         "naive_cells",
+        "best_of",
     }
 )
 """The fields of a row that are no single number: some have columns of their own, the others are in

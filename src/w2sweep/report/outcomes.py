@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import median
 
+from w2sweep.report.best_of_told import sentences
 from w2sweep.report.extremes import of_strongest, of_weakest
 from w2sweep.report.medians import MEDIAN
 from w2sweep.report.summary import BASELINE, SummaryRow
@@ -38,6 +39,7 @@ def outcomes(rows: Sequence[SummaryRow]) -> list[Outcome]:
     for row in widest:
         by_family.setdefault(row.family, []).append(row)
     found = [Outcome(family, _sentence(its, names)) for family, its in by_family.items()]
+    found += [Outcome("best of n", said) for said in sentences(rows)]
     many = zoo(single)
     return [*found, Outcome("zoo", many.sentence)] if many else found
 

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from w2sweep.report.accuracies import MeanAccuracy, mean_accuracy, others
+from w2sweep.report.best_of import Choosing, choosing
 from w2sweep.report.curves import Lesson, Moment, lessons, mean_curve
 from w2sweep.report.elsewhere import Carried, elsewhere
 from w2sweep.report.grades import Grades, grades
@@ -127,6 +128,8 @@ class SummaryRow:
     """Seed -> the cell that it averages."""
     naive_cells: Mapping[int, Result] = field(default_factory=dict)
     """Seed -> the naive cell with the same supervisor and ceiling, where there is one."""
+    best_of: Choosing | None = None
+    """The replies that its models choose, where that is asked for."""
 
     @property
     def group(self) -> Group:
@@ -192,6 +195,7 @@ def _row(group: Group, cells: Mapping[int, Result], naive: Mapping[int, Result])
         language_models=heldout(results),
         cells=cells,
         naive_cells=naive,
+        best_of=choosing(results),
     )
 
 

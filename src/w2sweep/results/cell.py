@@ -14,6 +14,7 @@ import pydantic
 from numpy.typing import NDArray
 
 from w2sweep.engine.files import read_json, replacing, sweep_up, write_json
+from w2sweep.results.best_of import BestReplies
 from w2sweep.results.by_difficulty import ByDifficulty
 from w2sweep.results.curve import Curve, Learning
 from w2sweep.results.shown import Shown
@@ -207,6 +208,8 @@ class Result(Place):
     """What the method is for: one of KINDS."""
     true_labels: int = 0
     """True labels of other examples than the supervisor's own that the student is made with."""
+    best_of: BestReplies | None = None
+    """How good the replies are that its models choose, where that is asked for."""
     store: str
     w2sweep: str
     """The version of the program."""
