@@ -44,7 +44,7 @@ KNOWN_TO = {
     "tensorboard": {"learning.loggers"},
     "matplotlib": {"report.figures", "analyses"},
     "jinja2": {"report", "analyses"},
-    "rich": {"engine.progress", "report"},
+    "rich": {"engine.watch", "report"},
     "chess": {"tasks.puzzles", "tasks.pgn"},
     "datasets": {"tasks.asking", "tasks.source"},
     "huggingface_hub": {"tasks.asking", "tasks.source", "experiment.shape"},

@@ -76,14 +76,17 @@ class Recipe:
     optimizer: OptimizerName = "adamw"
     """What it keeps of each parameter. `adamw`: two numbers in fp32, 8 bytes. `adamw_8bit`: two of
     8 bits, by torchao. `adafactor`: a number for each row and column (Shazeer and Stern 2018)."""
-
+    ema: Momentum = 0.0
+    """Weights are averaged over the steps, and it is the average that answers: after step t it is
+    d times what it was and 1 - d times the weights, where d = min(`ema`, (1 + t) / (10 + t)), so
+    that the first weights are soon forgotten. 0: nothing is averaged."""
     fewest_steps: Natural = 0
     """Optimizer steps that there are at least, however few the examples: batches get smaller, down
     to SMALLEST_BATCH examples, and then epochs more. Few steps of large batches leave a pretrained
     model almost where it was (Mosbach et al. 2021, arXiv 2006.04884; Zhang et al. 2021, arXiv
     2006.05987)."""
 
-    added: ClassVar[frozenset[str]] = frozenset({"optimizer", "fewest_steps"})
+    added: ClassVar[frozenset[str]] = frozenset({"optimizer", "ema", "fewest_steps"})
     formerly: ClassVar[Mapping[str, Mapping[str, bool]]] = {
         "early_stop": {"none": False, "own_labels": True}
     }
