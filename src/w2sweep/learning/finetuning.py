@@ -178,7 +178,7 @@ def _loss(stage: Finetune, labels: Answers) -> Loss:
 def _course(
     stage: Finetune, job: Job, net: nn.Module, data: Data, loss: Loss, evaluate: Evaluate
 ) -> Course:
-    recipe = stage.recipe
+    recipe = stage.recipe.for_examples(len(data.lengths))
     tokens = tokens_at_once(job.runtime.micro_tokens, net, torch.device(job.device))
     return Course(
         steps=recipe.epochs * batches_per_epoch(data, recipe),
