@@ -243,8 +243,7 @@ class Store:
     def _groups(self, ready: Sequence[Stage[Any]]) -> list[list[Stage[Any]]]:
         """These stages, those side by side that one call may run. They come last, for in the
         meantime more of their kind may get ready."""
-        runtime = self.circumstances.runtime
-        at_most = runtime.together if runtime.devices == 1 else 1
+        at_most = self.circumstances.runtime.most_together
         found: dict[object, list[list[Stage[Any]]]] = {}
         for stage in sorted(ready, key=lambda stage: stage.together is not None):
             kind = stage.key if stage.together is None else (type(stage), stage.together)

@@ -163,5 +163,10 @@ class Raven(MeanOfSupervisors):
                 "weights of supervisors are learned through class probabilities, but task "
                 f"{s.task.name} generates completions: use method=ensemble_bags"
             )
+        if self.loss.remembers:
+            raise Impossible(
+                f"{type(self.loss).__name__} remembers earlier batches, and so do the weights of "
+                f"method={self.name}: use another loss"
+            )
         weighing = Weighing(self.supervisors(s), self.lr, self.agreed)
         return replace(super().student(s), weighing=weighing)

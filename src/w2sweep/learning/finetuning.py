@@ -34,7 +34,7 @@ from w2sweep.learning.stacking import run_side_by_side
 from w2sweep.learning.subjects import Splits, Subject, subject_of
 from w2sweep.learning.tuned import parameter_groups
 from w2sweep.learning.weighing import Weighed, side_by_side
-from w2sweep.tasks.heads import Answers
+from w2sweep.tasks.heads import Answers, chosen
 
 SCHEDULES = {
     "linear": schedules.linear,
@@ -148,11 +148,13 @@ def _begun(stage: Finetune, job: Job) -> _BegunFinetuning:
     labels = job.get(stage.labels).answers if stage.labels else truth
     subject = subject_of(stage, splits, job)
     subject.net.to(device)
-    data = subject.data(stage.on, _learned_from(stage, job, labels[stage.on]))
+    taught = labels[stage.on]
+    data = subject.data(stage.on, _learned_from(stage, job, taught))
     if stage.rows:
-        data = Chosen(data, job.get(stage.rows))
+        rows = job.get(stage.rows)
+        data, taught = Chosen(data, rows), chosen(taught, rows)
     evaluate = _evaluation(stage, job, subject, labels["validation"], truth)
-    course = _course(stage, job, subject.net, data, evaluate)
+    course = _course(stage, job, subject.net, data, _loss(stage, taught), evaluate)
     return _BegunFinetuning(stage, job, splits, subject, course)
 
 
@@ -164,21 +166,24 @@ def _learned_from(stage: Finetune, job: Job, labels: Answers) -> Answers:
     return side_by_side([answers[stage.on] for answers in several])
 
 
-def _loss(stage: Finetune) -> Loss:
-    """What a model minimizes; a loss with a memory is a new one for each training."""
-    its = stage.weighing
+def _loss(stage: Finetune, labels: Answers) -> Loss:
+    """What a model minimizes, which knows the labels that it is taught; a loss with a memory is a
+    new one for each training."""
+    loss, its = stage.loss.knowing(labels), stage.weighing
     if its is None:
-        return stage.loss
-    return Weighed(stage.loss, len(its.supervisors), its.lr, its.agreed)
+        return loss
+    return Weighed(loss, len(its.supervisors), its.lr, its.agreed)
 
 
-def _course(stage: Finetune, job: Job, net: nn.Module, data: Data, evaluate: Evaluate) -> Course:
-    recipe = stage.recipe
+def _course(
+    stage: Finetune, job: Job, net: nn.Module, data: Data, loss: Loss, evaluate: Evaluate
+) -> Course:
+    recipe = stage.recipe.for_examples(len(data.lengths))
     tokens = tokens_at_once(job.runtime.micro_tokens, net, torch.device(job.device))
     return Course(
         steps=recipe.epochs * batches_per_epoch(data, recipe),
         batches=partial(finetuning_batches, data, recipe, stage.seed, tokens * job.rank.of),
-        loss=_loss(stage),
+        loss=loss,
         groups=parameter_groups(net, stage.lr, head_lr=recipe.head_lr),
         lr_factor=SCHEDULES[recipe.schedule](recipe.warmup),
         evaluate=evaluate,

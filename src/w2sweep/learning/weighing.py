@@ -53,7 +53,9 @@ class Weighed(Remembering):
         learns = logits.requires_grad  # or somebody only wants to know
         loss = self.loss(logits, mixed(each, w.requires_grad_(learns)), progress)
         if learns:
-            (slope,) = torch.autograd.grad(loss, w, retain_graph=True)
+            # of a loss of hard labels there is no slope: zeros
+            known = {"allow_unused": True, "materialize_grads": True}
+            (slope,) = torch.autograd.grad(loss, w, retain_graph=True, **known)
             self.memory = stepped(self.memory, slope.tolist(), self.lr)
         return loss
 

@@ -40,6 +40,9 @@ NESTED = frozenset(
         "curve",
         "lessons",
         "language_models",
+        "cells",
+        "naive_cells",
+        "best_of",
     }
 )
 """The fields of a row that are no single number: some have columns of their own, the others are in

@@ -14,6 +14,7 @@ import pydantic
 from numpy.typing import NDArray
 
 from w2sweep.engine.files import read_json, replacing, sweep_up, write_json
+from w2sweep.results.best_of import BestReplies
 from w2sweep.results.by_difficulty import ByDifficulty
 from w2sweep.results.curve import Curve, Learning
 from w2sweep.results.shown import Shown
@@ -25,6 +26,9 @@ SUPERVISOR, STUDENT, CEILING = ROLES = ("supervisor", "student", "ceiling")
 """The models that every cell compares."""
 NAMES = {SUPERVISOR: "weak", STUDENT: "student", CEILING: "ceiling"}
 """What columns call them."""
+METHOD, CONTROL, ORACLE = KINDS = ("method", "control", "oracle")
+"""What a method is for: something to do; something to compare with; something that nobody could do,
+for it reads the truth."""
 Variant = tuple[tuple[str, str], ...]
 """Overrides as (key, value), in an order of their own."""
 
@@ -93,12 +97,14 @@ class RungFacts:
     """What figures need to know of a rung."""
 
     size: int
-    """Parameters, as the ladder says."""
+    """Parameters without embeddings, as the ladder says."""
     compute: float
     """Pretraining FLOPs."""
     counted: int | None = None
-    """Parameters by the model's own configuration; None where that is not known, or is where `size`
-    comes from."""
+    """All parameters by the model's own configuration; None where that is not known, or is where
+    `size` comes from."""
+    parameters: int | None = None
+    """All parameters, as the ladder says; None: those of `size`."""
 
 
 @_record
@@ -146,6 +152,16 @@ class LanguageModel:
 
 
 @_record
+class Cost:
+    """What a cell's method takes beyond the supervisor and the pretrained rungs."""
+
+    steps: int
+    """Of optimizers: of the student and of all models that it is made with."""
+    flops: float
+    """Of these models, trained and asked."""
+
+
+@_record
 class Result(Place):
     """A finished cell: `cell.json`, and `correct.safetensors` beside it."""
 
@@ -188,6 +204,14 @@ class Result(Place):
     """Some test examples; None of a cell that was written before there were any."""
     language_models: dict[str, LanguageModel] = pydantic.Field(default_factory=dict)
     """Name -> language model, of methods that ask for it."""
+    cost: Cost | None = None
+    """What the method costs; None of a cell that was written before anybody counted."""
+    kind: str = METHOD
+    """What the method is for: one of KINDS."""
+    true_labels: int = 0
+    """True labels of other examples than the supervisor's own that the student is made with."""
+    best_of: BestReplies | None = None
+    """How good the replies are that its models choose, where that is asked for."""
     store: str
     w2sweep: str
     """The version of the program."""

@@ -5,7 +5,7 @@ Words are kept apart by split: no word that bears a label occurs in two.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from typing import Annotated, ClassVar, Self
@@ -13,10 +13,11 @@ from typing import Annotated, ClassVar, Self
 import numpy as np
 from pydantic import Field
 
-from w2sweep.lab.arrays import Floats, Ints
+from w2sweep.lab.arrays import Bools, Floats, Ints
 from w2sweep.lab.text.grammar import BALANCE, MENTION, OPINION
+from w2sweep.lab.text.judging import Judge
 from w2sweep.lab.text.lexicon import CATEGORIES, WordClass
-from w2sweep.lab.text.prose import Pen, Questions, Replies, sentences
+from w2sweep.lab.text.prose import RUBRIC, Pen, Questions, Replies, sentences
 from w2sweep.lab.text.world import World
 from w2sweep.tasks.example import Example
 from w2sweep.tasks.heads import Choice, LinearHead, Reward
@@ -24,6 +25,9 @@ from w2sweep.tasks.remark import Remark
 from w2sweep.tasks.task import Corpus, Family, Task
 from w2sweep.tasks.wording import Wording
 from w2sweep.values import Count, Rate, named, value
+
+SPEAKER = "bot :"
+"""What stands before a reply."""
 
 
 @value
@@ -126,6 +130,8 @@ class Preference(WorldTask):
 
     family: ClassVar[Family] = "reward"
     stream: ClassVar[int] = 4
+    respects: ClassVar[Mapping[str, float]] = RUBRIC
+    reply_words: ClassVar[int] = 6
 
     head: Reward = named()
     margin: Annotated[float, Field(ge=0)] = 0.0
@@ -147,6 +153,34 @@ class Preference(WorldTask):
         views = [sentences(pen.lexicon, text) for text in texts]
         preferred = self._preferred(pen, first, second)[apart]
         return labelled(views, preferred, cluster[apart])
+
+    def questions(self, rng: np.random.Generator, n: int) -> list[str]:
+        """`n` questions as the pairs have them, up to where the bot speaks."""
+        pen = Pen(self.world.lexicon, rng)
+        asked = sentences(pen.lexicon, Questions.draw(pen, n).text)
+        return [f"{question} {SPEAKER}" for question in asked]
+
+    def replies(
+        self, rng: np.random.Generator, question: str, n: int, held_out: Sequence[Example]
+    ) -> list[str]:
+        """`n` replies as the pairs have them, good in each respect as often as not. Their
+        adjectives are those of the examples that are held out, all equally likely."""
+        pen, words = Pen(self.world.lexicon, rng), self.world.lexicon.adjective
+        known = {view.split()[-1] for e in held_out for view in e.views}
+        among = np.isin(pen.lexicon.words[words.ids].astype(str), list(known))
+        adjectives = words.table(words.meaning, among.astype(float))
+        alive = np.full(n, self._judge.asked(question))
+        asked = Questions(alive, np.empty((n, 0), np.int64))
+        drawn = Replies.draw(pen, asked, adjectives, np.zeros(n, np.int64), (0.5, 0.5, 0.5))
+        return [text.removeprefix(f"{SPEAKER} ") for text in sentences(pen.lexicon, drawn.text)]
+
+    def judged(self, question: str, replies: Sequence[str]) -> Bools:
+        """Whether each of N replies is good in each respect [N, 3]."""
+        return self._judge.marks(self._judge.asked(question), replies)
+
+    @property
+    def _judge(self) -> Judge:
+        return Judge(self.world.lexicon)
 
     def _preferred(self, pen: Pen, first: Replies, second: Replies) -> Ints:
         """Whether the first (0) or the second (1) of two replies is preferred [pool]."""
