@@ -154,7 +154,7 @@ class Raven(MeanOfSupervisors):
     (clipping then cuts them); and leaves disagreeing examples in.
     """
 
-    lr: Rate = 0.05
+    lr: Rate = 0.01
     agreed: Fraction = 0.1
 
     def student(self, s: Setting) -> Finetune:

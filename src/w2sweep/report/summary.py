@@ -94,6 +94,9 @@ class SummaryRow:
     agreement_weak_right_se: float | None
     agreement_weak_wrong: float | None
     agreement_weak_wrong_se: float | None
+    true_labels: int = 0
+    """True labels with which the student was made, beside those that its supervisor learned from:
+    `Method.true_labels`. The most of a seed."""
     over_naive: float | None = None
     """The student's accuracy minus the naive student's, on the same seeds and test examples."""
     over_naive_low: float | None = None
@@ -207,6 +210,7 @@ def _facts(results: Sequence[Result]) -> dict[str, Any]:
         "seeds": len(results),
         "interval_over": "seeds and test examples" if len(results) > 1 else "test examples",
         "n_test": min(r.n_test for r in results),
+        "true_labels": max(r.true_labels for r in results),
         "weak_size": weak.size,
         "strong_size": strong.size,
         "weak_compute": weak.compute,
