@@ -23,9 +23,9 @@ from pathlib import Path
 from statistics import median
 
 from w2sweep.engine.leases import Lease
-from w2sweep.engine.progress import Watch
 from w2sweep.engine.stage import Job, Stage
 from w2sweep.engine.store import Store
+from w2sweep.engine.watch import Watch
 
 FEW, MANY = 100, 100_000
 STAGES, TRIES = 200, 9
@@ -56,11 +56,11 @@ class Load:
         _fill(root / KIND, others)
         self.store, self.stages = Store(root), [Thing(n) for n in range(STAGES)]
         self.store.ensure(*self.stages[: STAGES // 2])
-        names = {stage.name: str(stage) for stage in self.stages}
-        self.watch, self.next = Watch(names, root, stream=io.StringIO()), STAGES // 2
+        self.watch = Watch(self.stages, self.store, stream=io.StringIO())
+        self.next = STAGES // 2
 
     def look(self) -> None:
-        self.watch._look()
+        self.watch.look()
 
     def commit(self) -> None:
         self.store.ensure(self.stages[self.next])

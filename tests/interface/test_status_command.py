@@ -85,7 +85,9 @@ def test_what_runs_says_how_far_it_is(folder: Path, monkeypatch, capsys):
     (work / "progress.json").write_text(json.dumps({"step": 30, "steps": 90, "rate": 2.0}))
     told = status(capsys)
     assert told[1].endswith("6 done, 1 running, 0 queued, 0 failed, 0 missing")
-    assert told[2].startswith("running  student micro <- nano, pretend: 30/90, 0:30 left, ")
+    assert told[2].startswith(
+        "running  student micro <- nano, pretend: 30/90, 2 steps/s, 0:30 left, "
+    )
 
 
 def test_stages_of_live_jobs_are_queued_and_told_apart_from_others(tmp_path: Path):

@@ -9,11 +9,12 @@ import socket
 import threading
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
 from typing import Any
 
+from w2sweep.engine.files import read_json
 from w2sweep.engine.record import WrongRecord
 from w2sweep.engine.stage import Stage
 
@@ -151,6 +152,15 @@ def _apart(handler: Handler) -> Handler:
 def failure_file(root: Path, stage: Stage[Any]) -> Path:
     """Where a store at `root` keeps the failure of a stage."""
     return root / stage.name.rpartition("/")[0] / FAILED / f"{stage.key}.json"
+
+
+def failures_in(folder: Path, since: float) -> Iterator[tuple[str, StageFailed]]:
+    """Name, and why, of what has failed since then of a type of stage, whose folder in a store
+    this is."""
+    for file in sorted((folder / FAILED).glob("[!.]*.json")):
+        with suppress(OSError, ValueError, TypeError):
+            if file.stat().st_mtime >= since:
+                yield f"{folder.name}/{file.stem}", StageFailed(**read_json(file))
 
 
 def full_name(stage: Stage[Any]) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 from w2sweep.engine import gpus
 from w2sweep.engine.failures import MachineFailed, Missing, StageFailed, failure_of, full_name
 from w2sweep.engine.pool import Ended, Pool
-from w2sweep.engine.ready import Ready
+from w2sweep.engine.ready import Ready, alike
 from w2sweep.engine.runtime import Runtime
 from w2sweep.engine.stage import Stage, closure
 from w2sweep.engine.store import Store
@@ -77,8 +77,7 @@ class Foreman:
         """Names of stages that found their inputs damaged."""
         self._deaths: dict[str, list[object]] = {}
         """By name of a stage, how far it was each time that it killed its worker."""
-        runtime = self._store.circumstances.runtime
-        self._at_most = runtime.together if runtime.devices == 1 else 1
+        self._at_most = self._store.circumstances.runtime.most_together
 
     def run(self) -> None:
         """Runs them, and returns when nothing more can be done."""
@@ -111,9 +110,8 @@ class Foreman:
 
     def _alike(self, stage: Stage[Any]) -> Hashable | None:
         """Equal for stages that one call may run together; None for one that is run alone."""
-        if stage.together is None or self._at_most == 1:
-            return None
-        return self._share_of[stage.name], type(stage), stage.together
+        kind = alike(stage) if self._at_most > 1 else None
+        return None if kind is None else (self._share_of[stage.name], kind)
 
     def _pause(self) -> float | None:
         """Seconds until the next look; None where there is nothing to look at but workers."""

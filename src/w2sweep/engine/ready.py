@@ -12,6 +12,11 @@ from typing import Any
 from w2sweep.engine.stage import Stage
 
 
+def alike(stage: Stage[Any]) -> Hashable | None:
+    """Equal, and not None, for stages that one call may run together."""
+    return None if stage.together is None else (type(stage), stage.together)
+
+
 class Ready:
     """Stages that are to be run, and what each of them waits for. Stages that one call may run are
     called mates.
@@ -70,6 +75,10 @@ class Ready:
         chosen = able[: min(at_most, portion)]
         self._taken |= set(chosen)
         return [self.left[name] for name in chosen]
+
+    def begun(self, stage: Stage[Any]) -> None:
+        """Takes note that somebody runs a stage, so that nobody else is to."""
+        self._taken.add(stage.name)
 
     def put_back(self, stage: Stage[Any]) -> None:
         """Takes back a stage that was taken and was not run."""

@@ -42,6 +42,11 @@ class Runtime:
     """How much training a killed worker may lose."""
 
     @property
+    def most_together(self) -> int:
+        """How many stages one call may run."""
+        return self.together if self.devices == 1 else 1
+
+    @property
     def cores(self) -> int:
         """CPUs that a worker keeps busy."""
         return self.threads * self.devices

@@ -8,11 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from w2sweep.engine import working
-from w2sweep.engine.failures import FAILED, StageFailed
-from w2sweep.engine.files import read_json
+from w2sweep.engine.failures import StageFailed, failures_in
 from w2sweep.engine.leases import holder
 from w2sweep.engine.owners import Owner
-from w2sweep.engine.progress import clock
+from w2sweep.engine.progress import Said, said
 from w2sweep.engine.queue import LiveJob, at_work
 
 
@@ -24,18 +23,12 @@ class Running:
     owner: Owner
     job: str | None
     """The job of a cluster that is for it."""
-    said: Mapping[str, object]
-    """What it says of itself (`progress.json`); many say nothing."""
+    said: Said | None
+    """What it says of itself; many say nothing."""
 
     def __str__(self) -> str:
         by = f"{self.owner}, job {self.job}" if self.job else str(self.owner)
-        try:
-            step, steps = int(str(self.said["step"])), int(str(self.said["steps"]))
-            rate = float(str(self.said["rate"]))
-        except (KeyError, ValueError):
-            return by
-        left = f", {clock((steps - step) / rate)} left" if rate else ""
-        return f"{step}/{steps}{left}, {by}"
+        return f"{self.said}, {by}" if self.said else by
 
 
 @dataclass(frozen=True)
@@ -70,7 +63,7 @@ def survey(
     running = {its.name: its for its in begun if its.name in names - done}
     queued = {name: id for name, id in job_of.items() if name not in running}
     under_way = done | running.keys() | queued.keys()
-    failures = [failed for kind in kinds for failed in _failed(store / kind, since)]
+    failures = [failed for kind in kinds for failed in failures_in(store / kind, since)]
     failed = {name: why for name, why in failures if name in names - under_way}
     return Survey(done, running, queued, failed, frozenset(names - under_way - failed.keys()))
 
@@ -81,23 +74,5 @@ def _running(folder: Path, job_of: Mapping[str, str]) -> Iterator[Running]:
         if found := holder(folder, key):
             number, owner, _ = found
             name = f"{folder.name}/{key}"
-            said = _said(working.place(folder, key, number))
-            yield Running(name, owner, job_of.get(name), said)
-
-
-def _failed(folder: Path, since: float) -> Iterator[tuple[str, StageFailed]]:
-    """Name, and why, of what has failed of a type of stage since then."""
-    for file in sorted((folder / FAILED).glob("[!.]*.json")):
-        try:
-            if file.stat().st_mtime >= since:
-                yield f"{folder.name}/{file.stem}", StageFailed(**read_json(file))
-        except (OSError, ValueError, TypeError):
-            continue
-
-
-def _said(work: Path) -> Mapping[str, object]:
-    try:
-        said = read_json(work / "progress.json")
-    except (OSError, ValueError):
-        return {}
-    return said if isinstance(said, dict) else {}
+            work = working.place(folder, key, number)
+            yield Running(name, owner, job_of.get(name), said(work))

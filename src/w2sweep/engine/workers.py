@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from w2sweep.engine.foreman import Foreman, Share
-from w2sweep.engine.progress import Watch
 from w2sweep.engine.stage import Stage, closure
 from w2sweep.engine.store import Store
+from w2sweep.engine.watch import Watch
 
 
 def ensure_in_processes(
@@ -22,8 +22,7 @@ def ensure_in_processes(
     missing = closure(tuple(stages), known=store.done)
     if not missing:
         return
-    since = store.since if store.mode == "force" else 0.0
-    with Watch({stage.name: str(stage) for stage in missing}, store.root, since):
+    with Watch(missing, store, workers):
         if workers == 1:
             store.ensure(*stages)
             return

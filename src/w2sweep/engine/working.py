@@ -12,13 +12,14 @@ import shutil
 from contextlib import suppress
 from pathlib import Path
 
+from w2sweep.engine import progress
 from w2sweep.engine.leases import Lease
 
 WORKING = ".working"
 CHECKPOINTS = "checkpoint*"
 REPLACED = ".replaced"
 """What mode `force` moves an earlier result to, within the folder of the new one."""
-TEMPORARY = (CHECKPOINTS, "progress.json", REPLACED, ".dead.*")
+TEMPORARY = (CHECKPOINTS, progress.FILE, REPLACED, ".dead.*")
 """What is in a working folder and is no part of the result."""
 
 

@@ -37,6 +37,7 @@ class Cell:
         self._check_classes()
         s.shift.check(s.task)
         _ = self.student  # the method may have something to say about the setting
+        self._check_loss()
         self._check_batches()
         self._check_optimizers()
         if s.task.head.classes is None:
@@ -130,6 +131,22 @@ class Cell:
                 f"of {expected} classes: set task.head.classes={expected}"
             )
 
+    def _check_loss(self) -> None:
+        """Raises Impossible where the task has no such labels as the loss needs."""
+        loss, task = self.method.loss, self.setting.task
+        name, classes = type(loss).__name__, task.head.classes
+        found = f"has {classes} classes" if classes else "generates completions"
+        if loss.binary and classes != 2:
+            raise Impossible(
+                f"{name} needs two classes, but task {task.name} {found}: use method=naive or "
+                "bootstrap"
+            )
+        if loss.soft and classes is None:
+            raise Impossible(
+                f"{name} needs probabilities as labels, but task {task.name} {found}: use "
+                "method=naive or bootstrap"
+            )
+
     def _check_batches(self) -> None:
         trained = [model for model in self.compared.values() if isinstance(model, Finetune)]
         for model in trained:
@@ -156,11 +173,6 @@ class Cell:
         if isinstance(self.setting.tuning, LinearProbe):
             raise Impossible(
                 f"a linear probe chooses between classes, {generates}: use tuning=full or lora"
-            )
-        if self.method.loss.binary:
-            loss = type(self.method.loss).__name__
-            raise Impossible(
-                f"{loss} needs two classes, {generates}: use method=naive or bootstrap"
             )
         if isinstance(self.setting.task.head, Completion):
             self._check_room(self.setting.task.head.max_new_tokens)

@@ -157,12 +157,13 @@ def _finetuning(stage: Finetune, runtime: Runtime, shards: int) -> Memory:
         fused=runtime.accelerator != "cpu",
         checkpointing=runtime.gradient_checkpointing,
     )
+    average = 4 * learned.count if recipe.ema else 0  # in fp32, whatever the weights are in
     asked = min(recipe.batch_size, runtime.micro_tokens) if completes else 0
     new = stage.head.max_new_tokens + 1 if isinstance(stage.head, Completion) else 0
     return Memory(
         parameters=model.bytes(shards) + (learned.bytes * learned.count if rank else 0),
         gradients=learned.bytes * learned.count // shards,
-        optimizer=learned.state(recipe.optimizer) // shards,
+        optimizer=(learned.state(recipe.optimizer) + average) // shards,
         activations=max(
             forward.needed,
             learned.step(recipe.optimizer),

@@ -90,7 +90,7 @@ def _assign(items: Sequence[Item], sizes: Sizes, rng: random.Random) -> dict[str
     The size of the group itself does not count, or large groups would go to large splits and the
     test split would be of another kind.
     """
-    groups = _groups(items)
+    groups = groups_of(items)
     asked = sizes.asked
     if len(groups) < len(asked):
         raise ConfigError(
@@ -123,7 +123,7 @@ def _filled(
     return all(have[c] for c in group), sum(parts) / asked
 
 
-def _groups(items: Sequence[Item]) -> list[list[Item]]:
+def groups_of(items: Sequence[Item]) -> list[list[Item]]:
     """Items that share a group, directly or through others (union-find), in the order of their
     first ones."""
     parent: dict[str, str] = {}
@@ -187,7 +187,7 @@ def _summary(examples: Sequence[Example]) -> dict[str, Any]:
     """Points, groups, classes (none of completions), and the lengths of the texts in characters."""
     lengths = [max(map(len, e.views)) for e in examples]
     classes = Counter(e.label for e in examples if isinstance(e.label, int))
-    groups = _groups([(e,) for e in examples])
+    groups = groups_of([(e,) for e in examples])
     return {
         "n": len(examples),
         "groups": len(groups),

@@ -30,7 +30,7 @@ from w2sweep.interface.composing import (
 from w2sweep.interface.console import answering, say
 from w2sweep.interface.explaining import one_line
 from w2sweep.interface.keeping import about, bare, resolved
-from w2sweep.interface.launching import launch
+from w2sweep.interface.launching import launch, room, workers
 from w2sweep.interface.outlooks import means_of, tell
 from w2sweep.interface.settling import check_hydra, is_timed, settle
 from w2sweep.interface.staging import SAID, Said, of_stages, run_stages
@@ -91,7 +91,7 @@ def sweep(config: DictConfig, launcher: Launcher) -> None:
     if stages is not None:
         code = run_stages(whole, config, stages, report)
     else:
-        code = whole.run(start, report)
+        code = whole.run(start, report, workers(launcher, room(whole.runtime)))
     if code:
         sys.exit(code)
 

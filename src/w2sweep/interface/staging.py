@@ -84,7 +84,7 @@ def run_stages(whole: Sweep, config: DictConfig, launcher: OfStages, report: Rep
         options = local_options(launcher.options)
         workers = asked_for(options.n_jobs, room(whole.runtime))
         place = Here(whole.folder, workers, options.preload)
-        return whole.run(lambda left: run_here(left, place, whole.say), report)
+        return whole.run(lambda left: run_here(left, place, whole.say), report, workers)
     rules = rules_of(config)
 
     def start(left: Sequence[Planned]) -> None:

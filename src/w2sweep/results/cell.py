@@ -26,6 +26,9 @@ SUPERVISOR, STUDENT, CEILING = ROLES = ("supervisor", "student", "ceiling")
 """The models that every cell compares."""
 NAMES = {SUPERVISOR: "weak", STUDENT: "student", CEILING: "ceiling"}
 """What columns call them."""
+METHOD, CONTROL, ORACLE = KINDS = ("method", "control", "oracle")
+"""What a method is for: something to do; something to compare with; something that nobody could do,
+for it reads the truth."""
 Variant = tuple[tuple[str, str], ...]
 """Overrides as (key, value), in an order of their own."""
 
@@ -94,12 +97,14 @@ class RungFacts:
     """What figures need to know of a rung."""
 
     size: int
-    """Parameters, as the ladder says."""
+    """Parameters without embeddings, as the ladder says."""
     compute: float
     """Pretraining FLOPs."""
     counted: int | None = None
-    """Parameters by the model's own configuration; None where that is not known, or is where `size`
-    comes from."""
+    """All parameters by the model's own configuration; None where that is not known, or is where
+    `size` comes from."""
+    parameters: int | None = None
+    """All parameters, as the ladder says; None: those of `size`."""
 
 
 @_record
@@ -147,6 +152,16 @@ class LanguageModel:
 
 
 @_record
+class Cost:
+    """What a cell's method takes beyond the supervisor and the pretrained rungs."""
+
+    steps: int
+    """Of optimizers: of the student and of all models that it is made with."""
+    flops: float
+    """Of these models, trained and asked."""
+
+
+@_record
 class Result(Place):
     """A finished cell: `cell.json`, and `correct.safetensors` beside it."""
 
@@ -163,6 +178,8 @@ class Result(Place):
     """How often the student answers as its supervisor does."""
     agreement_weak_right: float | None = None
     agreement_weak_wrong: float | None = None
+    true_labels: int = 0
+    """True labels of other examples than the supervisor's own, with which the student was made."""
     n_test: int
     """Test examples."""
     chance: float | None = None
@@ -187,6 +204,10 @@ class Result(Place):
     """Some test examples; None of a cell that was written before there were any."""
     language_models: dict[str, LanguageModel] = pydantic.Field(default_factory=dict)
     """Name -> language model, of methods that ask for it."""
+    cost: Cost | None = None
+    """What the method costs; None of a cell that was written before anybody counted."""
+    kind: str = METHOD
+    """What the method is for: one of KINDS."""
     best_of: BestReplies | None = None
     """How good the replies are that its models choose, where that is asked for."""
     store: str

@@ -33,6 +33,7 @@ from w2sweep.results.cell import (
 )
 from w2sweep.sweep import along, carrying
 from w2sweep.sweep.choosing import best_of
+from w2sweep.sweep.costing import cost
 from w2sweep.sweep.diagnosing import diagnosed, reliabilities
 from w2sweep.sweep.grading import by_difficulty
 from w2sweep.sweep.learned import learned
@@ -121,10 +122,12 @@ def current(cell: Cell, place: Place, store: Store, folder: Path) -> bool:
         return False
     if not isinstance(found, Result):
         return False
-    told = bool(found.diagnostics) and found.shown is not None  # cells of before have none
+    later = (found.shown, found.cost)  # cells of before have none
+    told = bool(found.diagnostics) and None not in later
     origin = (found.store, found.w2sweep) == (str(store.root), __version__)
     placed = {key: getattr(found, key) for key in asdict(place)}
-    return told and origin and placed == asdict(place) and _of_the_same_stages(found, cell)
+    alike = placed == asdict(place) and found.kind == cell.method.kind
+    return told and origin and alike and _of_the_same_stages(found, cell)
 
 
 def _of_the_same_stages(found: Result, cell: Cell) -> bool:
@@ -164,6 +167,7 @@ def compare(cell: Cell, place: Place, store: Store) -> Result:
         agreement=agreed.overall,
         agreement_weak_right=agreed.weak_right,
         agreement_weak_wrong=agreed.weak_wrong,
+        true_labels=cell.method.true_labels(s),
         n_test=len(examples),
         chance=1 / head.classes if head.classes else None,
         marks=marks | _marks_of_labels(cell, splits, store),
@@ -174,6 +178,8 @@ def compare(cell: Cell, place: Place, store: Store) -> Result:
         learning=learned(cell, splits, store),
         shown=shown(head, answers, correct, examples),
         language_models=language_models(cell, store),
+        cost=cost(cell, splits, store),
+        kind=cell.method.kind,
         best_of=best_of(cell, store),
         store=str(store.root),
         w2sweep=__version__,
@@ -201,7 +207,10 @@ def _facts(ladder: Ladder) -> dict[str, RungFacts]:
 
 
 def _fact(rung: Rung) -> RungFacts:
-    return RungFacts(size=rung.size, compute=rung.compute, counted=rung.counted)
+    parameters = rung.parameters if rung.parameters != rung.size else None
+    return RungFacts(
+        size=rung.size, compute=rung.compute, counted=rung.counted, parameters=parameters
+    )
 
 
 def _only(answers: NDArray[Any]) -> str | None:

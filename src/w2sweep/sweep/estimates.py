@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 from w2sweep.engine import record
 from w2sweep.engine.files import read_json
+from w2sweep.engine.paces import Load
 from w2sweep.engine.resources import Rule
 from w2sweep.engine.runtime import Runtime
 from w2sweep.engine.stage import Stage, public_name
@@ -150,6 +151,12 @@ class Forecasts:
             if isinstance(splits, Answered) and (told := self._counted.get(splits.name)):
                 found[splits.task.name].append(told)
         return found
+
+
+def load(stage: Stage[Any]) -> Load:
+    """What a stage has to do, as the configuration alone says: its FLOPs, on texts of a task."""
+    found = work(stage)
+    return Load(None if found is None else found.flops, stage.told.get("task"))
 
 
 def _shards(stage: Stage[Any], runtime: Runtime) -> int:

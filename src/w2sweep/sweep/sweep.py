@@ -22,14 +22,16 @@ from w2sweep.engine.failures import Interrupted, interruptions_apart
 from w2sweep.engine.files import sweep_up, write_json, write_text
 from w2sweep.engine.job import Circumstances
 from w2sweep.engine.owners import Owner
-from w2sweep.engine.progress import Watch
 from w2sweep.engine.runtime import Runtime
 from w2sweep.engine.stage import Stage, closure, read_whole
 from w2sweep.engine.store import Store
 from w2sweep.engine.tracker import Tracker
+from w2sweep.engine.watch import Watch
+from w2sweep.experiment.reach import check_reach
 from w2sweep.results import cell as records
 from w2sweep.results.cell import Failed, Result, SkippedCell
 from w2sweep.sweep import comparison
+from w2sweep.sweep.estimates import load
 from w2sweep.sweep.joining import (
     JOB,
     PLAN,
@@ -91,12 +93,21 @@ class Sweep:
         self.name = request.sweep or self.folder.name
         self._news = False
 
-    def run(self, launch: Launch, report: Report) -> int:
+    def run(self, launch: Launch, report: Report, workers: int | None = None) -> int:
         """Runs what is missing, reports, and returns the exit code: 1 where a cell has no
-        result. Raises ConfigError where this machine cannot do what the runtime asks for."""
+        result. Raises ConfigError where this machine cannot do what the runtime asks for, or,
+        where it runs the stages itself, has no way to their models.
+
+        Args:
+            launch: runs cells.
+            report: tells of the finished sweep.
+            workers: how many run stages at once; None: that is for a cluster to say.
+        """
         left = self.begin()
+        if left and workers is not None:
+            check_reach(closure(tuple(self._needed), known=self.store.done))
         if left:
-            self._launch(left, launch)
+            self._launch(left, launch, workers)
         return self.conclude(report, ran=bool(left))
 
     def begin(self) -> list[Planned]:
@@ -138,8 +149,12 @@ class Sweep:
     @cached_property
     def _stages(self) -> list[Stage]:
         """All distinct ones."""
-        compared = [s for p in self.planned if p.cell for s in comparison.needed(p.cell)]
-        return closure(tuple(compared))
+        return closure(tuple(self._needed))
+
+    @property
+    def _needed(self) -> list[Stage]:
+        """Those that the cells compare, of all cells."""
+        return [s for p in self.planned if p.cell for s in comparison.needed(p.cell)]
 
     @cached_property
     def stages(self) -> dict[str, str]:
@@ -190,11 +205,10 @@ class Sweep:
         to_run = _count(len(left), "cell")
         self.say(f"{self.folder}: {to_run} to run, {there} answered from {self.store.root}")
 
-    def _launch(self, left: Sequence[Planned], launch: Launch) -> None:
+    def _launch(self, left: Sequence[Planned], launch: Launch, workers: int | None) -> None:
         """Has the cells run that are left."""
-        since = self.store.since if self.store.mode == "force" else 0.0
         starts = Starts(launch, self.store, self._stages, self._settled, self.say)
-        with Watch(self.stages, self.store.root, since):
+        with Watch(self._stages, self.store, workers, load):
             starts.run(left)
 
     def _settled(self, p: Planned) -> bool:
