@@ -178,8 +178,6 @@ class Result(Place):
     """How often the student answers as its supervisor does."""
     agreement_weak_right: float | None = None
     agreement_weak_wrong: float | None = None
-    true_labels: int = 0
-    """True labels of other examples than the supervisor's own, with which the student was made."""
     n_test: int
     """Test examples."""
     chance: float | None = None

@@ -167,7 +167,6 @@ def compare(cell: Cell, place: Place, store: Store) -> Result:
         agreement=agreed.overall,
         agreement_weak_right=agreed.weak_right,
         agreement_weak_wrong=agreed.weak_wrong,
-        true_labels=cell.method.true_labels(s),
         n_test=len(examples),
         chance=1 / head.classes if head.classes else None,
         marks=marks | _marks_of_labels(cell, splits, store),
