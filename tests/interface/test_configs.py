@@ -41,9 +41,12 @@ CHOICES = [
 ]
 RUNGS = {
     "gpt2": ["weak=gpt2", "strong=gpt2-xl"],
-    "pythia": ["weak=pythia-70m", "strong=pythia-12b"],
+    "pythia": ["weak=pythia-14m", "strong=pythia-12b"],
+    "olmo": ["weak=olmo2-1b", "strong=olmo2-32b"],
     "qwen": ["weak=qwen3-600m", "strong=qwen3-14b"],
     "ensemble_rungs": ["weak=micro"],
+    "smollm": ["weak=smollm-135m", "strong=smollm-1700m"],
+    "smollm_cut": ["weak=smollm-4", "strong=smollm-30"],
 }
 
 

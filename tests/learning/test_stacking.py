@@ -24,6 +24,7 @@ from w2sweep.experiment.backbone import SmallLlama
 from w2sweep.experiment.losses import (
     AdaptConf,
     BalancedLabels,
+    BufferedConfidence,
     ConfidenceAdaptive,
     ConfidenceLoss,
     ConfidenceWeight,
@@ -254,6 +255,7 @@ def test_finetunings_side_by_side_are_what_they_are_alone(
 ZOO: list[Loss] = [
     AdaptConf(),
     BalancedLabels(),
+    BufferedConfidence(warmup=0.0),
     ConfidenceAdaptive(),
     ConfidenceWeight(),
     ConfidenceWindow(),
@@ -272,7 +274,8 @@ def test_losses_of_the_zoo_side_by_side_are_what_they_are_alone(
     shelf: Store, tmp_path: Path, task: Any, stacked: list[int]
 ):
     """On weak labels: those that need soft ones with pairs, the others with completions."""
-    of_task = [loss for loss in ZOO if loss.soft == isinstance(task, ToyPairs)]
+    pairs = isinstance(task, ToyPairs)
+    of_task = [loss for loss in ZOO if (loss.soft or loss.binary) == pairs]
     s = setting(task, recipe=replace(setting().recipe, epochs=1))
     stages = [s.finetune("s", labels=s.supervisor, loss=loss) for loss in of_task]
     alone, together = both(shelf, tmp_path, stages)

@@ -154,7 +154,7 @@ class Raven(MeanOfSupervisors):
     (clipping then cuts them); and leaves disagreeing examples in.
     """
 
-    lr: Rate = 0.05
+    lr: Rate = 0.01
     agreed: Fraction = 0.1
 
     def student(self, s: Setting) -> Finetune:
@@ -162,6 +162,11 @@ class Raven(MeanOfSupervisors):
             raise Impossible(
                 "weights of supervisors are learned through class probabilities, but task "
                 f"{s.task.name} generates completions: use method=ensemble_bags"
+            )
+        if self.loss.remembers:
+            raise Impossible(
+                f"{type(self.loss).__name__} remembers earlier batches, and so do the weights of "
+                f"method={self.name}: use another loss"
             )
         weighing = Weighing(self.supervisors(s), self.lr, self.agreed)
         return replace(super().student(s), weighing=weighing)

@@ -13,7 +13,9 @@ from typing import Any
 
 from w2sweep.engine.stage import Stage
 from w2sweep.experiment.backbone import Backbone
+from w2sweep.experiment.best_of import Candidates, Scored
 from w2sweep.experiment.prompting import Prompted
+from w2sweep.experiment.recipe import Recipe
 from w2sweep.experiment.splits import Answered, Splits, answered
 from w2sweep.experiment.splitting import Sizes
 from w2sweep.experiment.stages import Adapt, Features, Finetune, SplitTexts
@@ -73,6 +75,8 @@ def work(stage: Stage[Any], known: Known = asked, again: bool = False) -> Work |
     """
     if isinstance(stage, Weights):
         return work(stage.of, known, again)
+    if isinstance(stage, Candidates | Scored):
+        return _of_replies(stage)
     backbone = _backbone(stage)
     if backbone is None:
         return None if stage.size else NONE
@@ -86,6 +90,20 @@ def work(stage: Stage[Any], known: Known = asked, again: bool = False) -> Work |
     return Work(backbone.parameters * (a_token * trained + READ * read), texts.tokens is None)
 
 
+def _of_replies(stage: Candidates | Scored) -> Work:
+    """What writes replies reads all of the text again for each word; questions are taken to be as
+    long as they may be."""
+    candidates = stage.candidates if isinstance(stage, Scored) else stage
+    if isinstance(stage, Scored):
+        passes, longest = 1, _longest(stage.of.of)
+    elif stage.writer:
+        passes, longest = stage.task.reply_words, stage.writer.text.tokenizer.context
+    else:
+        return NONE
+    texts = candidates.questions * candidates.replies
+    return Work(float(READ * stage.size * texts * passes * longest), bound=True)
+
+
 def steps(stage: Stage[Any], known: Known = asked) -> int:
     """The optimizer steps of a stage; those that train nothing have none.
 
@@ -94,7 +112,9 @@ def steps(stage: Stage[Any], known: Known = asked) -> int:
         known: what is known of the texts that it reads.
     """
     if isinstance(stage, Finetune):
-        return stage.recipe.epochs * _batches(stage, _examples(stage, known(stage.splits)))
+        there = _examples(stage, known(stage.splits))
+        recipe = stage.recipe.for_examples(int(there))
+        return recipe.epochs * _batches(recipe, there)
     if isinstance(stage, Adapt):
         length = _length(stage, known)
         return stage.recipe.steps(length, stage.text.tokenizer.context)
@@ -145,17 +165,18 @@ def _examples(stage: Finetune, texts: Texts) -> float:
     return there * stage.rows.part
 
 
-def _batches(stage: Finetune, there: float) -> int:
+def _batches(recipe: Recipe, there: float) -> int:
     """Steps of one pass over so many examples."""
-    return max(1, int(there) // stage.recipe.batch_size)
+    return max(1, int(there) // recipe.batch_size)
 
 
 def _of_finetune(stage: Finetune, texts: Texts) -> tuple[float, int]:
     """How many examples it trains on, each as often as it does, and how many it answers. Those of
     the evaluation that is kept are not answered again. The split that it trains on counts in any
     case, though a small model answers it only where somebody reads that: a tenth of the work."""
-    recipe, examples, there = stage.recipe, texts.examples, _examples(stage, texts)
-    trained = recipe.epochs * _batches(stage, there) * min(recipe.batch_size, there)
+    examples, there = texts.examples, _examples(stage, texts)
+    recipe = stage.recipe.for_examples(int(there))
+    trained = recipe.epochs * _batches(recipe, there) * min(recipe.batch_size, there)
     looked_at = recipe.evaluations * sum(examples[name] for name in EVALUATED)
     others = [n for name, n in examples.items() if name not in ("supervisor", *EVALUATED)]
     return trained, looked_at + sum(others)

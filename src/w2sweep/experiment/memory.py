@@ -14,6 +14,7 @@ from w2sweep.engine.runtime import Runtime
 from w2sweep.engine.stage import Stage
 from w2sweep.experiment.activations import Compute, Pass
 from w2sweep.experiment.backbone import Backbone, HubModel, Tokenizer
+from w2sweep.experiment.best_of import Scored
 from w2sweep.experiment.kinds import Model
 from w2sweep.experiment.prompting import Prompted
 from w2sweep.experiment.recipe import OptimizerName
@@ -69,7 +70,7 @@ def memory(stage: Stage[Any], runtime: Runtime, shards: int = 1) -> Memory:
         prompted = isinstance(stage, Prompted)
         model = _Model.of(stage, stage.base)
         return _reading(model, stage.max_tokens, stage.head, prompted, runtime, shards)
-    if isinstance(stage, Applied):
+    if isinstance(stage, Applied | Scored):
         of = stage.of.of
         model = _Model.of(of, "fp32" if isinstance(of.tuning, Lora) else of.base)
         return _reading(model, of.recipe.max_tokens, of.head, False, runtime, shards)

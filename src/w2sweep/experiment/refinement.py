@@ -153,10 +153,9 @@ class LabelRefinement(Method):
     first. The next round begins with the refined labels and with fresh models, and so does the
     student after the last round.
 
-    Ye et al. 2025, arXiv 2501.07886 (ICLR), where comparisons come from as unreliable a source as
-    the labels: so whoever compares is by default of the weak rung. Public code
-    (iterative-label-refinement) means by its largest share one of the disputed labels, not of all,
-    and so replaces less the better the labels are.
+    Ye et al. 2025, arXiv 2501.07886 (ICLR), on texts, which a source as unreliable as the labels
+    compares. Public code (iterative-label-refinement) means by its largest share one of the
+    disputed labels, not of all, and so replaces the less the better the labels are.
 
     It reads no true label but those of the supervisor.
     """
@@ -166,8 +165,10 @@ class LabelRefinement(Method):
     rounds: Count = 2
     most: Fraction = 0.15
     """The share of labels that is replaced at most in one round."""
-    comparer: Literal["weak", "strong"] = "weak"
-    """The rung that compares. Of the strong one it is another model than the one that proposes."""
+    comparer: Literal["weak", "strong"] = "strong"
+    """The rung that compares. Of the strong one it is another model than the one that proposes. One
+    of the weak rung has learned to say what the supervisor says: in the lab it lets pass a seventh
+    of the proposals."""
 
     def student(self, s: Setting) -> Finetune:
         if s.task.head.classes is None:

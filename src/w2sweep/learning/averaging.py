@@ -25,7 +25,7 @@ class Average:
         self.decay, self.values = decay, values
         self.of = learned(net) if decay else {}
         for name, p in self.of.items():
-            start = values.get(name, p)
+            start = values.pop(name, p)  # and in again, in the order of the parameters
             values[name] = start.detach().to(p.device, torch.float32, copy=True)
 
     @torch.no_grad()

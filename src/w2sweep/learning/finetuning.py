@@ -166,10 +166,10 @@ def _learned_from(stage: Finetune, job: Job, labels: Answers) -> Answers:
     return side_by_side([answers[stage.on] for answers in several])
 
 
-def _loss(stage: Finetune, taught: Answers) -> Loss:
-    """What a model minimizes that is taught these labels; a loss with a memory is a new one for
-    each training."""
-    loss, its = stage.loss.knowing(taught), stage.weighing
+def _loss(stage: Finetune, labels: Answers) -> Loss:
+    """What a model minimizes, which knows the labels that it is taught; a loss with a memory is a
+    new one for each training."""
+    loss, its = stage.loss.knowing(labels), stage.weighing
     if its is None:
         return loss
     return Weighed(loss, len(its.supervisors), its.lr, its.agreed)
@@ -178,7 +178,7 @@ def _loss(stage: Finetune, taught: Answers) -> Loss:
 def _course(
     stage: Finetune, job: Job, net: nn.Module, data: Data, loss: Loss, evaluate: Evaluate
 ) -> Course:
-    recipe = stage.recipe
+    recipe = stage.recipe.for_examples(len(data.lengths))
     tokens = tokens_at_once(job.runtime.micro_tokens, net, torch.device(job.device))
     return Course(
         steps=recipe.epochs * batches_per_epoch(data, recipe),

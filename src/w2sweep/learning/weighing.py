@@ -53,7 +53,13 @@ class Weighed(Remembering):
         learns = logits.requires_grad  # or somebody only wants to know
         loss = self.loss(logits, mixed(each, w.requires_grad_(learns)), progress)
         if learns:
-            (slope,) = torch.autograd.grad(loss, w, retain_graph=True)
+            (slope,) = torch.autograd.grad(
+                loss,
+                w,
+                retain_graph=True,
+                allow_unused=True,
+                materialize_grads=True,  # a loss of hard labels has no slope
+            )
             self.memory = stepped(self.memory, slope.tolist(), self.lr)
         return loss
 

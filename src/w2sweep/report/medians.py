@@ -57,6 +57,7 @@ def _median(rows: Sequence[SummaryRow]) -> SummaryRow:
         "at_chance": (),
         "one_answer": {},
         "seeds": min(r.seeds for r in rows),
+        "true_labels": max(r.true_labels for r in rows),
         "pgr_undefined": f"undefined on {without} of {len(rows)} tasks" if without else None,
         "diagnostics": _median_diagnostics(rows),
         "others": _median_others(rows),

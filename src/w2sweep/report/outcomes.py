@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import median
 
+from w2sweep.report.best_of_told import sentences
 from w2sweep.report.extremes import of_strongest, of_weakest
 from w2sweep.report.medians import MEDIAN
 from w2sweep.report.summary import BASELINE, SummaryRow
@@ -38,6 +39,7 @@ def outcomes(rows: Sequence[SummaryRow]) -> list[Outcome]:
     for row in widest:
         by_family.setdefault(row.family, []).append(row)
     found = [Outcome(family, _sentence(its, names)) for family, its in by_family.items()]
+    found += [Outcome("best of n", said) for said in sentences(rows)]
     many = zoo(single)
     return [*found, Outcome("zoo", many.sentence)] if many else found
 
@@ -129,7 +131,7 @@ def _best(rows: Sequence[SummaryRow], names: Names, first: SummaryRow) -> str:
     low, high = best.over_naive_low, best.over_naive_high
     if best.over_naive is None or low is None or high is None:
         return f"{said}, {_points(best.student_accuracy - first.student_accuracy)} points"
-    told = "" if low > 0 or high < 0 else ", not told from none"
+    told = "" if low > 0 or high < 0 else ", which may be noise"
     interval = f"[{_points(low)}, {_points(high)}]"
     return f"{said}, {_points(best.over_naive)} points over naive {interval}{told}"
 

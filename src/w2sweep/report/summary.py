@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from w2sweep.report.accuracies import MeanAccuracy, mean_accuracy, others
+from w2sweep.report.best_of import Choosing, choosing
 from w2sweep.report.curves import Lesson, Moment, lessons, mean_curve
 from w2sweep.report.elsewhere import Carried, elsewhere
 from w2sweep.report.grades import Grades, grades
@@ -93,6 +94,9 @@ class SummaryRow:
     agreement_weak_right_se: float | None
     agreement_weak_wrong: float | None
     agreement_weak_wrong_se: float | None
+    true_labels: int = 0
+    """True labels with which the student was made, beside those that its supervisor learned from:
+    `Method.true_labels`. The most of a seed."""
     over_naive: float | None = None
     """The student's accuracy minus the naive student's, on the same seeds and test examples."""
     over_naive_low: float | None = None
@@ -127,6 +131,8 @@ class SummaryRow:
     """Seed -> the cell that it averages."""
     naive_cells: Mapping[int, Result] = field(default_factory=dict)
     """Seed -> the naive cell with the same supervisor and ceiling, where there is one."""
+    best_of: Choosing | None = None
+    """The replies that its models choose, where that is asked for."""
 
     @property
     def group(self) -> Group:
@@ -192,6 +198,7 @@ def _row(group: Group, cells: Mapping[int, Result], naive: Mapping[int, Result])
         language_models=heldout(results),
         cells=cells,
         naive_cells=naive,
+        best_of=choosing(results),
     )
 
 
@@ -203,6 +210,7 @@ def _facts(results: Sequence[Result]) -> dict[str, Any]:
         "seeds": len(results),
         "interval_over": "seeds and test examples" if len(results) > 1 else "test examples",
         "n_test": min(r.n_test for r in results),
+        "true_labels": max(r.true_labels for r in results),
         "weak_size": weak.size,
         "strong_size": strong.size,
         "weak_compute": weak.compute,

@@ -32,6 +32,7 @@ from w2sweep.results.cell import (
     read,
 )
 from w2sweep.sweep import along, carrying
+from w2sweep.sweep.choosing import best_of
 from w2sweep.sweep.costing import cost
 from w2sweep.sweep.diagnosing import diagnosed, reliabilities
 from w2sweep.sweep.grading import by_difficulty
@@ -100,6 +101,7 @@ def needed(cell: Cell) -> list[Stage[Any]]:
     """All that `compare` reads: also inputs of stages that are there may be gone, or damaged."""
     begun = [earlier for of in cell.language_models.values() for earlier in earlier_of(of)]
     read: list[Stage[Any]] = [*cell.stages, *begun, cell.setting.splits]
+    read += [stage.candidates for stage in cell.scored.values()]
     read += [target.splits(cell.setting.seed) for target in cell.evaluate_on]
     graded = cell.method.graded(cell.setting)
     further = (_labels(cell), graded.difficulty if graded else None)
@@ -132,9 +134,11 @@ def _of_the_same_stages(found: Result, cell: Cell) -> bool:
     compared = {role: model.stage for role, model in found.models.items()}
     applied = {target: its.stages for target, its in found.elsewhere.items()}
     read_text = {name: model.stage for name, model in found.language_models.items()}
+    scored = found.best_of.stages if found.best_of else {}
     elsewhere = {target: _names(stages) for target, stages in cell.elsewhere.items()}
-    expected = (_names(cell.compared), elsewhere, _names(cell.language_models))
-    return (compared, applied, read_text) == expected
+    language = _names(cell.language_models)
+    expected = (_names(cell.compared), elsewhere, language, _names(cell.scored))
+    return (compared, applied, read_text, scored) == expected
 
 
 def _names(stages: Mapping[str, Stage[Any]]) -> dict[str, str]:
@@ -175,7 +179,7 @@ def compare(cell: Cell, place: Place, store: Store) -> Result:
         language_models=language_models(cell, store),
         cost=cost(cell, splits, store),
         kind=cell.method.kind,
-        true_labels=cell.method.true_labels(s),
+        best_of=best_of(cell, store),
         store=str(store.root),
         w2sweep=__version__,
         elsewhere=carried,
@@ -202,7 +206,10 @@ def _facts(ladder: Ladder) -> dict[str, RungFacts]:
 
 
 def _fact(rung: Rung) -> RungFacts:
-    return RungFacts(size=rung.size, compute=rung.compute, counted=rung.counted)
+    parameters = rung.parameters if rung.parameters != rung.size else None
+    return RungFacts(
+        size=rung.size, compute=rung.compute, counted=rung.counted, parameters=parameters
+    )
 
 
 def _only(answers: NDArray[Any]) -> str | None:

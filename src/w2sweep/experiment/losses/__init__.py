@@ -5,7 +5,7 @@ in conf/loss.
 """
 
 from w2sweep.experiment.losses.base import Loss
-from w2sweep.experiment.losses.confidence import ConfidenceLoss
+from w2sweep.experiment.losses.confidence import BufferedConfidence, ConfidenceLoss
 from w2sweep.experiment.losses.cross_entropy import CrossEntropy, GeneralizedCrossEntropy
 from w2sweep.experiment.losses.labels import BalancedLabels, LabelSmoothing
 from w2sweep.experiment.losses.own_answers import AdaptConf, EntropyLoss, ProductLabels
@@ -20,6 +20,7 @@ from w2sweep.experiment.losses.weighted import ConfidenceWeight, ConfidenceWindo
 __all__ = [
     "AdaptConf",
     "BalancedLabels",
+    "BufferedConfidence",
     "ConfidenceAdaptive",
     "ConfidenceLoss",
     "ConfidenceWeight",

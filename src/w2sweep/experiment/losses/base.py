@@ -7,7 +7,7 @@ completion).
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, Self
+from typing import TYPE_CHECKING, ClassVar
 
 from w2sweep.tasks.heads import Answers
 
@@ -26,6 +26,8 @@ class Loss:
     soft: ClassVar[bool] = False
     """Whether it only makes sense with probabilities as labels: with hard ones, such as the tokens
     of a completion, it is another loss or none."""
+    remembers: ClassVar[bool] = False
+    """Whether it looks back at earlier batches."""
     smallest_batch: ClassVar[int] = 1
     """Examples that a batch must have for it to make sense."""
 
@@ -33,8 +35,9 @@ class Loss:
         """The loss of a batch: [B, K], [B, K] or [B], share of the steps done -> scalar."""
         raise NotImplementedError
 
-    def knowing(self, labels: Answers) -> Self:
-        """The loss, told before the first step all the labels that a student is about to learn."""
+    def knowing(self, labels: Answers) -> Loss:
+        """What one student minimizes, told before its first step all the labels that it is about to
+        learn."""
         return self
 
     def coefficients(self, progress: float) -> dict[str, float]:
