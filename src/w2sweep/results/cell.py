@@ -206,6 +206,8 @@ class Result(Place):
     """What the method costs; None of a cell that was written before anybody counted."""
     kind: str = METHOD
     """What the method is for: one of KINDS."""
+    true_labels: int = 0
+    """True labels of other examples than the supervisor's own that the student is made with."""
     best_of: BestReplies | None = None
     """How good the replies are that its models choose, where that is asked for."""
     store: str

@@ -179,6 +179,7 @@ def compare(cell: Cell, place: Place, store: Store) -> Result:
         language_models=language_models(cell, store),
         cost=cost(cell, splits, store),
         kind=cell.method.kind,
+        true_labels=cell.method.true_labels(s),
         best_of=best_of(cell, store),
         store=str(store.root),
         w2sweep=__version__,
