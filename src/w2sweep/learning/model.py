@@ -17,8 +17,8 @@ from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerF
 
 from w2sweep.engine.files import write_json
 from w2sweep.engine.stage import public_name
-from w2sweep.learning.batches import Batch
 from w2sweep.learning import gpt2, llama
+from w2sweep.learning.batches import Batch
 from w2sweep.learning.cross_entropy import cross_entropy_of_tokens
 from w2sweep.learning.hardware import autocast
 from w2sweep.learning.shards import gathered, is_sharded
