@@ -59,6 +59,7 @@ def result(task: str, method: str, seed: int) -> Result:
         found,
         models={**found.models, "student": student},
         kind=KINDS.get(method, "method"),
+        true_labels=80 if method == "few_shot_truth" else 0,
         cost=Cost(steps=steps, flops=2e9 * steps),
     )
 
@@ -159,6 +160,8 @@ def test_what_came_out_is_said_in_one_sentence_without_controls_and_oracles(made
 def test_the_page_has_the_table_and_the_figure(made: Path):
     page = (made / "report" / "index.html").read_text("utf-8")
     assert 'id="zoo"' in page
+    assert "few_shot_truth†" in page
+    assert "made with 80 true labels" in page
     assert (made / "report" / "zoo.svg").exists()
 
 
