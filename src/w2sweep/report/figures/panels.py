@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import ClassVar, Literal
 
@@ -27,7 +29,7 @@ from w2sweep.results.cell import RungFacts
 
 WRAP = 4
 """Panels in a line at most, where tasks wrap."""
-MOST = 72
+MOST = 96
 """Panels of one kind that are drawn. More take minutes, and nobody looks at them."""
 ALL = "the table and summary.csv have all"
 """What captions say of the rest."""
@@ -101,13 +103,26 @@ class Panels(Plot):
 
     def column(self, row: SummaryRow) -> str:
         """The column of panels that a row belongs to."""
-        several = len({r.ladder for r in self.rows if r.task == row.task}) > 1
+        several = row.task in self._of_several_ladders
         return f"{row.task} · {row.ladder}" if several else row.task
+
+    @cached_property
+    def _of_several_ladders(self) -> set[str]:
+        """The tasks on which several ladders were tried."""
+        tried = {(r.task, r.ladder) for r in self.rows}
+        ladders = Counter(task for task, _ in tried)
+        return {task for task, n in ladders.items() if n > 1}
 
     def rows_of(self, column: str, line: str) -> list[SummaryRow]:
         """The rows that a panel shows."""
-        found = [r for r in self.rows if self.column(r) == column]
-        return found if self.measures else [r for r in found if self.line(r) == line]
+        return self._rows_by_panel.get((column, "" if self.measures else line), [])
+
+    @cached_property
+    def _rows_by_panel(self) -> dict[tuple[str, str], list[SummaryRow]]:
+        found: dict[tuple[str, str], list[SummaryRow]] = defaultdict(list)
+        for row in self.rows:
+            found[self.column(row), "" if self.measures else self.line(row)].append(row)
+        return found
 
     def supervisor_color(self, weak: str) -> str:
         """A colour for each supervisor, the darker the weaker."""
