@@ -70,7 +70,7 @@ def test_what_is_equal_is_run_by_one_call_and_each_has_its_own_record(
     asked = squares(1, 2, 3, 4, 5)
     store.ensure(*asked)
     assert [store.get(stage) for stage in asked] == [1, 4, 9, 16, 25]
-    assert calls == [[1, 3, 5], [2, 4]]
+    assert sorted(calls) == [[1, 3, 5], [2, 4]]
     assert events(tmp_path) == {"start": 10, "commit": 10}
     assert hidden(tmp_path) == []
     assert all(record.damage(store.path(stage), stage) is None for stage in asked)

@@ -4,7 +4,6 @@ public code gets wrong."""
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 
 import pytest
 import torch
@@ -14,7 +13,7 @@ from torch import Tensor
 from torch.distributions import Categorical, kl_divergence
 from torch.nn.functional import cross_entropy, one_hot
 from torch.testing import assert_close
-from toys import ToyCompletions, setting
+from toys import Toy, ToyCompletions, setting
 
 from w2sweep.experiment.cell import Cell
 from w2sweep.experiment.losses import (
@@ -290,8 +289,7 @@ def test_tokens_are_labels_too_or_it_is_said_before_anything_runs(loss: Loss):
 
 
 def test_a_loss_for_two_classes_is_refused_where_there_are_three():
-    s = setting()
-    three = replace(s, task=replace(s.task, head=Choice(classes=3)))
+    three = setting(Toy(head=Choice(classes=3)))
     with pytest.raises(Impossible, match="needs two classes, but task toy has 3 classes"):
         Cell(three, Naive("confidence", ConfidenceLoss()))
     assert Cell(three, Naive("adapt_conf", AdaptConf()))

@@ -101,7 +101,7 @@ def test_what_a_model_writes_is_as_likely_as_it_says(shelf: Store):
     net = load(stage.backbone, shelf.get(stage), None, 0).eval()
     prompt = net.tokenizer("the new sun")["input_ids"]
     n = 4000
-    chances = torch.from_numpy((np.arange(n)[:, None] + 0.5) / n)
+    chances = torch.from_numpy((np.arange(n)[:, None] + 0.5) / n).float()
     said = written(net, prompt, chances, 1.0, budget=1 << 20)
     with torch.no_grad():
         logits = net.lm(input_ids=torch.tensor([prompt])).logits[0, -1]
@@ -110,7 +110,7 @@ def test_what_a_model_writes_is_as_likely_as_it_says(shelf: Store):
         for word in ("is", "the", *GOOD[:2], *BAD[:2]):
             [token] = net.tokenizer(word, add_special_tokens=False)["input_ids"]
             assert texts.count(word) / n == pytest.approx(float(likely[token]), abs=2 / n)
-    several = torch.from_numpy(np.random.default_rng(0).random((50, 4)))
+    several = torch.from_numpy(np.random.default_rng(0).random((50, 4))).float()
     whole = written(net, prompt, several, 5.0, budget=1 << 20)
     assert written(net, prompt, several, 5.0, budget=20) == whole
     assert len(set(whole)) > 10

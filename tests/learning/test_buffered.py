@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from toys import setting
+from toys import Toy, setting
 
 from w2sweep.experiment.cell import Cell
 from w2sweep.experiment.losses import BufferedConfidence, ConfidenceLoss
@@ -72,7 +72,6 @@ def test_where_batch_and_buffer_are_one_it_is_the_confidence_loss():
 def test_a_value_is_no_loss_of_one_training():
     with pytest.raises(ValueError, match="knowing comes first"):
         LOSS(logits_of(1.0), weak(1), 1.0)
-    s = setting()
-    three = replace(s, task=replace(s.task, head=Choice(classes=3)))
+    three = setting(Toy(head=Choice(classes=3)))
     with pytest.raises(Impossible, match="BufferedConfidence needs two classes"):
         Cell(three, Naive("own", LOSS))

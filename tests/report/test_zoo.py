@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import csv
+import sys
 from collections.abc import Mapping
 from dataclasses import replace
+from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import yaml
+from conftest import REPOSITORY
 from fake_sweep import finished
 from matplotlib.axes import Axes
 from scipy import stats
@@ -155,6 +160,51 @@ def test_the_page_has_the_table_and_the_figure(made: Path):
     page = (made / "report" / "index.html").read_text("utf-8")
     assert 'id="zoo"' in page
     assert (made / "report" / "zoo.svg").exists()
+
+
+def zoo_page() -> Any:
+    spec = spec_from_file_location("zoo_page", REPOSITORY / "benchmarks" / "zoo_page.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = module_from_spec(spec)
+    sys.modules["zoo_page"] = module  # where its dataclasses look for their names
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_documents_tables_are_written_from_a_sweep(made: Path, tmp_path: Path, monkeypatch):
+    script, before = zoo_page(), (REPOSITORY / "docs" / "zoo.md").read_text("utf-8")
+    claims = (
+        script.Claim("better is better", "A", "better", "naive", 1),
+        script.Claim("worse is better", "B", "worse", "naive", 1),
+        script.Claim("half adds nothing", "C", "half", "naive", 0),
+        script.Claim("better is better than half", "D", "better", "half", 1),
+        script.Claim("nobody has run it", "E", "mine", "naive", 1),
+    )
+    monkeypatch.setattr(script, "CLAIMS", claims)
+    (tmp_path / "zoo.md").write_text(before, "utf-8")
+    script.write(made, tmp_path)
+    page = (tmp_path / "zoo.md").read_text("utf-8")
+    assert "Seeds 0 to 5: `w2sweep -cn zoo`." in page
+    seen = {line.split(" | ")[0][2:]: line for line in page.splitlines() if " is " in line}
+    assert seen["better is better"].endswith("| yes |")
+    assert seen["worse is better"].endswith("| no, the opposite |")
+    assert seen["better is better than half"].endswith("| yes |")
+    assert "nobody has run it" not in page
+    assert page.startswith(before.partition("<!-- origin -->")[0])
+    script.write(made, tmp_path)
+    assert (tmp_path / "zoo.md").read_text("utf-8") == page
+    assert (tmp_path / "images" / "zoo.png").exists()
+
+
+def test_the_document_names_every_method_of_the_sweep():
+    sweep = yaml.safe_load((REPOSITORY / "sweeps" / "zoo.yaml").read_text("utf-8"))
+    methods = sweep["hydra"]["sweeper"]["params"]["method"].replace(" ", "").split(",")
+    page = (REPOSITORY / "docs" / "zoo.md").read_text("utf-8")
+    table = page.partition("## How they are compared")[0]
+    assert [method for method in methods if f"`{method}`" not in table] == []
+    claimed = {name for claim in zoo_page().CLAIMS for name in (claim.method, claim.beside)}
+    assert claimed <= set(methods)
 
 
 def test_few_methods_are_no_zoo(made: Path):

@@ -8,7 +8,6 @@ import logging
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, suppress
-from itertools import chain
 from pathlib import Path
 from typing import Any, Literal, TypeVar, get_args
 
@@ -26,6 +25,7 @@ from w2sweep.engine.job import Circumstances
 from w2sweep.engine.journal import Journal
 from w2sweep.engine.leases import Lease, abandoned, claim, filesystem_time, held
 from w2sweep.engine.reader import Reader
+from w2sweep.engine.ready import Ready, alike
 from w2sweep.engine.runner import Runner, Taken
 from w2sweep.engine.stage import Stage, closure, read_whole
 
@@ -37,6 +37,8 @@ FIRST_PAUSE_S = 0.05
 """Before the first look at what other workers did; later ones are longer."""
 WAITING_S = 60.0
 """Between two lines that tell what is waited for."""
+LOOK_S, LOOKING = 1.0, 10
+"""Between two looks at all stages that are left: so many seconds, or times what it took."""
 
 
 class _Patience:
@@ -45,6 +47,10 @@ class _Patience:
 
     def __init__(self, poll_s: float):
         self._pause, self._poll_s, self._told = FIRST_PAUSE_S, poll_s, time.monotonic()
+
+    def renew(self) -> None:
+        """There was something to do."""
+        self._pause, self._told = FIRST_PAUSE_S, time.monotonic()
 
     def wait(self) -> bool:
         """Pauses. Returns whether it is time to tell what is waited for."""
@@ -173,21 +179,12 @@ class Store:
             Missing: something is missing in a store that is read-only.
             Interrupted: a signal's handler raised an error meanwhile.
         """
-        circumstances = self._needing(stages)
-        patience = _Patience(self.poll_s)
+        circumstances, patience = self._needing(stages), _Patience(self.poll_s)
         with interruptions_apart():
             while todo := closure(stages, known=self.done):
                 self._refuse(todo)
-                pending = _keys(todo)
-                ready = [s for s in todo if pending.isdisjoint(_keys(s.inputs))]
-                tried = (self._try(group, circumstances) for group in self._groups(ready))
-                outcome = next(filter(None, tried), {})
-                for failure in filter(None, outcome.values()):
+                for failure in filter(None, self._turn(todo, circumstances, patience).values()):
                     raise failure
-                if outcome:
-                    patience = _Patience(self.poll_s)
-                elif patience.wait():
-                    self._tell_waiting(ready)
 
     def ensure_only(self, *stages: Stage[Any]) -> list[StageFailed | Missing]:
         """Runs what is missing of these very stages, and nothing of what they read. One that cannot
@@ -200,60 +197,62 @@ class Store:
         """
         keys, wrong = _keys(list(stages)), dict[str, StageFailed | Missing]()
         ordered = [stage for stage in closure(stages) if stage.key in keys]
-        circumstances = self._needing(stages)
-        patience = _Patience(self.poll_s)
+        circumstances, patience = self._needing(stages), _Patience(self.poll_s)
         with interruptions_apart():
             while left := [s for s in ordered if s.key not in wrong and not self.done(s)]:
-                ready, lacking = self._sorted(left)
-                wrong |= lacking
-                tried = (self._try(group, circumstances) for group in self._groups(ready))
-                outcome = {} if lacking else next(filter(None, tried), {})
-                wrong |= {key: failure for key, failure in outcome.items() if failure}
-                if outcome or lacking:
-                    patience = _Patience(self.poll_s)
-                elif patience.wait():
-                    self._tell_waiting(left)
+                if hopeless := self._hopeless(left):
+                    wrong |= hopeless
+                else:
+                    outcome = self._turn(left, circumstances, patience)
+                    wrong |= {key: failure for key, failure in outcome.items() if failure}
         return list(wrong.values())
 
-    def _sorted(
-        self, left: list[Stage[Any]]
-    ) -> tuple[list[Stage[Any]], dict[str, StageFailed | Missing]]:
-        """Of stages whose inputs nobody runs but those among them: which ones can be run now, and
-        by key what stands against others."""
-        others, ready = _keys(left), list[Stage[Any]]()
-        wrong: dict[str, StageFailed | Missing] = {}
-        for stage in left:
-            lacking = [of for of in stage.inputs if not self.done(of)]
-            if not others.isdisjoint(_keys(lacking)):
-                continue
-            try:
-                self._check(stage, lacking)
-                ready.append(stage)
-            except (StageFailed, Missing) as error:
-                wrong[stage.key] = error
-        return ready, wrong
+    def _turn(
+        self, todo: Sequence[Stage[Any]], circumstances: Circumstances, patience: _Patience
+    ) -> Mapping[str, StageFailed | None]:
+        """Runs one after the other of these stages, as they get ready, until one fails, nothing is
+        left that others have not in hand, or it is time to look again at what they have done;
+        where it has run none, it waits.
 
-    def _check(self, stage: Stage[Any], lacking: list[Stage[Any]]) -> None:
+        Returns what became, by key, of those that were in our hands: None, or why it failed. To
+        look at all of them costs so much that it is not done after each.
+        """
+        began = time.monotonic()
+        ready, outcome = Ready(todo, lambda stage: 0.0, alike), dict[str, StageFailed | None]()
+        until = time.monotonic() + max(LOOK_S, LOOKING * (time.monotonic() - began))
+        while time.monotonic() < until and not any(outcome.values()):
+            group = ready.take(1, self.circumstances.runtime.most_together)
+            if not group:
+                break
+            outcome |= self._try([s for s in group if not self.done(s)], circumstances)
+            for stage in filter(self.done, group):
+                ready.there(stage)
+        if outcome:
+            patience.renew()
+        elif patience.wait():
+            self._tell_waiting(todo)
+        return outcome
+
+    def _hopeless(self, left: Sequence[Stage[Any]]) -> dict[str, StageFailed | Missing]:
+        """By key, what stands against stages whose inputs nobody runs but those among them."""
+        others, wrong = _keys(left), dict[str, StageFailed | Missing]()
+        for stage in left:
+            lacking = [of for of in stage.reads if not self.done(of)]
+            if others.isdisjoint(_keys(lacking)):
+                try:
+                    self._check(stage, lacking)
+                except (StageFailed, Missing) as error:
+                    wrong[stage.key] = error
+        return wrong
+
+    def _check(self, stage: Stage[Any], lacking: Sequence[Stage[Any]]) -> None:
         """Raises Missing or StageFailed where a stage cannot be run, which lacks these inputs."""
         if lacking:
             names = ", ".join(full_name(of) for of in lacking)
             raise Missing(f"{full_name(stage)} reads what is not in {self.root}: {names}")
         self._refuse([stage])
 
-    def _groups(self, ready: Sequence[Stage[Any]]) -> list[list[Stage[Any]]]:
-        """These stages, those side by side that one call may run. They come last, for in the
-        meantime more of their kind may get ready."""
-        at_most = self.circumstances.runtime.most_together
-        found: dict[object, list[list[Stage[Any]]]] = {}
-        for stage in sorted(ready, key=lambda stage: stage.together is not None):
-            kind = stage.key if stage.together is None else (type(stage), stage.together)
-            groups = found.setdefault(kind, [[]])
-            if len(groups[-1]) == at_most:
-                groups.append([])
-            groups[-1].append(stage)
-        return list(chain.from_iterable(found.values()))
-
-    def _tell_waiting(self, ready: list[Stage[Any]]) -> None:
+    def _tell_waiting(self, ready: Sequence[Stage[Any]]) -> None:
         for stage in ready:
             if holder := held(self.path(stage).parent, stage.key):
                 log.info("waiting for %s: %s", stage, holder)
@@ -322,5 +321,5 @@ class Store:
         return claim(self.path(stage).parent, stage.key, self.lease_s)
 
 
-def _keys(stages: list[Stage[Any]]) -> set[str]:
+def _keys(stages: Sequence[Stage[Any]]) -> set[str]:
     return {stage.key for stage in stages}

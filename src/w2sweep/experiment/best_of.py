@@ -35,7 +35,7 @@ class BestOf:
     the words of the test split."""
     temperature: Rate = 1.0
     """Of the rung that writes. The higher, the odder the replies."""
-    questions: Count = 64
+    questions: Count = 32
     """How many there are. Intervals are over them."""
     replies: Annotated[int, Field(ge=2)] = 1024
     """To each question. All sets of n of them stand behind the numbers of n."""

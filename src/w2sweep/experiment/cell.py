@@ -35,6 +35,7 @@ class Cell:
         for rung in (s.weak, s.strong):
             s.ladder.position(rung)
         self._check_classes()
+        s.shift.check(s.task)
         _ = self.student  # the method may have something to say about the setting
         self._check_loss()
         self._check_batches()

@@ -11,6 +11,7 @@ from w2sweep.experiment.kinds import Labels, Model, Rows
 from w2sweep.experiment.ladder import HomegrownRung, Ladder, Rung
 from w2sweep.experiment.losses import CrossEntropy, Loss
 from w2sweep.experiment.recipe import Recipe
+from w2sweep.experiment.shift import Shift
 from w2sweep.experiment.splits import Sizes, Splits
 from w2sweep.experiment.stages import Adapt, Finetune, Text
 from w2sweep.experiment.tuning import Tuning
@@ -49,6 +50,8 @@ class Setting:
     ceiling_on: Half = "student"
     """The half the ceiling trains on: the student's (same data, other labels), or the
     supervisor's."""
+    shift: Shift = Shift()
+    """How the student's half differs from what models are tested on."""
 
     @property
     def comparable(self) -> bool:
@@ -58,7 +61,7 @@ class Setting:
     @cached_property
     def splits(self) -> Splits:
         """The examples, the same for all models of the setting."""
-        return Splits.of(self.task, self.sizes, self.seed)
+        return Splits.of(self.task, self.sizes, self.seed, self.shift)
 
     @cached_property
     def weak_model(self) -> Finetune:

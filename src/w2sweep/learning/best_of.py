@@ -55,7 +55,7 @@ def _written(
     shape, progress = (stage.replies, stage.task.reply_words), job.progress(len(prompts), "texts")
     found = []
     for done, prompt in enumerate(prompts, start=1):
-        chances = torch.from_numpy(rng.random(shape)).to(device)
+        chances = torch.from_numpy(rng.random(shape)).float().to(device)
         found.append(written(net, prompt, chances, stage.temperature, budget))
         progress.advance(done)
     return found
@@ -90,7 +90,7 @@ def _continued(net: Net, prompt: Sequence[int], chances: Tensor, temperature: fl
         last = torch.zeros_like(ids, dtype=torch.bool)
         last[:, -1] = True
         logits = net.language_logits(Batch(ids, torch.ones_like(ids), last, ids.new_zeros(0)))
-        total = (logits.double() / temperature).softmax(-1).cumsum(-1)
+        total = (logits.float() / temperature).softmax(-1).cumsum(-1)
         token = torch.searchsorted(total, chance[:, None] * total[:, -1:], right=True)
         ids = torch.cat([ids, token.clamp(max=total.shape[1] - 1)], 1)
     return ids[:, len(prompt) :]

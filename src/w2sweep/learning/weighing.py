@@ -53,9 +53,13 @@ class Weighed(Remembering):
         learns = logits.requires_grad  # or somebody only wants to know
         loss = self.loss(logits, mixed(each, w.requires_grad_(learns)), progress)
         if learns:
-            # of a loss of hard labels there is no slope: zeros
-            known = {"allow_unused": True, "materialize_grads": True}
-            (slope,) = torch.autograd.grad(loss, w, retain_graph=True, **known)
+            (slope,) = torch.autograd.grad(
+                loss,
+                w,
+                retain_graph=True,
+                allow_unused=True,
+                materialize_grads=True,  # a loss of hard labels has no slope
+            )
             self.memory = stepped(self.memory, slope.tolist(), self.lr)
         return loss
 

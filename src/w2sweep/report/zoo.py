@@ -8,7 +8,7 @@ which is what a claim should rest on, and each method in each column.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from statistics import fmean
 from typing import Any
@@ -42,6 +42,10 @@ class Entry:
     def seeds(self) -> list[int]:
         """Those that both have."""
         return sorted(self.cells.keys() & self.naive.keys())
+
+    def beside(self, other: Entry) -> Entry:
+        """The same with another method in the place of the naive one."""
+        return replace(self, naive=other.cells)
 
     def over_naive(self, seeds: Sequence[int]) -> PairedMeasure:
         """The student's accuracy minus the naive student's [S]."""
@@ -147,7 +151,7 @@ class Zoo:
 
 def zoo(rows: Sequence[SummaryRow]) -> Zoo | None:
     """The zoo of these rows; None where there are too few methods besides naive."""
-    entries = _entries(rows)
+    entries = entries_of(rows)
     others = [entry for entry in entries if entry.method != BASELINE]
     if len({entry.method for entry in others}) < FEWEST:
         return None
@@ -169,7 +173,7 @@ def zoo(rows: Sequence[SummaryRow]) -> Zoo | None:
     )
 
 
-def _entries(rows: Sequence[SummaryRow]) -> list[Entry]:
+def entries_of(rows: Sequence[SummaryRow]) -> list[Entry]:
     """Each method in each column where the naive one is too. Cells that were computed by several
     configurations of one name are taken together."""
     columns = _columns(rows)
@@ -204,12 +208,12 @@ def _column(row: SummaryRow, names: Names, pairs: int, ladders: int) -> str:
 def _standings(groups: Sequence[Sequence[Entry]], column: str | None) -> list[Standing]:
     """Of each group of a method's entries, as one family of comparisons."""
     compared = [group for group in groups if group[0].method != BASELINE]
-    measures = [_averaged(group) for group in compared]
+    measures = [averaged_over(group) for group in compared]
     tested = dict(zip(map(id, compared), corrected(measures), strict=True))
     return [_standing(group, column, tested.get(id(group))) for group in groups]
 
 
-def _averaged(group: Sequence[Entry]) -> PairedMeasure:
+def averaged_over(group: Sequence[Entry]) -> PairedMeasure:
     """Over columns, on the seeds that all of them have."""
     shared = _shared(group)
     return averaged([entry.over_naive(shared) for entry in group])

@@ -208,7 +208,9 @@ def _facts(ladder: Ladder) -> dict[str, RungFacts]:
 
 def _fact(rung: Rung) -> RungFacts:
     parameters = rung.parameters if rung.parameters != rung.size else None
-    return RungFacts(rung.size, rung.compute, rung.counted, parameters)
+    return RungFacts(
+        size=rung.size, compute=rung.compute, counted=rung.counted, parameters=parameters
+    )
 
 
 def _only(answers: NDArray[Any]) -> str | None:

@@ -22,6 +22,7 @@ from w2sweep.experiment.methods import Method
 from w2sweep.experiment.recipe import Recipe
 from w2sweep.experiment.setting import Half, Setting, Supervision
 from w2sweep.experiment.sharded import check_sharded
+from w2sweep.experiment.shift import Shift
 from w2sweep.experiment.splits import Sizes
 from w2sweep.experiment.target import Target
 from w2sweep.experiment.tuning import Tuning
@@ -84,6 +85,8 @@ class Request(Keys):
     sizes: Sizes
     runtime: Runtime
     tracking: Tracker | None
+    shift: Shift = Shift()
+    """How the student's half differs from what models are tested on."""
     evaluate_on: tuple[Target, ...] = ()
     """Other tasks that supervisor, student and ceiling answer too."""
     best_of: BestOf | None = None

@@ -15,8 +15,7 @@ from pathlib import Path
 from w2sweep.report.drawing import Drawing
 from w2sweep.report.figures.plot import Ladders, Plot
 from w2sweep.report.figures.saving import styled
-from w2sweep.report.figures.style import COLORS
-from w2sweep.report.summary import BASELINE, SummaryRow
+from w2sweep.report.summary import SummaryRow
 
 
 def draw(
@@ -26,22 +25,11 @@ def draw(
     only: Sequence[str] | None = None,
 ) -> list[Drawing]:
     """Draws into `folder` all figures that have something to show about the rows; `only` those of
-    these names, where names are given.
-
-    Of more methods than there are colours, figures that tell methods by their looks show naive
-    alone.
-    """
+    these names, where names are given."""
     asked = [kind for kind in kinds() if only is None or kind.name in only]
-    few = _few(rows)
-    plots = filter(None, (kind.of(rows if kind.crowded else few, ladders) for kind in asked))
+    plots = filter(None, (kind.of(rows, ladders) for kind in asked))
     with styled():
         return [drawing for plot in plots for drawing in plot.draw(folder)]
-
-
-def _few(rows: Sequence[SummaryRow]) -> Sequence[SummaryRow]:
-    """The rows of no more methods than have looks of their own."""
-    naive = [row for row in rows if row.method == BASELINE]
-    return naive if naive and len({row.method for row in rows}) > len(COLORS) else rows
 
 
 def kinds() -> list[type[Plot]]:

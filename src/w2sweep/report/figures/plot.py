@@ -23,9 +23,6 @@ class Plot(ABC):
     order: ClassVar[int]
     """Its place on the page: the lower, the earlier."""
 
-    crowded: ClassVar[bool] = False
-    """Whether it has room for more methods than there are colours."""
-
     def __init__(self, rows: Sequence[SummaryRow], ladders: Ladders):
         self.rows, self.ladders = rows, ladders
 

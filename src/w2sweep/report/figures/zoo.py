@@ -40,7 +40,6 @@ class Forest(Plot):
 
     name = "zoo"
     order = -1
-    crowded = True
 
     def __init__(self, rows: Sequence[SummaryRow], ladders: Ladders, found: Zoo):
         super().__init__(rows, ladders)
