@@ -33,6 +33,7 @@ def outcomes(rows: Sequence[SummaryRow]) -> list[Outcome]:
     these words.
     """
     single = [row for row in rows if row.task != MEDIAN and not row.language_models]
+    single = _of_one_writer(single)
     widest = of_strongest(of_weakest(single))
     names = short_variants(single)
     by_family: dict[str, list[SummaryRow]] = {}
@@ -42,6 +43,13 @@ def outcomes(rows: Sequence[SummaryRow]) -> list[Outcome]:
     found += [Outcome("best of n", said) for said in sentences(rows)]
     many = zoo(single)
     return [*found, Outcome("zoo", many.sentence)] if many else found
+
+
+def _of_one_writer(rows: Sequence[SummaryRow]) -> list[SummaryRow]:
+    """Without the rows whose models choose from further replies: they are the same models."""
+    writers = [row.best_of.first.written_by if row.best_of else None for row in rows]
+    first = next(filter(None, writers), None)
+    return [row for row, writer in zip(rows, writers, strict=True) if writer in (None, first)]
 
 
 def _sentence(rows: Sequence[SummaryRow], names: Names) -> str:
