@@ -3,8 +3,8 @@ about a minute.
 
     python benchmarks/training_speed.py
 
-Measured before small Llamas were written out (`learning/llama.py`), on two cores of an AMD EPYC that
-other work shared, with torch 2.13.0, the ratios of one run were:
+Measured before small Llamas were written out (`learning/llama.py`): on two cores of an AMD EPYC
+that other work shared, with torch 2.13.0, the ratios of one run were:
 batches by length 1.93 times as fast as random ones; micro-batches 1.22 (cut by length, they spare
 padding) with a separable loss and 0.93 with the confidence loss, whose forward pass is made twice;
 freed memory kept, 1.36. On an Intel without AMX they were 1.82, 1.05, 0.78 and 1.27, and the
