@@ -208,12 +208,13 @@ def _row(group: Group, cells: Mapping[int, Result], naive: Mapping[int, Result])
 def _facts(results: Sequence[Result]) -> dict[str, Any]:
     first = results[0]
     weak, strong = first.rungs[first.weak], first.rungs[first.strong]
+    spent = max(r.true_labels for r in results)
     return {
         "family": first.family,
         "seeds": len(results),
         "interval_over": "seeds and test examples" if len(results) > 1 else "test examples",
         "n_test": min(r.n_test for r in results),
-        "true_labels": max(r.true_labels for r in results),
+        "true_labels": spent,
         "weak_size": weak.size,
         "strong_size": strong.size,
         "weak_compute": weak.compute,
