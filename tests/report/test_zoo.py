@@ -24,7 +24,8 @@ from w2sweep.report import report
 from w2sweep.report.outcomes import outcomes
 from w2sweep.report.summary import summarize
 from w2sweep.report.zoo import EVERYWHERE, zoo
-from w2sweep.results.cell import Cost, Result
+from w2sweep.results.cell import Result
+from w2sweep.results.cost import Cost
 from w2sweep.results.sweep_folder import read_sweep
 
 TASKS = {"sentiment": "nlp", "preference": "reward", "mate": "chess"}

@@ -19,8 +19,9 @@ from w2sweep.report.summary import BASELINE, SummaryRow
 from w2sweep.report.table import TRUTH
 from w2sweep.report.variants import Names, short_variants
 from w2sweep.results import intervals, metrics
-from w2sweep.results.cell import KINDS, METHOD, STUDENT, SUPERVISOR, Result
+from w2sweep.results.cell import STUDENT, SUPERVISOR, Result
 from w2sweep.results.comparisons import OneOfMany, PairedMeasure, averaged, corrected
+from w2sweep.results.cost import KINDS, METHOD
 from w2sweep.results.intervals import Estimate
 
 FEWEST = 5

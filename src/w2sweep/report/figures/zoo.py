@@ -19,8 +19,8 @@ from w2sweep.report.summary import SummaryRow
 from w2sweep.report.table import TRUTH
 from w2sweep.report.zoo import Standing, Zoo, zoo
 from w2sweep.report.zoo_tables import costs
-from w2sweep.results.cell import KINDS, METHOD
 from w2sweep.results.comparisons import OneOfMany
+from w2sweep.results.cost import KINDS, METHOD
 
 HEIGHT, MARGIN = 0.235, 1.35
 """Inches of a method's line, and of all that stands above and below the lines."""
