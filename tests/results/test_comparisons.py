@@ -38,7 +38,7 @@ def test_holm_decides_as_its_definition_does():
             if p[at] > 0.05 / (len(p) - i):
                 break
             rejected.add(int(at))
-        assert {i for i, q in enumerate(holm(p)) if q <= 0.05} == rejected
+        assert {i for i, q in enumerate(holm(p.tolist())) if q <= 0.05} == rejected
 
 
 def test_a_p_value_is_that_of_the_paired_t_test():
