@@ -86,8 +86,8 @@ def test_training_itself_is_that_of_the_naive_student(shelf: Store, tmp_path: Pa
     new = below(shelf, tmp_path)
     new.ensure(stage, plain)
     losses = [(new.path(each) / "curves.jsonl").read_text().splitlines() for each in (stage, plain)]
-    first, second = ([line.split('"lr"')[0] for line in lines] for lines in losses)
-    assert first == second
+    for one, other in zip(*losses, strict=True):
+        assert one.split('"lr"')[0] == other.split('"lr"')[0]
     assert (new.get(stage).answers["test"] != new.get(plain).answers["test"]).any()  # type: ignore[union-attr]
 
 
