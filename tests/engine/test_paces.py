@@ -49,11 +49,14 @@ def test_a_single_size_tells_the_root():
     assert known.seconds(Train(2, model=4, flops=40)) == pytest.approx(6.0)
 
 
-def test_another_class_tells_where_the_work_is_known():
-    known = paces((Train(1, model=1, flops=10), 3.0))
-    assert known.seconds(Test(2, flops=10)) == 3.0
-    assert known.seconds(Test(2, flops=0)) == 0.0
-    assert known.seconds(Test(2)) is None
+def test_another_class_tells_at_the_nearest_size_where_the_work_is_known():
+    """For a small model most of both is the price of steps, of which another class has fewer."""
+    known = paces((Train(1, model=4, flops=10), 3.0), (Train(2, model=400, flops=500), 5.0))
+    assert known.seconds(Test(3, model=8, flops=2)) == pytest.approx(0.6)
+    assert known.seconds(Test(3, model=300, flops=50)) == pytest.approx(0.5)
+    assert known.seconds(Test(3, flops=0)) == 0.0
+    assert known.seconds(Test(3)) is None
+    assert paces().seconds(Test(3, flops=10)) is None
 
 
 def test_a_copy_learns_nothing_of_its_original():

@@ -66,8 +66,8 @@ def test_a_line_tells_what_runs_and_how_far_it_is(store: Store):
         finish(store.root, STUDENT)
         finish(store.root, CEILING)
     lines = shown.getvalue().splitlines()
-    told = "stages 1/4 done, 1 running, 0:00 elapsed, about 0:03 left; train [3] 2/4, 2 steps/s"
-    assert f"{told}, 0:01 left" in lines
+    told = r"stages 1/4 done, 1 running, 0:0\d elapsed, about 0:0[3-6] left; train \[3\] 2/4, "
+    assert any(re.fullmatch(told + "2 steps/s, 0:01 left", line) for line in lines)
     assert re.fullmatch(r"stages 4/4 done, 0:0\d elapsed", lines[-1])
 
 
@@ -89,7 +89,8 @@ def test_what_fails_is_told_once_and_its_readers_are_not_waited_for(store: Store
         until(lambda: "failed" in shown.getvalue())
         time.sleep(0.15)
     assert shown.getvalue().count("train [2] failed: ValueError: no memory\n") == 1
-    assert "stages 2/5 done, 1 failed, 0:00 elapsed, about 0:07 left" in shown.getvalue()
+    told = r"stages 2/5 done, 1 failed, 0:0\d elapsed, about 0:07 left"
+    assert re.search(told, shown.getvalue())
 
 
 def test_time_left_comes_from_speeds_like_stages_and_workers(store: Store, clocked: list[float]):
@@ -128,8 +129,8 @@ def test_stages_of_one_worker_are_one_line_and_end_together(store: Store):
     with Watch([like, *mates, reader], store, 2, every_s=0.05, stream=shown):
         until(lambda: "train" in shown.getvalue())
     first = shown.getvalue().splitlines()[0]
-    assert first.startswith("stages 1/6 done, 4 running, 0:00 elapsed, about 1:30 left; train [")
-    assert first.endswith("] (+3) 1/4, 0.05 steps/s, 1:00 left")
+    told = r"stages 1/6 done, 4 running, 0:0\d elapsed, about 1:(30|29|31) left; train \[\d\] "
+    assert re.fullmatch(told + r"\(\+3\) 1/4, 0.05 steps/s, 1:00 left", first)
 
 
 def test_results_older_than_the_sweep_may_not_count(tmp_path: Path):

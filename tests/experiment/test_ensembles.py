@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from toys import Toy, ToyCompletions, job, setting
 
-from w2sweep.engine.stage import identity
+from w2sweep.engine.stage import Stage, identity
 from w2sweep.experiment.ensembles import Bag, Ensemble, MeanOfSupervisors, Raven, combined
 from w2sweep.experiment.losses import CrossEntropy
 from w2sweep.experiment.predictions import Predictions
@@ -35,7 +35,9 @@ def test_an_ensemble_speaks_of_every_split_that_its_members_speak_of(tmp_path: P
     members = MeanOfSupervisors("mean", CE, over="seeds", members=2).supervisors(s)
     stage = Ensemble(members)
     said = [{"student": np.full((2, 2), p), "test": np.full((1, 2), 1 - p)} for p in (0.0, 0.5)]
-    results = {member: Predictions(its) for member, its in zip(members, said, strict=True)}
+    results: dict[Stage, Predictions] = {
+        member: Predictions(its) for member, its in zip(members, said, strict=True)
+    }
     with job(tmp_path, stage, results) as made:
         stage.run(made)
     found = Predictions.load(tmp_path).answers

@@ -13,37 +13,28 @@ from toys import pretrained_store, setting, store
 
 from w2sweep.engine.stage import Job
 from w2sweep.engine.store import Store
-from w2sweep.experiment.controls import AveragedWeights, ProbeFirst, SelfTaught
 from w2sweep.experiment.easy_to_hard import EasyToHard
-from w2sweep.experiment.ensembles import MeanOfSupervisors, Raven
-from w2sweep.experiment.few_labels import FewTrue, MixedTruth, Spending, WeakThenTrue, labelled
+from w2sweep.experiment.ensembles import Raven
+from w2sweep.experiment.few_labels import MixedTruth, Spending, WeakThenTrue, labelled
 from w2sweep.experiment.losses import CrossEntropy
-from w2sweep.experiment.methods import Bootstrap, Method, Naive
+from w2sweep.experiment.methods import Method
 from w2sweep.experiment.recipe import Recipe
 from w2sweep.experiment.refinement import LabelRefinement
 from w2sweep.experiment.setting import Setting
 from w2sweep.experiment.splits import Splits, read_examples, write_examples
 from w2sweep.experiment.trust import TrustFilter
-from w2sweep.experiment.tuning import LinearProbe
 from w2sweep.tasks.example import Example
 
 CE = CrossEntropy()
 SHORT = Recipe(epochs=1, batch_size=16, head_lr=5.0, max_tokens=32, evaluations=1)
 METHODS: list[Method] = [
-    Naive("naive", CE),
-    Bootstrap("bootstrap", CE, 1),
-    MeanOfSupervisors("ensemble", CE, over="bags", members=2),
     Raven("raven", CE, over="bags", members=2, agreed=0.0),
     MixedTruth("mixed_truth", CE, 0.2),
-    FewTrue("few_true", CE, 0.2),
     WeakThenTrue("weak_then_true", CE, 0.2),
-    SelfTaught("strong_to_strong", CE),
-    ProbeFirst("lp_ft", CE, LinearProbe(), SHORT),
-    AveragedWeights("ema", CE, 0.9),
-    TrustFilter("trust", CE, 0.2),
     TrustFilter("trust_and_truth", CE, 0.2, with_known=True),
-    LabelRefinement("refined", CE, rounds=1),
+    LabelRefinement("refined", CE, rounds=1, comparer="weak"),
 ]
+"""One of each kind of stage that could read a label."""
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +43,7 @@ def shelf(tmp_path_factory: pytest.TempPathFactory) -> Store:
 
 
 def brief() -> Setting:
-    return setting(recipe=SHORT)
+    return setting(recipe=SHORT, strong="m")
 
 
 def turned(root: Path, shelf: Store, known: Sequence[int], mine: bool) -> Store:

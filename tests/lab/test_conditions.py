@@ -9,6 +9,8 @@ import pytest
 
 from w2sweep.lab.text.tasks import Contrast, Membership, Preference, Sentiment, WorldTask
 from w2sweep.lab.text.world import World
+from w2sweep.tasks.conditions import Unanswerable
+from w2sweep.tasks.example import Example
 from w2sweep.tasks.heads import Choice, Reward
 
 WORLD = World(seed=0, tokens=1000)
@@ -27,6 +29,7 @@ def test_words_are_frequent_by_how_often_they_are_written(task: WorldTask):
     order = ENTITIES if task is MEMBERSHIP else ADJECTIVES
     found = []
     for e in islice(task.examples(), 400):
+        assert isinstance(e, Example)
         ranks = {order.index(w) < 640 for v in e.views for w in v.split() if w in order}
         assert ranks
         expected = None if len(ranks) > 1 else "frequent" if ranks == {True} else "rare"
@@ -37,6 +40,7 @@ def test_words_are_frequent_by_how_often_they_are_written(task: WorldTask):
 
 @pytest.mark.parametrize("task", OPINIONS, ids=lambda t: t.name)
 def test_opinions_without_an_answer_have_no_adjective(task: WorldTask):
+    assert isinstance(task, Unanswerable)
     texts = [e.views[0] for e in task.unanswerable()]
     assert len(set(texts)) > 2000
     assert not set(" ".join(texts).split()) & {*ADJECTIVES, "like", "love", "hate"}

@@ -21,7 +21,7 @@ def word(kind: str, meaning: int) -> str:
     """An adjective of a polarity, or an entity that lives or does not."""
     words = getattr(LEXICON, kind)
     means = words.meaning if kind == "adjective" else LEXICON.alive[words.meaning]
-    return LEXICON.words[words.ids[np.flatnonzero(means == meaning)[0]]]
+    return str(LEXICON.words[words.ids[np.flatnonzero(means == meaning)[0]]])
 
 
 def test_its_judgement_is_that_of_the_labels():

@@ -77,7 +77,7 @@ def test_what_answers_is_the_average_of_the_weights_of_all_steps(
     subject.net.eval()
     said = new.get(stage).answers["test"]
     again = subject.answers("test", torch.device("cpu"), 10_000)
-    np.testing.assert_allclose(np.asarray(again), said, atol=1e-6)
+    np.testing.assert_allclose(np.asarray(again), np.asarray(said), atol=1e-6)
 
 
 def test_training_itself_is_that_of_the_naive_student(shelf: Store, tmp_path: Path):

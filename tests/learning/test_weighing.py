@@ -151,6 +151,6 @@ def test_side_by_side_with_others_each_has_weights_of_its_own(
     for stage in stages:
         for name, said in alone.get(stage).answers.items():
             found = np.asarray(together.get(stage).answers[name])
-            np.testing.assert_allclose(found, said, atol=2e-5)
+            np.testing.assert_allclose(found, np.asarray(said), atol=2e-5)
     np.testing.assert_allclose(weights(alone, stages[0]), weights(together, stages[0]), atol=1e-4)
     assert weights(alone, stages[0])[-1] != weights(alone, stages[1])[-1]

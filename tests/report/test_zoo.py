@@ -24,7 +24,8 @@ from w2sweep.report import report
 from w2sweep.report.outcomes import outcomes
 from w2sweep.report.summary import summarize
 from w2sweep.report.zoo import EVERYWHERE, zoo
-from w2sweep.results.cell import Cost, Result
+from w2sweep.results.cell import Result
+from w2sweep.results.cost import Cost
 from w2sweep.results.sweep_folder import read_sweep
 
 TASKS = {"sentiment": "nlp", "preference": "reward", "mate": "chess"}
@@ -59,6 +60,7 @@ def result(task: str, method: str, seed: int) -> Result:
         found,
         models={**found.models, "student": student},
         kind=KINDS.get(method, "method"),
+        true_labels=80 if method == "few_shot_truth" else 0,
         cost=Cost(steps=steps, flops=2e9 * steps),
     )
 
@@ -98,7 +100,7 @@ def test_a_difference_over_tasks_is_paired_by_seed_and_tested_by_t(table):
     per_seed = np.mean([differences("better", task) for task in TASKS], axis=0)
     assert float(row["over_naive"]) == pytest.approx(per_seed.mean())
     # seeds differ by more than the test examples leave open
-    assert float(row["p"]) == pytest.approx(stats.ttest_1samp(per_seed, 0).pvalue)
+    assert float(row["p"]) == pytest.approx(stats.ttest_1samp(per_seed, 0)[1])
     assert row["comparisons"] == str(len(OTHERS))
     by_p = sorted(float(table[method, EVERYWHERE]["p"]) for method in OTHERS)
     factor = len(OTHERS) - by_p.index(float(row["p"]))
@@ -159,6 +161,8 @@ def test_what_came_out_is_said_in_one_sentence_without_controls_and_oracles(made
 def test_the_page_has_the_table_and_the_figure(made: Path):
     page = (made / "report" / "index.html").read_text("utf-8")
     assert 'id="zoo"' in page
+    assert "few_shot_truth†" in page
+    assert "made with 80 true labels" in page
     assert (made / "report" / "zoo.svg").exists()
 
 

@@ -36,8 +36,9 @@ class Paces:
     """Seconds that stages took, each with its load, and what follows for others.
 
     A stage takes as long for its amount of work as the ones most like it did: of its class, its
-    size and its data; or else of its class and size; or else of its class, or of any, on the line
-    through the two whose amounts are nearest. Of several that are alike the median counts.
+    size and its data; or else of its class and size; or else of its class, on the line through the
+    two whose amounts are nearest; or else of any class and the nearest size. Of several that are
+    alike the median counts.
     """
 
     def __init__(self, loads: Loads = unknown):
@@ -70,22 +71,27 @@ class Paces:
         for kind in _kinds(stage, load):
             if kind in self._known:
                 return _typical(self._known[kind]).scaled(load.amount)
-        return self._of_others(public_name(type(stage)), load.amount)
+        return self._of_others(public_name(type(stage)), stage.size, load.amount)
 
     def _load(self, stage: Stage[Any]) -> Load:
         if stage.name not in self._load_of:
             self._load_of[stage.name] = self._loads(stage)
         return self._load_of[stage.name]
 
-    def _of_others(self, name: str, amount: float | None) -> float | None:
-        by_size = {k: _typical(points) for k, points in self._known.items() if k.data is None}
-        same = [point for kind, point in by_size.items() if kind.name == name]
-        if amount:
-            counted = [p for p in same if p.amount] or [p for p in by_size.values() if p.amount]
-            return _on_a_line(counted, amount) if counted else None
-        if same:
-            return median(point.seconds for point in same)
-        return amount  # None, or nothing
+    def _of_others(self, name: str, size: int, amount: float | None) -> float | None:
+        """By stages of other sizes, or else of other classes."""
+        known = {k: _typical(points) for k, points in self._known.items() if k.data is None}
+        same = [point for kind, point in known.items() if kind.name == name]
+        counted = {kind: point for kind, point in known.items() if point.amount}
+        if not amount:
+            return median(point.seconds for point in same) if same else amount
+        if points := [point for kind, point in counted.items() if kind.name == name]:
+            return _on_a_line(points, amount)
+        if not counted:
+            return None
+        nearest = min(_ratio(kind.size, size) for kind in counted)
+        near = [p.scaled(amount) for k, p in counted.items() if _ratio(k.size, size) == nearest]
+        return median(near)
 
 
 @dataclass(frozen=True)
@@ -115,6 +121,11 @@ class _Point:
         return self.seconds * amount / self.amount if self.amount and amount else self.seconds
 
 
+def _ratio(a: int, b: int) -> float:
+    """How many times as large the larger one of two sizes is."""
+    return max(a, b, 1) / max(min(a, b), 1)
+
+
 def _typical(points: Sequence[_Point]) -> _Point:
     """One that stands for all: the median of the seconds for a middling amount."""
     amount = median(point.amount for point in points)
@@ -122,7 +133,7 @@ def _typical(points: Sequence[_Point]) -> _Point:
 
 
 def _on_a_line(points: Sequence[_Point], amount: float) -> float:
-    """The seconds of an amount of work, by those of other amounts.
+    """The seconds of an amount of work, by those of other sizes of models.
 
     A small model takes longer than its operations do: a step of it has a price of its own. Two
     models tell both, and the nearest two are asked. With one, nobody knows which of the two it is,

@@ -69,7 +69,9 @@ class Ensemble(Labels):
     def run(self, job: Job) -> None:
         """Writes the predictions."""
         said = [job.get(model).answers for model in self.of]
-        joint = {name: combined([its[name] for its in said]) for name in said[0]}
+        joint: dict[str, Answers] = {}
+        for name in said[0]:
+            joint[name] = combined([its[name] for its in said])
         Predictions(joint).save(job.out)
 
 

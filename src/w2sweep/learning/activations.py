@@ -47,7 +47,8 @@ class GeluByTanh(nn.Module):
 def gelu_by_tanh(x: Tensor) -> Tensor:
     """x / 2 * (1 + tanh(sqrt(2 / pi) * (x + 0.044715 x^3))), of numbers of any shape: the same as
     x / (1 + 2^u) with `u` of x, since tanh(v) is 2 / (1 + exp(-2v)) - 1, and exp(-2v) is 2^u."""
-    return x / _exponent(x).exp2_().add_(1)
+    divisor = _exponent(x).exp2_().add_(1)
+    return torch.div(x, divisor, out=divisor)
 
 
 def gelu_and_slope(x: Tensor) -> tuple[Tensor, Tensor]:
@@ -59,14 +60,16 @@ def gelu_and_slope(x: Tensor) -> tuple[Tensor, Tensor]:
     u = _exponent(x)
     s = torch.exp2(u).add_(1).reciprocal_()
     third = u.sub_(x, alpha=2 * LINEAR / 3)
-    bent = torch.ops.aten.sigmoid_backward(third, s)  # third * s * (1 - s)
-    return x * s, torch.add(s, bent, alpha=-3 * math.log(2), out=third)
+    torch.ops.aten.sigmoid_backward.grad_input(third, s, grad_input=third)  # it times s * (1 - s)
+    slope = torch.add(s, third, alpha=-3 * math.log(2), out=third)
+    return s.mul_(x), slope
 
 
 def _exponent(x: Tensor) -> Tensor:
     """u(x)."""
     linear = torch.tensor(LINEAR, dtype=x.dtype)
-    return torch.add(linear, x * x, alpha=CUBIC).mul_(x)
+    squared = x * x
+    return torch.add(linear, squared, alpha=CUBIC, out=squared).mul_(x)
 
 
 class _ByPower(torch.autograd.Function):

@@ -35,7 +35,8 @@ class Average:
             return
         now = [p.float() for p in self.of.values()]
         decay = min(self.decay, (1 + step) / (10 + step))
-        torch._foreach_lerp_(list(self.values.values()), now, 1 - decay)
+        for mean, new in zip(self.values.values(), now, strict=True):
+            mean.lerp_(new, 1 - decay)
 
     @torch.no_grad()
     def put(self) -> None:

@@ -82,7 +82,7 @@ def _weights(lm: nn.Module, ids: Tensor) -> tuple[Tensor, list[list[Tensor]], Te
     if type(lm) is not LlamaForCausalLM or ids.device.type != "cpu" or not is_plain(lm.config):
         return None
     body = lm.model
-    if torch.is_autocast_enabled("cpu") or (lm.training and body.is_activation_checkpointing):
+    if torch.is_autocast_enabled("cpu") or (lm.training and body.gradient_checkpointing):
         return None
     layers = []
     for layer in body.layers:

@@ -13,7 +13,7 @@ from w2sweep.report.medians import MEDIAN
 from w2sweep.report.summary import BASELINE, SummaryRow
 from w2sweep.report.variants import Names, short_variants
 from w2sweep.report.zoo import zoo
-from w2sweep.results.cell import METHOD
+from w2sweep.results.cost import METHOD
 from w2sweep.results.intervals import Estimate
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from statistics import fmean
@@ -161,17 +162,19 @@ def summarize(sweep: SweepFolder) -> list[SummaryRow]:
     for result in sweep.results:
         groups.setdefault(result.group, {})[result.seed] = result
     ordered = sorted(groups, key=_order(sweep))
-    naive = {group: cells for group, cells in groups.items() if group.method == BASELINE}
+    naive: dict[Group, list[Result]] = defaultdict(list)
+    for group in groups:
+        if group.method == BASELINE:
+            naive[group.label] += groups[group].values()
     return [_row(g, groups[g], _baseline(g, groups[g], naive)) for g in ordered]
 
 
 def _baseline(
-    group: Group, cells: Mapping[int, Result], naive: Mapping[Group, Mapping[int, Result]]
+    group: Group, cells: Mapping[int, Result], naive: Mapping[Group, Sequence[Result]]
 ) -> dict[int, Result]:
     """By seed the naive cells with the same supervisor and the same ceiling: their splits, so their
     test examples, are the same."""
-    label = group.label._replace(method=BASELINE)
-    peers = [r for g, found in naive.items() if g.label == label for r in found.values()]
+    peers = naive.get(group.label._replace(method=BASELINE), ())
     return {r.seed: r for r in peers if r.seed in cells and _same_setting(r, cells[r.seed])}
 
 
@@ -205,12 +208,13 @@ def _row(group: Group, cells: Mapping[int, Result], naive: Mapping[int, Result])
 def _facts(results: Sequence[Result]) -> dict[str, Any]:
     first = results[0]
     weak, strong = first.rungs[first.weak], first.rungs[first.strong]
+    spent = max(r.true_labels for r in results)
     return {
         "family": first.family,
         "seeds": len(results),
         "interval_over": "seeds and test examples" if len(results) > 1 else "test examples",
         "n_test": min(r.n_test for r in results),
-        "true_labels": max(r.true_labels for r in results),
+        "true_labels": spent,
         "weak_size": weak.size,
         "strong_size": strong.size,
         "weak_compute": weak.compute,

@@ -16,10 +16,12 @@ from typing import Any
 import numpy as np
 
 from w2sweep.report.summary import BASELINE, SummaryRow
+from w2sweep.report.table import TRUTH
 from w2sweep.report.variants import Names, short_variants
 from w2sweep.results import intervals, metrics
-from w2sweep.results.cell import KINDS, METHOD, STUDENT, SUPERVISOR, Result
+from w2sweep.results.cell import STUDENT, SUPERVISOR, Result
 from w2sweep.results.comparisons import OneOfMany, PairedMeasure, averaged, corrected
+from w2sweep.results.cost import KINDS, METHOD
 from w2sweep.results.intervals import Estimate
 
 FEWEST = 5
@@ -83,6 +85,14 @@ class Standing:
     steps_ratio: float | None
     """Times the naive student's, on average."""
     flops_ratio: float | None
+    true_labels: int = 0
+    """True labels that the student is made with, of other examples than the supervisor's own: the
+    most of a cell."""
+
+    @property
+    def called(self) -> str:
+        """Its name, marked where it spends true labels."""
+        return f"{self.method}{TRUTH}" if self.true_labels else self.method
 
     @property
     def gain(self) -> float:
@@ -105,6 +115,7 @@ class Standing:
             "steps": self.steps,
             "steps_ratio": self.steps_ratio,
             "flops_ratio": self.flops_ratio,
+            "true_labels": self.true_labels,
         }
 
 
@@ -229,6 +240,7 @@ def _standing(group: Sequence[Entry], column: str | None, over_naive: OneOfMany 
     naive_columns = [entry.naive for entry in group]
     own, naive = _cells(own_columns, seeds), _cells(naive_columns, seeds)
     steps, flops = _ratios(own, naive)
+    spent = max(r.true_labels for r in own)
     return Standing(
         method=first.method,
         kind=first.kind,
@@ -243,6 +255,7 @@ def _standing(group: Sequence[Entry], column: str | None, over_naive: OneOfMany 
         steps=_mean([r.cost.steps if r.cost else None for r in own]),
         steps_ratio=steps,
         flops_ratio=flops,
+        true_labels=spent,
     )
 
 

@@ -23,7 +23,7 @@ def column_table(found: Zoo) -> Table:
     lines = []
     for of in found.overall:
         cells = [found.single.get((of.method, column)) for column in found.columns]
-        lines.append([of.method, *map(_single, cells)])
+        lines.append([of.called, *map(_single, cells)])
     return headings, lines
 
 
@@ -41,7 +41,7 @@ def _line(of: Standing) -> list[str]:
     below = f"{of.below} of {of.cells}"
     told = [points(over.estimate) if over else "", of_all, p]
     pgr = [ratio_text(of.pgr), ratio_text(of.naive_pgr)]
-    return [of.method, of.kind, str(of.columns), *told, *pgr, below, *costs(of)]
+    return [of.called, of.kind, str(of.columns), *told, *pgr, below, *costs(of)]
 
 
 def p_text(p: float) -> str:

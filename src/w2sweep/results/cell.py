@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from w2sweep.engine.files import read_json, replacing, sweep_up, write_json
 from w2sweep.results.best_of import BestReplies
 from w2sweep.results.by_difficulty import ByDifficulty
+from w2sweep.results.cost import METHOD, Cost
 from w2sweep.results.curve import Curve, Learning
 from w2sweep.results.shown import Shown
 
@@ -26,9 +27,6 @@ SUPERVISOR, STUDENT, CEILING = ROLES = ("supervisor", "student", "ceiling")
 """The models that every cell compares."""
 NAMES = {SUPERVISOR: "weak", STUDENT: "student", CEILING: "ceiling"}
 """What columns call them."""
-METHOD, CONTROL, ORACLE = KINDS = ("method", "control", "oracle")
-"""What a method is for: something to do; something to compare with; something that nobody could do,
-for it reads the truth."""
 Variant = tuple[tuple[str, str], ...]
 """Overrides as (key, value), in an order of their own."""
 
@@ -149,16 +147,6 @@ class LanguageModel:
     """Tokens of other text that were read before, as far as they are known."""
     loss: float
     """On text that was held out, in nats a token."""
-
-
-@_record
-class Cost:
-    """What a cell's method takes beyond the supervisor and the pretrained rungs."""
-
-    steps: int
-    """Of optimizers: of the student and of all models that it is made with."""
-    flops: float
-    """Of these models, trained and asked."""
 
 
 @_record

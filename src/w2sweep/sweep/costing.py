@@ -15,7 +15,7 @@ from w2sweep.experiment.kinds import Rows
 from w2sweep.experiment.splits import Answered
 from w2sweep.experiment.stages import Adapt
 from w2sweep.experiment.weights import Weights
-from w2sweep.results.cell import Cost
+from w2sweep.results.cost import Cost
 from w2sweep.tasks.example import Example
 
 

@@ -67,7 +67,7 @@ class WorldTask(Task):
         """Whether all words that it asks about are among the more frequent half, or all among the
         rarer half."""
         words = set(chain.from_iterable(view.split() for view in example.views))
-        found = {self._ranks[word] for word in words & self._ranks.keys()}
+        found: set[Commonness] = {self._ranks[word] for word in words & self._ranks.keys()}
         return found.pop() if len(found) == 1 else None
 
     @cached_property

@@ -10,7 +10,8 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator
 
 from w2sweep.report.figures.axis import shifted
-from w2sweep.report.figures.panels import Panels
+from w2sweep.report.figures.panels import ALL, Panels
+from w2sweep.report.figures.plot import Ladders
 from w2sweep.report.figures.style import COLORS, FAINT, MARKERS
 from w2sweep.report.summary import SummaryRow
 from w2sweep.report.table import over
@@ -18,6 +19,8 @@ from w2sweep.report.table import over
 VIEW = (-0.6, 1.6)
 """PGR outside is drawn as an arrow at the edge, with its value: a small gap makes any PGR."""
 TICKS = (-0.5, 0.0, 0.5, 1.0, 1.5)
+MOST_METHODS = 28
+"""In one figure: there are seven colours, and so each is there four times."""
 STRIP = 0.13
 """Height of the strip below the values, for what has none, as a share of their range."""
 UNCLEAR: dict[str, Any] = {"marker": "o", "mfc": "white"}
@@ -33,6 +36,13 @@ class ByMethod(Panels):
         "(student - weak) / (ceiling - weak), from accuracies averaged over seeds: "
         "1 is the ceiling, 0 the supervisor"
     )
+
+    def __init__(self, rows: Sequence[SummaryRow], ladders: Ladders):
+        super().__init__(rows, ladders)
+        if len(self.methods) > MOST_METHODS:
+            self.left_out.append(f"The first {MOST_METHODS} of {len(self.methods)} methods: {ALL}.")
+            self.methods = self.methods[:MOST_METHODS]
+            self.rows = [row for row in rows if self.method(row) in self.methods]
 
     @property
     def measured(self) -> Sequence[SummaryRow]:

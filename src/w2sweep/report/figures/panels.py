@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import ClassVar, Literal
 
@@ -27,6 +29,10 @@ from w2sweep.results.cell import RungFacts
 
 WRAP = 4
 """Panels in a line at most, where tasks wrap."""
+MOST = 96
+"""Panels of one kind that are drawn. More take minutes, and nobody looks at them."""
+ALL = "the table and summary.csv have all"
+"""What captions say of the rest."""
 PANEL = (3.1, 2.3)
 """Width and height in inches."""
 BY_COMPUTE = "student, and its pretraining compute as a share of the largest rung's"
@@ -45,7 +51,7 @@ class Panels(Plot):
     ylabel: ClassVar[str] = ""
     xlabel: str = BY_COMPUTE
     sharey: ClassVar[Sharing]
-    measures: ClassVar[Mapping[str, str]] = {}
+    measures: Mapping[str, str] = {}
     """Of a figure with a line of panels for each measure, in all of which every row is: measure ->
     what stands beside its y axes."""
     widest: ClassVar[int] = MANY
@@ -61,6 +67,8 @@ class Panels(Plot):
         self.variants = short_variants(rows)
         self.supervisors = distinct(r.weak for r in sorted(rows, key=lambda r: r.weak_compute))
         self.methods = distinct(self.method(r) for r in rows)
+        self.left_out: list[str] = []
+        """What the caption says of what is not drawn."""
 
     def line(self, row: SummaryRow) -> str:
         """The line of panels that a row belongs to: all to one, unless a kind says otherwise."""
@@ -95,13 +103,26 @@ class Panels(Plot):
 
     def column(self, row: SummaryRow) -> str:
         """The column of panels that a row belongs to."""
-        several = len({r.ladder for r in self.rows if r.task == row.task}) > 1
+        several = row.task in self._of_several_ladders
         return f"{row.task} · {row.ladder}" if several else row.task
+
+    @cached_property
+    def _of_several_ladders(self) -> set[str]:
+        """The tasks on which several ladders were tried."""
+        tried = {(r.task, r.ladder) for r in self.rows}
+        ladders = Counter(task for task, _ in tried)
+        return {task for task, n in ladders.items() if n > 1}
 
     def rows_of(self, column: str, line: str) -> list[SummaryRow]:
         """The rows that a panel shows."""
-        found = [r for r in self.rows if self.column(r) == column]
-        return found if self.measures else [r for r in found if self.line(r) == line]
+        return self._rows_by_panel.get((column, "" if self.measures else line), [])
+
+    @cached_property
+    def _rows_by_panel(self) -> dict[tuple[str, str], list[SummaryRow]]:
+        found: dict[tuple[str, str], list[SummaryRow]] = defaultdict(list)
+        for row in self.rows:
+            found[self.column(row), "" if self.measures else self.line(row)].append(row)
+        return found
 
     def supervisor_color(self, weak: str) -> str:
         """A colour for each supervisor, the darker the weaker."""
@@ -116,7 +137,7 @@ class Panels(Plot):
 
     def draw(self, folder: Path) -> Iterator[Drawing]:
         """One figure; with so many tasks that panels wrap, one a line."""
-        columns, lines = distinct(map(self.column, self.rows)), self.lines
+        columns, lines = self._shown(distinct(map(self.column, self.rows)), self.lines)
         if len(columns) <= (self.widest if len(lines) > 1 else WRAP):
             whole = [_line(columns, line) for line in lines]
             yield self._figure(folder / self.name, self.title, whole)
@@ -129,6 +150,20 @@ class Panels(Plot):
                 path = folder / f"{self.name}-{slug(line)}"
                 yield self._figure(path, f"{self.title}: {line}", wrapped)
 
+    def _shown(
+        self, columns: Sequence[str], lines: Sequence[str]
+    ) -> tuple[Sequence[str], Sequence[str]]:
+        """The columns and lines that are drawn: the first ones, where there are more than anybody
+        looks at."""
+        if self.measures:
+            shown = columns[: MOST // len(lines)], lines
+        else:
+            shown = columns[:MOST], lines[: max(1, MOST // len(columns))]
+        drawn, of = len(shown[0]) * len(shown[1]), len(columns) * len(lines)
+        if drawn < of:
+            self.left_out.append(f"The first {drawn} of {of} panels: {ALL}.")
+        return shown
+
     def _figure(self, path: Path, title: str, grid: Grid) -> Drawing:
         wrapped = len(grid) > 1 and grid[0][0][1] == grid[1][0][1]
         height, width = PANEL[1] * len(grid) + 0.8, max(4.6, PANEL[0] * len(grid[0]) + 0.5)
@@ -140,7 +175,7 @@ class Panels(Plot):
         fig.supxlabel(self.xlabel, fontsize=9)
         if handles := self.legend():
             _place_legend(fig, handles)
-        return save(fig, path, title, self.caption)
+        return save(fig, path, title, " ".join([self.caption, *self.left_out]))
 
     def _shared(self, wrapped: bool) -> Sharing:
         """Which panels have the same y axis."""

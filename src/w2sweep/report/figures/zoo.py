@@ -16,10 +16,11 @@ from w2sweep.report.figures.plot import Ladders, Plot
 from w2sweep.report.figures.saving import save
 from w2sweep.report.figures.style import COLORS, FAINT, INK
 from w2sweep.report.summary import SummaryRow
+from w2sweep.report.table import TRUTH
 from w2sweep.report.zoo import Standing, Zoo, zoo
 from w2sweep.report.zoo_tables import costs
-from w2sweep.results.cell import KINDS, METHOD
 from w2sweep.results.comparisons import OneOfMany
+from w2sweep.results.cost import KINDS, METHOD
 
 HEIGHT, MARGIN = 0.235, 1.35
 """Inches of a method's line, and of all that stands above and below the lines."""
@@ -86,11 +87,13 @@ class Forest(Plot):
             ax.axhline(end, color=FAINT, lw=0.6)
 
     def _name(self, ax: Axes) -> None:
-        of_some = [of for of in self.zoo.overall if of.columns < len(self.zoo.columns)]
-        marked = {of.method: f"{of.method} ({of.columns} tasks)" for of in of_some}
-        names = [marked.get(method, method) for method in self.at]
-        ax.set_yticks(list(self.at.values()), names)
+        names = [self._called(of) for of in self.zoo.overall]
+        ax.set_yticks([self.at[of.method] for of in self.zoo.overall], names)
         ax.set_ylim(max(self.at.values()) + 0.6, -0.6)
+
+    def _called(self, of: Standing) -> str:
+        some = of.columns < len(self.zoo.columns)
+        return f"{of.called} ({of.columns} tasks)" if some else of.called
 
     def _numbers(self, axes: Sequence[Axes]) -> None:
         for ax, title in zip(axes, ("PGR", "below\nsup.", "steps", "FLOPs"), strict=True):
@@ -123,10 +126,16 @@ class Forest(Plot):
             "thin, intervals that hold for all comparisons of a kind at once (Bonferroni). "
             "Coloured: told from naive among all comparisons (paired t, Holm, 5 %): over all tasks "
             "as one family, in single tasks as another. Arrows: off the scale. "
-            f"{self._apart}PGR of accuracies averaged over tasks.{pgr} {below} students below "
-            "their supervisor. "
+            f"{self._apart}{self._spent}"
+            f"PGR of accuracies averaged over tasks.{pgr} {below} students below their supervisor. "
             "Steps and FLOPs: of the student and all models that it is made with, times naive's."
         )
+
+    @property
+    def _spent(self) -> str:
+        """What the mark at names means, where there is one."""
+        spent = sorted({of.true_labels for of in self.zoo.overall} - {0})
+        return f"{TRUTH} made with {spent[-1]} true labels that others lack. " if spent else ""
 
     @property
     def _apart(self) -> str:
