@@ -123,6 +123,7 @@ def test_a_choice_becomes_what_it_describes(path, loader):
     overrides = [
         f"{group}={choice}",
         *(RUNGS.get(choice, []) if group in ("ladder", "method") else []),
+        *(["task=preference"] if group == "best_of" else []),
     ]
     if group == "task" and choice in ("csv", "jsonl", "parquet"):
         overrides += [f"task.path=reviews.{choice}", "task.classes=[bad,good]"]
