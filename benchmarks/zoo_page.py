@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from w2sweep.report.summary import SummaryRow, summarize
-from w2sweep.report.zoo import Entry, Standing, Zoo, averaged_over, entries_of, zoo
+from w2sweep.report.zoo import Entry, MethodStanding, Zoo, averaged_over, entries_of, zoo
 from w2sweep.report.zoo_tables import Table, column_table, points, zoo_table
 from w2sweep.results.comparisons import OneOfMany, corrected
 from w2sweep.results.sweep_folder import read_sweep
@@ -179,7 +179,7 @@ def claim_table(found: Zoo, rows: Sequence[SummaryRow]) -> Table:
     return ["claim", "source", "here", "points [95 %]", "seen?"], lines
 
 
-def _over_naive(of: Standing) -> OneOfMany:
+def _over_naive(of: MethodStanding) -> OneOfMany:
     assert of.over_naive is not None
     return of.over_naive
 

@@ -60,7 +60,7 @@ class Entry:
 
 
 @dataclass(frozen=True)
-class Standing:
+class MethodStanding:
     """Where a method stands, in a column or over all of its columns."""
 
     method: str
@@ -125,12 +125,12 @@ class Zoo:
 
     columns: Sequence[str]
     """Tasks; with pairs of rungs and variants where there are several."""
-    overall: Sequence[Standing]
+    overall: Sequence[MethodStanding]
     """Over all of its columns, a method each: first methods, then controls, then oracles, the best
     first."""
-    single: Mapping[tuple[str, str], Standing]
+    single: Mapping[tuple[str, str], MethodStanding]
     """Method, column -> how it stands there."""
-    naive: Standing
+    naive: MethodStanding
 
     @property
     def records(self) -> list[dict[str, Any]]:
@@ -216,7 +216,7 @@ def _column(row: SummaryRow, names: Names, pairs: int, ladders: int) -> str:
     return ", ".join(filter(None, (row.task, names[row.task, row.variant], pair, ladder)))
 
 
-def _standings(groups: Sequence[Sequence[Entry]], column: str | None) -> list[Standing]:
+def _standings(groups: Sequence[Sequence[Entry]], column: str | None) -> list[MethodStanding]:
     """Of each group of a method's entries, as one family of comparisons."""
     compared = [group for group in groups if group[0].method != BASELINE]
     measures = [averaged_over(group) for group in compared]
@@ -234,14 +234,16 @@ def _shared(group: Sequence[Entry]) -> list[int]:
     return sorted(set.intersection(*(set(entry.seeds) for entry in group)))
 
 
-def _standing(group: Sequence[Entry], column: str | None, over_naive: OneOfMany | None) -> Standing:
+def _standing(
+    group: Sequence[Entry], column: str | None, over_naive: OneOfMany | None
+) -> MethodStanding:
     first, seeds = group[0], _shared(group)
     own_columns = [entry.cells for entry in group]
     naive_columns = [entry.naive for entry in group]
     own, naive = _cells(own_columns, seeds), _cells(naive_columns, seeds)
     steps, flops = _ratios(own, naive)
     spent = max(r.true_labels for r in own)
-    return Standing(
+    return MethodStanding(
         method=first.method,
         kind=first.kind,
         column=first.column if column is None else column,
@@ -298,11 +300,11 @@ def _mean(values: Sequence[float | None]) -> float | None:
     return fmean(known) if known and len(known) == len(values) else None
 
 
-def _told(of: Standing) -> bool:
+def _told(of: MethodStanding) -> bool:
     return of.over_naive is not None and of.over_naive.told
 
 
-def _named(found: Sequence[Standing], where: str) -> str:
+def _named(found: Sequence[MethodStanding], where: str) -> str:
     if not found:
         return f"none is {where}"
     names = [f"{of.method} {100 * of.gain:+.1f}" for of in found]

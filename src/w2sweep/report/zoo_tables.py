@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from w2sweep.report.zoo import Standing, Zoo
+from w2sweep.report.zoo import MethodStanding, Zoo
 from w2sweep.results.intervals import Estimate
 
 Table = tuple[list[str], list[list[str]]]
@@ -27,14 +27,14 @@ def column_table(found: Zoo) -> Table:
     return headings, lines
 
 
-def _single(of: Standing | None) -> str:
+def _single(of: MethodStanding | None) -> str:
     if of is None or of.over_naive is None:
         return "–"
     mark = "*" if of.over_naive.told else ""
     return points(of.over_naive.estimate) + mark
 
 
-def _line(of: Standing) -> list[str]:
+def _line(of: MethodStanding) -> list[str]:
     over = of.over_naive
     of_all = "" if over is None else _interval(over.low_of_all, over.high_of_all)
     p = "" if over is None or over.p_holm is None else p_text(over.p_holm)
@@ -49,7 +49,7 @@ def p_text(p: float) -> str:
     return "<0.001" if p < 0.001 else f"{p:.3f}"
 
 
-def costs(of: Standing) -> list[str]:
+def costs(of: MethodStanding) -> list[str]:
     """Steps and FLOPs, as multiples of naive's."""
     ratios = (of.steps_ratio, of.flops_ratio)
     return ["–" if ratio is None else f"{ratio:.3g} ×" for ratio in ratios]

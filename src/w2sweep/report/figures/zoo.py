@@ -17,7 +17,7 @@ from w2sweep.report.figures.saving import save
 from w2sweep.report.figures.style import COLORS, FAINT, INK
 from w2sweep.report.summary import SummaryRow
 from w2sweep.report.table import TRUTH
-from w2sweep.report.zoo import Standing, Zoo, zoo
+from w2sweep.report.zoo import MethodStanding, Zoo, zoo
 from w2sweep.report.zoo_tables import costs
 from w2sweep.results.comparisons import OneOfMany
 from w2sweep.results.cost import KINDS, METHOD
@@ -74,7 +74,7 @@ class Forest(Plot):
         yield save(fig, folder / self.name, self.title, self.caption)
 
     def _forest(
-        self, ax: Axes, standings: Sequence[Standing], title: str, view: tuple[float, float]
+        self, ax: Axes, standings: Sequence[MethodStanding], title: str, view: tuple[float, float]
     ) -> None:
         ax.set_title(title, fontsize=9)
         ax.axvline(0, color=INK, lw=0.9, zorder=1)
@@ -91,7 +91,7 @@ class Forest(Plot):
         ax.set_yticks([self.at[of.method] for of in self.zoo.overall], names)
         ax.set_ylim(max(self.at.values()) + 0.6, -0.6)
 
-    def _called(self, of: Standing) -> str:
+    def _called(self, of: MethodStanding) -> str:
         some = of.columns < len(self.zoo.columns)
         return f"{of.called} ({of.columns} tasks)" if some else of.called
 
@@ -146,7 +146,7 @@ class Forest(Plot):
         return f"Below the lines: {', then '.join(found)}. " if found else ""
 
 
-def _places(standings: Sequence[Standing]) -> dict[str, float]:
+def _places(standings: Sequence[MethodStanding]) -> dict[str, float]:
     """Where each method's line is: those of another kind are apart."""
     kinds = [KINDS.index(of.kind) for of in standings]
     apart = {kind: i for i, kind in enumerate(sorted(set(kinds)))}
@@ -154,13 +154,13 @@ def _places(standings: Sequence[Standing]) -> dict[str, float]:
     return {of.method: i + 0.6 * apart[kind] for i, (of, kind) in places}
 
 
-def _ends(standings: Sequence[Standing], at: dict[str, float]) -> list[float]:
+def _ends(standings: Sequence[MethodStanding], at: dict[str, float]) -> list[float]:
     """Where one kind ends and the next begins."""
     following = pairwise(standings)
     return [(at[a.method] + at[b.method]) / 2 for a, b in following if a.kind != b.kind]
 
 
-def _view(standings: Sequence[Standing]) -> tuple[float, float]:
+def _view(standings: Sequence[MethodStanding]) -> tuple[float, float]:
     """The range of points in which methods lie with their intervals; controls and oracles may be
     far outside."""
     shown = [of for of in standings if of.kind == METHOD] or standings
