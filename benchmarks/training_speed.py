@@ -3,12 +3,12 @@ about a minute.
 
     python benchmarks/training_speed.py
 
-On two cores of an AMD EPYC that other work shared, with torch 2.13.0, the ratios of one run were:
+Measured before small Llamas were written out (`learning/llama.py`): on two cores of an AMD EPYC
+that other work shared, with torch 2.13.0, the ratios of one run were:
 batches by length 1.93 times as fast as random ones; micro-batches 1.22 (cut by length, they spare
 padding) with a separable loss and 0.93 with the confidence loss, whose forward pass is made twice;
-freed memory kept, 1.36; eager attention at the lab's width 0.99, no different from sdpa. On an
-Intel without AMX they were 1.82, 1.05, 0.78, 1.27 and 0.92, and the gradient of cross-entropy over
-a vocabulary, made in the memory of its softmax, was worth 1.16.
+freed memory kept, 1.36. On an Intel without AMX they were 1.82, 1.05, 0.78 and 1.27, and the
+gradient of cross-entropy over a vocabulary, made in the memory of its softmax, was worth 1.16.
 
 Each line is one way to train; the first of a group is the one its others are compared with. Rounds
 go through all variants in turn, so that a busy machine slows all of them, and medians over the
@@ -83,14 +83,12 @@ class TorchCrossEntropy(Loss):
 
 def pretraining(
     shape: tuple[int, int, int] = HOMEGROWN,
-    attention: str = "eager",
     loss: Loss | None = None,
     steps: int = 5,
 ) -> float:
     """Windows of a stream of tokens, sixteen a step."""
     stream = np.random.default_rng(0).integers(3, VOCABULARY, 100_000)
     net = network(shape, None)
-    net.lm.set_attn_implementation(attention)
     batches = partial(pretraining_batches, stream, CONTEXT, 16, 0, steps)
     return speed(net, batches, steps, loss or CrossEntropy())
 
@@ -189,10 +187,6 @@ VARIANTS: dict[str, list[tuple[str, bool, Callable[[], float]]]] = {
     "freed memory, pretraining": [
         ("given back to the kernel", False, pretraining),
         ("kept", True, pretraining),
-    ],
-    "attention, pretraining in the lab": [
-        ("sdpa", True, partial(pretraining, LAB, "sdpa")),
-        ("eager", True, partial(pretraining, LAB, "eager")),
     ],
     "cross-entropy, pretraining in the lab": [
         ("torch's", True, partial(pretraining, LAB, loss=TorchCrossEntropy())),

@@ -20,6 +20,8 @@ import pytest
 import yaml
 from commands import add_pretending_tasks, w2sweep
 from conftest import REPOSITORY
+from test_readme import PAGES
+from test_readme import lines as commands_of
 
 import w2sweep as package
 from w2sweep.interface import command, data_command, report_command, status_command, store_command
@@ -68,7 +70,7 @@ def place(tmp_path: Path, finished: Path, monkeypatch: pytest.MonkeyPatch) -> It
     anything."""
     (tmp_path / "outputs" / "sweeps").mkdir(parents=True)
     (tmp_path / "outputs" / "store").symlink_to(finished / "store")
-    for name in ("first", "quickstart"):
+    for name in ("first", "quickstart", "methods", "zoo"):
         (tmp_path / "outputs" / "sweeps" / name).symlink_to(finished / "sweeps" / "first")
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
@@ -129,7 +131,9 @@ def check(line: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.Mon
             overrides = [word for word in words if "=" in word]
             assert data_command.composed("sst2", overrides)[0].name == "sst2"
             return
-        code = typed(line, monkeypatch)
+        # the whole zoo takes a minute to plan
+        narrow = " seed=0 task=mate_in_one" if "-cn zoo method=+" in line else ""
+        code = typed(line + narrow, monkeypatch)
         said = capsys.readouterr()
         assert not code, f"{line}: {said.err}"
         assert said.out or said.err, line
@@ -148,6 +152,45 @@ def test_every_command_can_be_typed(
     for line in typed:
         if line not in planned:  # it is what was planned a moment before
             check(line, capsys, monkeypatch)
+
+
+LOOKS = [line for name in ("status", "report", "store") for line in commands_of(f"w2sweep-{name}")]
+
+
+@pytest.mark.parametrize("line", LOOKS)
+def test_every_look_at_results_of_the_other_pages_can_be_typed(
+    line: str, place: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+):
+    if "--wandb-report" in line:  # what needs somebody who is logged in is built, and not sent
+        monkeypatch.setattr(report_command, "tracked_at", lambda sweep: ("study", "me"))
+        monkeypatch.setattr(report_command, "send", lambda *sweep: "https://wandb.ai/report")
+    monkeypatch.setattr(store_command, "_agreed", lambda: False)
+    check(line, capsys, monkeypatch)
+
+
+def test_the_readmes_tables_are_there(place: Path):
+    [program] = [text for text in read(REPOSITORY / "README.md", "python") if ".load(" in text]
+    known: dict[str, Any] = {}
+    exec(program.replace('task="sentiment"', 'task="pretend"'), known)
+    sweep = known["sweep"]
+    assert {*sweep.cells["status"]} == {"finished", "skipped"}
+    assert {"role", "step", "loss"} <= {*sweep.curves.columns}
+
+
+BENCHMARKS = [line for line in commands_of("python") if "-m" not in line.split()]
+
+
+@pytest.mark.parametrize("line", BENCHMARKS)
+def test_every_benchmark_tells_how_it_is_run(line: str):
+    script = REPOSITORY / line.split()[1]
+    documented = ast.get_docstring(ast.parse(script.read_text("utf-8"))) or ""
+    assert " ".join(line.split()[:2]) in documented
+
+
+def test_every_extra_that_is_installed_is_one():
+    extras = tomllib.loads((REPOSITORY / "pyproject.toml").read_text("utf-8"))["project"]
+    named = re.findall(r"w2sweep\[(\w+)\]", "".join(d.read_text("utf-8") for d in PAGES))
+    assert {*named} <= {*extras["optional-dependencies"]}
 
 
 def test_all_blocks_have_a_language():

@@ -46,8 +46,10 @@ def test_every_command_exists(line: str):
     if program == "make":
         assert re.search(rf"^{words[1]}:.*##", MAKEFILE, re.MULTILINE)
     elif program == "python":
-        assert words[1] == "-m"
-        assert words[2] == "pip" or find_spec(words[2])
+        if words[1] != "-m":
+            assert (REPOSITORY / words[1]).is_file()
+        else:
+            assert words[2] == "pip" or find_spec(words[2])
     else:
         assert program in {"pip", *PROJECT["scripts"]}
 

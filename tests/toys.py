@@ -152,7 +152,8 @@ def run(stage: Stage, folder: Path, shelf: Store, **runtime: Any) -> dict[str, A
 
 @contextmanager
 def by_transformers() -> Iterator[None]:
-    """Small Llamas are computed by Transformers' own module, not as they are written out here."""
+    """Small Llamas and GPT-2s are computed by Transformers' own modules, not as they are written
+    out here."""
     from w2sweep.learning.model import Net
 
     with pytest.MonkeyPatch.context() as patch:

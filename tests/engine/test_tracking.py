@@ -20,6 +20,7 @@ from wandb_files import config, history, record, records, runs, summary
 from w2sweep.engine import job, tracker, tracking
 from w2sweep.engine.failures import StageFailed
 from w2sweep.engine.job import Circumstances
+from w2sweep.engine.record import facts
 from w2sweep.engine.runtime import Runtime
 from w2sweep.engine.stage import Job, Stage, identity
 from w2sweep.engine.store import Store
@@ -300,6 +301,33 @@ def test_the_machine_is_watched_where_that_is_asked_for_while_it_trains(
     [file] = runs(tmp_path)
     kinds = {r["type"] for r in records(file)}
     assert ("stats" in kinds) is (system and live)
+
+
+class Shown:
+    """A run of W&B that a browser could show, as far as a stage sees of it."""
+
+    def __init__(self, offline: bool):
+        self.offline = offline
+
+    @property
+    def url(self) -> str:
+        assert not self.offline  # W&B warns of being asked
+        return "https://wandb.ai/me/study/runs/1"
+
+    def log(self, values: dict[str, Any], step: int) -> None: ...
+
+    def finish(self, exit_code: int) -> None: ...
+
+
+@pytest.mark.parametrize("offline", [True, False])
+def test_the_record_of_a_stage_has_the_address_of_its_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, offline: bool
+):
+    monkeypatch.setattr(tracking, "_init", lambda **asked: Shown(offline))
+    store = tracking_store(tmp_path, Tracking(dir=str(tmp_path)), rows=ROWS)
+    store.ensure(COURSE)
+    said = facts(store.path(COURSE))
+    assert said.get("url") == (None if offline else "https://wandb.ai/me/study/runs/1")
 
 
 def test_the_run_of_a_stage_that_fails_is_marked(tmp_path: Path):

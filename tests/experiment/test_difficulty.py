@@ -289,7 +289,7 @@ def test_numbers_below_the_first_bin_belong_to_it():
 
 
 def test_checks_that_do_not_mate_are_what_python_chess_counts():
-    task, _, _ = composed("mate_in_one", ["task.pool=60"])
+    task, *_ = composed("mate_in_one", ["task.pool=60"])
     for example in task.examples():
         assert isinstance(example, Example)
         assert task.difficulty(example) == competing(example.views[0])
@@ -330,7 +330,7 @@ class WithRatings(Toy):
 
 def test_real_puzzles_come_with_their_ratings(shared: Path):
     options = [f"data_root={shared / 'data' / 'hub'}", "task.limit=50"]
-    task, _, _ = composed("lichess", options)
+    task, *_ = composed("lichess", options)
     puzzles = [e for e in task.examples() if isinstance(e, Example)]
     ratings = [task.difficulty(e) for e in puzzles]
     assert len(ratings) == 50

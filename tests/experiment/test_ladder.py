@@ -8,15 +8,18 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from commands import REPOSITORY
+from omegaconf import OmegaConf
 from toys import ToyCorpus, rung, setting
 
+from w2sweep.building import build
 from w2sweep.engine.stage import identity
 from w2sweep.experiment.backbone import HubModel
 from w2sweep.experiment.ladder import HomegrownRung, HubRung, Ladder
-from w2sweep.experiment.shape import shape_of_model
+from w2sweep.experiment.shape import Shape, shape_of_model
 from w2sweep.lab.text.world import World
 from w2sweep.tasks.text_file import TextFile
-from w2sweep.values import ConfigError
+from w2sweep.values import ConfigError, Impossible
 
 
 def folder(path: Path, weights: bytes) -> Path:
@@ -207,3 +210,65 @@ def test_a_model_of_the_hub_is_counted_where_its_configuration_was_fetched(
 
 def test_what_is_pretrained_here_is_counted_as_it_is():
     assert rung(8).counted is None
+
+
+@pytest.mark.parametrize(
+    ("name", "sizes"),
+    [  # by the architectures: all matrices, norms and biases of the layers, and the final norm
+        ("pythia", {"14m": 1_189_888, "31m": 4_739_072, "70m": 18_915_328, "12b": 11_327_027_200}),
+        ("gpt2", {"gpt2": 85_056_000}),
+        ("qwen", {"600m": 440_467_456, "8b": 6_946_075_648}),
+        ("smollm", {"135m": 106_203_456, "1700m": 1_610_713_088}),
+        # a layer has 3,540,096, the final norm 576
+        ("smollm_cut", {"-4": 14_160_960, "-10": 35_401_536, "-30": 106_203_456}),
+        ("olmo", {"1b": 1_073_874_944, "32b": 31_206_675_456}),
+    ],
+)
+def test_sizes_and_compute_are_without_embeddings(name: str, sizes: dict[str, int]):
+    rungs = built(name).rungs
+    for end, expected in sizes.items():
+        [rung] = [rung for rung_name, rung in rungs.items() if rung_name.endswith(end)]
+        assert rung.size == expected
+        assert rung.compute == 6.0 * expected * rung.tokens_read
+
+
+def test_pythia_spans_as_much_as_its_layers_do():
+    rungs = built("pythia").rungs
+    assert rungs["pythia-1400m"].compute / rungs["pythia-70m"].compute == pytest.approx(64, abs=0.2)
+
+
+def built(name: str) -> Ladder:
+    """The ladder of a file, of which one tells the model of others by the first rung's."""
+    config = OmegaConf.create({"ladder": OmegaConf.load(REPOSITORY / f"conf/ladder/{name}.yaml")})
+    return build(OmegaConf.to_container(config, resolve=True)["ladder"], "ladder")  # type: ignore[index]
+
+
+def test_embeddings_are_said_or_follow_from_the_shape():
+    rung = HubRung(lr=1e-4, model="a/b", params=100, pretrain_tokens=1)
+    assert (rung.size, rung.parameters) == (100, 100)  # nobody says how many are embeddings
+    assert replace(rung, embedding_params=30).size == 70
+    shape = Shape(width=2, depth=3, heads=1, vocabulary=7, tied=False, positions=5)
+    assert replace(rung, shape=shape).size == 100 - 2 * 7 * 2 - 5 * 2
+    assert replace(rung, shape=shape, embedding_params=0).size == 100
+    assert replace(rung, shape=replace(shape, vocabulary=99)).size == 100  # of another model
+    with pytest.raises(ConfigError, match="embedding_params: found 100, expected fewer than all"):
+        replace(rung, embedding_params=100)
+    with pytest.raises(Impossible, match=r"^layers: found 4, but a/b has 3: ask for 3 at most"):
+        replace(rung, shape=shape, layers=4)
+
+
+@pytest.mark.parametrize(
+    ("part", "says"),
+    [("vision_config", "multimodal .it has a vision_config."), ("text_config", "of several parts")],
+)
+def test_models_that_read_more_than_text_are_refused_before_anything_runs(
+    part: str, says: str, tmp_path: Path
+):
+    config = {"model_type": "gemma3", part: {"hidden_size": 8}}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    rung = HubRung(lr=1e-4, model=str(tmp_path), params=9, pretrain_tokens=1)
+    with pytest.raises(
+        ConfigError, match=rf"^gemma \(gemma3\) is {says}.*of text alone: use"
+    ) as it:
+        rung.backbone("gemma")
+    assert len(str(it.value).splitlines()) == 1

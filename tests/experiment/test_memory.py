@@ -35,7 +35,7 @@ def ladder(name: str) -> Ladder:
     return build(OmegaConf.to_container(node, resolve=True), "ladder")
 
 
-LADDERS = {name: ladder(name) for name in ("gpt2", "pythia", "qwen")}
+LADDERS = {name: ladder(name) for name in ("gpt2", "olmo", "pythia", "qwen", "smollm")}
 RUNGS = [(name, rung) for name in LADDERS for rung in LADDERS[name].rungs]
 
 
@@ -68,10 +68,10 @@ def test_an_unembedding_that_nobody_asks_learns_nothing():
     rung = LADDERS["qwen"].rungs["qwen3-8b"]
     unembedding = 151_936 * 4096
     told = memory(on("qwen", "qwen3-8b").ceiling, GPU)
-    assert told.parameters == 4 * rung.size
-    assert told.gradients == 4 * (rung.size - unembedding)
+    assert told.parameters == 4 * rung.parameters
+    assert told.gradients == 4 * (rung.parameters - unembedding)
     asked = memory(on("qwen", "qwen3-8b", task=ToyCompletions()).ceiling, GPU)
-    assert asked.gradients == 4 * rung.size
+    assert asked.gradients == 4 * rung.parameters
     # 32 moves of up to 3 tokens and an end; in fp32, and as probabilities
     assert asked.logits == 32 * 4 * 151_936 * 8
 

@@ -11,8 +11,10 @@ import pytest
 from commands import QUIET, cells, environment, plan, w2sweep
 
 from w2sweep.interface import command, data_command
+from w2sweep.interface.asking import with_additions
 from w2sweep.interface.composing import requested
 from w2sweep.sweep.request import Request
+from w2sweep.values import ConfigError
 from w2sweep.version import __version__
 
 HUB = ("task=pretend", "ladder=gpt2", "weak=gpt2", "strong=gpt2-medium")
@@ -44,6 +46,18 @@ def test_a_key_that_only_swept_choices_have_spans_a_grid(folder: Path):
     w2sweep(folder, *grid, "sweep=grid")
     assert {cell["method"] for cell in cells(folder, "grid")} == {"confidence", "confidence_75"}
     assert len(plan(folder, "grid")["cells"]) == 2
+
+
+def test_a_plus_adds_to_what_a_sweep_names():
+    of_the_sweep = ["method=naive,confidence", "seed=0,1"]
+    asked = [*of_the_sweep, "method=+mine", "seed=+7", "+recipe.new=1", "~loss.hard"]
+    added = ["method=naive,confidence,mine", "seed=0,1,7", "+recipe.new=1", "~loss.hard"]
+    assert with_additions(asked) == [*of_the_sweep, *added]
+    assert with_additions(["method=a", "method=+b", "method=+c"])[-1] == "method=a,b,c"
+    assert with_additions(["method=a", "method=b", "method=+c"])[-1] == "method=b,c"
+    assert with_additions(["recipe.lr_scale=+2"]) == ["recipe.lr_scale=+2"]  # a number's sign
+    with pytest.raises(ConfigError, match=r"method=\+mine: found no values of method to add to"):
+        with_additions(["method=+mine"])
 
 
 def test_so_does_a_key_of_swept_tasks_and_of_a_sweeps_file(folder: Path, monkeypatch, capsys):

@@ -41,8 +41,12 @@ CHOICES = [
 ]
 RUNGS = {
     "gpt2": ["weak=gpt2", "strong=gpt2-xl"],
-    "pythia": ["weak=pythia-70m", "strong=pythia-12b"],
+    "pythia": ["weak=pythia-14m", "strong=pythia-12b"],
+    "olmo": ["weak=olmo2-1b", "strong=olmo2-32b"],
     "qwen": ["weak=qwen3-600m", "strong=qwen3-14b"],
+    "ensemble_rungs": ["weak=micro"],
+    "smollm": ["weak=smollm-135m", "strong=smollm-1700m"],
+    "smollm_cut": ["weak=smollm-4", "strong=smollm-30"],
 }
 
 
@@ -116,7 +120,11 @@ def test_a_base_is_what_other_files_begin_with_and_says_so(path):
 @pytest.mark.parametrize("path", CHOICES, ids=name)
 def test_a_choice_becomes_what_it_describes(path, loader):
     group, choice = name(path.parent).removeprefix("conf/"), path.stem
-    overrides = [f"{group}={choice}", *(RUNGS.get(choice, []) if group == "ladder" else [])]
+    overrides = [
+        f"{group}={choice}",
+        *(RUNGS.get(choice, []) if group in ("ladder", "method") else []),
+        *(["task=preference"] if group == "best_of" else []),
+    ]
     if group == "task" and choice in ("csv", "jsonl", "parquet"):
         overrides += [f"task.path=reviews.{choice}", "task.classes=[bad,good]"]
     (cell,) = planned(loader, overrides)

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import csv
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 from commands import plan, read, w2sweep
+from conftest import REPOSITORY
 from omegaconf import OmegaConf
 from wandb_files import config, history, record, runs, summary
 
+WANDB_PAGE = REPOSITORY / "docs" / "wandb.md"
 TRACKED = ("tracking=wandb", "tracking.project=study", "tracking.mode=offline")
 
 
@@ -143,11 +146,13 @@ def test_a_table_of_the_sweep_is_rebuilt_from_its_runs_alone(grid: Path):
     assert sorted(map(line, rebuilt)) == sorted(map(line, expected))
 
 
-def test_files_of_another_tracker_say_the_same(grid: Path):
+def test_files_of_another_tracker_say_the_same(
+    grid: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
     """Curves of all stages and the table of all cells, of a sweep that the store answers."""
-    w2sweep(grid, "tracking=csv", *GRID, "sweep=files")
+    w2sweep(grid, "tracking=csv", *GRID, "sweep=quickstart")
     curves, table, columns = {}, [], (*TABLE, "pgr")
-    for file in (grid / "outputs/csv/files").glob("*/version_0/metrics.csv"):
+    for file in (grid / "outputs/csv/quickstart").glob("*/version_0/metrics.csv"):
         told = yaml.safe_load((file.parent / "hparams.yaml").read_text())
         with file.open(newline="") as opened:
             [row] = csv.DictReader(opened)
@@ -169,6 +174,10 @@ def test_files_of_another_tracker_say_the_same(grid: Path):
         for stage, row in logged.items()
     }
     assert curves == as_logged
+    monkeypatch.chdir(grid)
+    [program] = re.findall(r"```python\n(.*?)```", WANDB_PAGE.read_text("utf-8"), re.DOTALL)
+    exec(program, {})  # what the documentation says of it
+    assert "naive" in capsys.readouterr().out
 
 
 def test_runs_are_told_apart_by_their_names(grid: Path):

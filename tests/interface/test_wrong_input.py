@@ -72,8 +72,8 @@ WRONG = {
         f"loss._target_: cannot import '{LOSSES}.No'",
     ),
     "no class": (
-        [f"loss._target_={LOSSES}.value"],
-        f"'{LOSSES}.value' is a function, expected a class",
+        [f"loss._target_={LOSSES}.base.grown"],
+        f"'{LOSSES}.base.grown' is a function, expected a class",
     ),
     "another class": (
         ["loss._target_=w2sweep.experiment.tuning.Full", "~loss.hard"],

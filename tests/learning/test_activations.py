@@ -10,7 +10,7 @@ from transformers import GPT2Config, GPT2LMHeadModel
 from transformers.activations import ACT2FN
 
 from w2sweep.learning.activations import GeluByTanh, use_fewer_operations
-from w2sweep.learning.caches import FEWEST, NUMBERS, tokens_at_once
+from w2sweep.learning.caches import FEWEST, NUMBERS, WITHOUT_PADDING, tokens_at_once
 from w2sweep.learning.model import Net
 
 
@@ -30,10 +30,10 @@ def test_it_is_what_transformers_writes_out_forward_and_backward(name: str):
 
 def test_its_gradient_is_the_slope():
     """Of numbers in fp64, by differences; and in bf16 it is torch's own."""
-    from w2sweep.learning.activations import _BySigmoid
+    from w2sweep.learning.activations import _ByPower
 
     x = torch.linspace(-4, 4, 40, dtype=torch.float64, requires_grad=True)
-    assert torch.autograd.gradcheck(_BySigmoid.apply, x)
+    assert torch.autograd.gradcheck(_ByPower.apply, x)
     half = torch.linspace(-4, 4, 40, dtype=torch.bfloat16)
     assert torch.equal(GeluByTanh()(half), nn.functional.gelu(half, approximate="tanh"))
 
@@ -49,9 +49,11 @@ def test_on_cpus_as_much_is_computed_at_once_as_caches_hold(monkeypatch: pytest.
     cpu, cuda, probe = torch.device("cpu"), torch.device("cuda"), nn.Linear(2, 2)
     net = Net.__new__(Net)
     nn.Module.__init__(net)
-    for width, expected in ((64, NUMBERS // 64), (4096, FEWEST), (4, 16384)):
-        monkeypatch.setattr(Net, "width", width)
-        assert tokens_at_once(16384, net, cpu) == expected
-        assert tokens_at_once(16384, net, cuda) == 16384
-        assert tokens_at_once(100, net, cpu) == 100
+    written_out = GPT2LMHeadModel(GPT2Config(vocab_size=8, n_embd=4, n_layer=1, n_head=1))
+    for net.lm, numbers in ((probe, NUMBERS), (written_out, WITHOUT_PADDING)):  # type: ignore[assignment]
+        for width, expected in ((64, numbers // 64), (4096, FEWEST), (4, 16384)):
+            monkeypatch.setattr(Net, "width", width)
+            assert tokens_at_once(16384, net, cpu) == expected
+            assert tokens_at_once(16384, net, cuda) == 16384
+            assert tokens_at_once(100, net, cpu) == 100
     assert tokens_at_once(16384, probe, cpu) == 16384

@@ -27,7 +27,7 @@ from w2sweep.engine.devices import processor
 from w2sweep.engine.job import StoreJob
 from w2sweep.engine.runtime import Runtime
 from w2sweep.engine.store import Store
-from w2sweep.experiment.losses import ConfidenceLoss, CrossEntropy
+from w2sweep.experiment.losses import BufferedConfidence, ConfidenceLoss, CrossEntropy
 from w2sweep.experiment.methods import Bootstrap
 from w2sweep.experiment.predictions import Predictions
 from w2sweep.experiment.recipe import EarlyStop, Recipe
@@ -198,6 +198,7 @@ STAGES = {
     "lora": ceiling(Toy(), Lora(rank=2)),
     "probe": ceiling(Toy(), LinearProbe(lr=0.01)),
     "confidence loss": confident(),
+    "loss that remembers": replace(confident(), loss=BufferedConfidence(0.9, 0.0, buffer=40)),
 }
 
 

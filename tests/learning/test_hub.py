@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import errno
+import time
 from pathlib import Path
 
 import pytest
-from toys import setting
+from huggingface_hub import constants
+from toys import cell, setting
 
+from w2sweep.experiment import reach
 from w2sweep.experiment.backbone import HubModel, Tokenizer
+from w2sweep.experiment.cell import Cell
+from w2sweep.experiment.ladder import HubRung, Ladder, Rung
+from w2sweep.experiment.losses import CrossEntropy
+from w2sweep.experiment.methods import Naive
+from w2sweep.experiment.reach import check_reach
 from w2sweep.experiment.stages import OwnTokenizer
 from w2sweep.learning.hub import asked_for
 from w2sweep.learning.loading import load
@@ -38,3 +46,37 @@ def test_a_full_disk_is_not_the_hubs_fault(tmp_path: Path):
     (tmp_path / "config.json").touch()
     with pytest.raises(OSError, match="torn"), asked_for(HubModel(str(tmp_path))):
         raise OSError("torn")
+
+
+def of_hub(*models: str) -> Cell:
+    rungs: dict[str, Rung] = {
+        name: HubRung(1e-4, name, params=9, pretrain_tokens=1) for name in models
+    }
+    weak, strong = models[0], models[-1]
+    s = setting(ladder=Ladder("hub", rungs), weak=weak, strong=strong)
+    return Cell(s, Naive("naive", CrossEntropy()))
+
+
+def test_a_silent_hub_is_told_before_anything_runs(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    monkeypatch.setattr(constants, "ENDPOINT", "http://localhost:9")
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+    began = time.monotonic()
+    with pytest.raises(ConfigError) as refused:
+        check_reach(of_hub("owner/weak", "owner/strong").stages)
+    [line] = str(refused.value).splitlines()
+    assert line.startswith("owner/strong, owner/weak: not on this machine, and the Hugging Face ")
+    assert line.endswith("(ladder.rungs.NAME.model=FOLDER)")
+    assert time.monotonic() - began < 30  # a first answer of a machine under load
+
+
+def test_models_that_were_fetched_need_no_hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    monkeypatch.setattr(reach, "silence", lambda: pytest.fail("asked"))
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+    refs = tmp_path / "models--owner--weak" / "refs"
+    snapshot = refs.parent / "snapshots" / "abc"
+    for folder in (refs, snapshot):
+        folder.mkdir(parents=True)
+    (refs / "main").write_text("abc")
+    (snapshot / "config.json").write_text("{}")
+    check_reach([of_hub("owner/weak", "owner/strong").setting.supervisor])  # type: ignore[list-item]
+    check_reach(cell().stages)  # whose models are pretrained here

@@ -23,6 +23,7 @@ from transformers import (
     BloomConfig,
     CohereConfig,
     Gemma2Config,
+    Gemma3Config,
     GPT2Config,
     GPTNeoXConfig,
     GraniteConfig,
@@ -42,6 +43,7 @@ from transformers import (
 
 from w2sweep.experiment.backbone import HubModel, Tokenizer
 from w2sweep.experiment.tuning import Lora
+from w2sweep.learning import loading
 from w2sweep.learning.batches import Batch, Completions, last_tokens
 from w2sweep.learning.loading import leave_nothing_to_chance, load
 from w2sweep.learning.model import Net, unembedding
@@ -220,6 +222,15 @@ def test_an_encoder_decoder_is_refused_in_one_line(
         (Path(model.model) / "config.json").write_text(json.dumps(config))
         with pytest.raises(ConfigError, match=r"^mine \(\w+\) is an encoder-decoder, .{,120}$"):
             load(model, None, None, seed=0)
+
+
+def test_a_model_of_the_hub_that_sees_is_refused_by_its_configuration_alone(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    """Neither its tokenizer nor its weights are fetched."""
+    monkeypatch.setattr(loading.AutoConfig, "from_pretrained", lambda **_: Gemma3Config())
+    with pytest.raises(ConfigError, match=r"^gemma-3-4b-pt \(gemma3\) is multimodal .{,240}$"):
+        load(HubModel("google/gemma-3-4b-pt"), None, None, seed=0)
 
 
 def test_lora_where_it_cannot_be_says_what_can(make: Make):

@@ -21,7 +21,24 @@ from w2sweep.engine.failures import StageFailed
 from w2sweep.engine.stage import Stage
 from w2sweep.engine.store import Store
 from w2sweep.experiment.backbone import SmallLlama
-from w2sweep.experiment.losses import ConfidenceLoss, CrossEntropy, Loss
+from w2sweep.experiment.losses import (
+    AdaptConf,
+    BalancedLabels,
+    BufferedConfidence,
+    ConfidenceAdaptive,
+    ConfidenceLoss,
+    ConfidenceWeight,
+    ConfidenceWindow,
+    CrossEntropy,
+    EntropyLoss,
+    GeneralizedCrossEntropy,
+    LabelSmoothing,
+    Loss,
+    ProductLabels,
+    ReverseCrossEntropy,
+    ReverseKL,
+    SymmetricCrossEntropy,
+)
 from w2sweep.experiment.stages import Finetune
 from w2sweep.experiment.tuning import LinearProbe, Lora
 from w2sweep.experiment.weights import Weights
@@ -231,6 +248,40 @@ def test_finetunings_side_by_side_are_what_they_are_alone(
     for stage in (*students, *kept):
         expected, found = curves(alone, stage), curves(together, stage)
         assert [row.keys() for row in found] == [row.keys() for row in expected]
+        for row, known in zip(found, expected, strict=True):
+            assert row == pytest.approx(known, abs=1e-5)
+
+
+ZOO: list[Loss] = [
+    AdaptConf(),
+    BalancedLabels(),
+    BufferedConfidence(warmup=0.0),
+    ConfidenceAdaptive(),
+    ConfidenceWeight(),
+    ConfidenceWindow(),
+    EntropyLoss(),
+    GeneralizedCrossEntropy(),
+    LabelSmoothing(),
+    ProductLabels(),
+    ReverseCrossEntropy(),
+    ReverseKL(),
+    SymmetricCrossEntropy(),
+]
+
+
+@pytest.mark.parametrize("task", [ToyPairs(), ToyCompletions()])
+def test_losses_of_the_zoo_side_by_side_are_what_they_are_alone(
+    shelf: Store, tmp_path: Path, task: Any, stacked: list[int]
+):
+    """On weak labels: those that need soft ones with pairs, the others with completions."""
+    pairs = isinstance(task, ToyPairs)
+    of_task = [loss for loss in ZOO if (loss.soft or loss.binary) == pairs]
+    s = setting(task, recipe=replace(setting().recipe, epochs=1))
+    stages = [s.finetune("s", labels=s.supervisor, loss=loss) for loss in of_task]
+    alone, together = both(shelf, tmp_path, stages)
+    assert stacked == [len(stages)]
+    for stage in stages:
+        expected, found = curves(alone, stage), curves(together, stage)
         for row, known in zip(found, expected, strict=True):
             assert row == pytest.approx(known, abs=1e-5)
 

@@ -14,6 +14,7 @@ from w2sweep.report.diagnosis import diagnostics_table, elsewhere_table
 from w2sweep.report.figures.agreement import Agreement
 from w2sweep.report.figures.misfit import Misfit
 from w2sweep.report.figures.reliability import Reliability
+from w2sweep.report.summary import SummaryRow
 from w2sweep.results.cell import ROLES, Elsewhere
 
 THREE = {name: LADDER[name] for name in ("nano", "micro", "small")}
@@ -83,6 +84,26 @@ def test_figures_show_the_weakest_supervisor_and_the_widest_gap(made: Report):
     assert {(r.weak, r.strong) for r in agreement.rows} == {("nano", "micro"), ("nano", "small")}
     assert reliability is not None
     assert {(r.weak, r.strong) for r in reliability.rows} == {("nano", "small")}
+
+
+def test_reliability_of_many_methods_has_panels_of_the_best_and_the_worst(made: Report):
+    [one] = [r for r in made.summary if (r.weak, r.strong, r.method) == ASKED]
+    names = [f"m{n}" for n in range(20)]
+
+    def of(n: int) -> SummaryRow:  # all answers are given with 90 %, and right in 89 to 70 %
+        curve = np.array([[0.9, 0.89 - 0.01 * n, 100.0]])
+        return replace(one, method=names[n], reliability={**one.reliability, "student": curve})
+
+    four = Reliability.of(list(map(of, range(4))), {})
+    twenty = Reliability.of(list(map(of, range(20))), {})
+    assert four is not None
+    assert (four.lines, list(map(four.column, four.rows))) == (["sentiment"], names[:4])
+    assert "calibrated best" not in four.caption
+    assert twenty is not None
+    assert [r.method for r in twenty.rows] == [*names[:6], *names[14:]]
+    assert "Of 20 methods the 6 whose students are calibrated best, and the 6 worst" in (
+        twenty.caption
+    )
 
 
 def test_figures_without_anything_to_show_are_not_drawn(made: Report):

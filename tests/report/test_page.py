@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 from fake_sweep import TWO_RUNGS, cell, change, fail, fake_sweep, results
@@ -49,7 +50,10 @@ def test_each_family_is_told_in_a_sentence_of_its_widest_gap(naive: Report):
     for share in (widest.student_accuracy, widest.weak_accuracy, widest.ceiling_accuracy):
         assert f"{100 * share:.1f} %" in chess.sentence
     assert chess.sentence.startswith("mate, a small student taught by nano reaches ")
-    assert f"naive recovers {widest.pgr:.2f} of the gap, but the gap of" in chess.sentence
+    assert widest.gap is not None
+    unclear = f"the gap of {100 * widest.gap:.1f} points cannot be told from zero (2 seeds)"
+    assert f": {unclear}, so its PGR says nothing" in chess.sentence
+    assert "recovers" not in chess.sentence
     of = [r for r in naive.summary if (r.family, r.weak, r.strong) == ("nlp", "nano", "small")]
     middle = sorted(r.student_accuracy for r in of)[1]
     assert nlp.sentence.startswith("median of 3 tasks, ")
@@ -68,7 +72,7 @@ def test_a_gap_that_is_none_is_told_as_such_and_the_best_other_method_named(tmp_
     assert best.over_naive is not None
     assert f"{100 * best.over_naive:+.1f} points over naive" in found.sentence
     unclear = [replace(r, gap_low=-0.01) for r in made.summary]
-    assert "is not told from zero (2 seeds)" in outcomes(unclear)[0].sentence
+    assert "cannot be told from zero (2 seeds)" in outcomes(unclear)[0].sentence
 
 
 def test_one_method_has_a_line_a_supervisor_in_the_figure_of_pgr(naive: Report):
@@ -149,6 +153,9 @@ def test_a_page_says_where_its_sweep_came_from(tmp_path: Path):
     environment = {"versions": versions, "commits": commits}
     with_store(sweep, tmp_path / "store", computed=computed, environment=environment)
     (sweep / "config.yaml").write_text("task: <a>\n", encoding="utf-8")
+    [cell, *_] = results(sweep)
+    shown = {cell.name: "https://wandb.ai/x/y/runs/cell", "Finetune/ceiling": "javascript:alert()"}
+    write_json(sweep / "tracked.json", {"urls": shown})
     said = dict(Provenance(read_sweep(sweep)).lines)
     assert said["started"] == "1970-01-01 00:16 UTC"
     assert said["duration"] == "0:00:40"  # from 1000 to 1010 + 30
@@ -162,6 +169,9 @@ def test_a_page_says_where_its_sweep_came_from(tmp_path: Path):
     assert "task: &lt;a&gt;" in page
     assert '<a href="../../store/Finetune/student">' in page
     assert '<a href="https://wandb.ai/x/y/runs/z">' in page
+    assert '<a href="https://wandb.ai/x/y/runs/cell">' in page
+    assert f'<a href="../{quote(cell.name)}/cell.json">cell.json<' in page
+    assert "javascript:" not in page
 
 
 def test_what_nobody_has_recorded_is_said_to_be_missing(naive: Report):

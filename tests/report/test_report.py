@@ -628,6 +628,22 @@ def test_chance_is_drawn_and_what_cannot_be_told_from_it_is_named(tmp_path: Path
     assert drawn.count(">chance<") == 1
 
 
+def test_a_student_made_with_true_labels_is_marked(tmp_path: Path):
+    methods = ["naive", "trust"]
+    sweep = fake_sweep(tmp_path / "s", tasks={"a": "nlp"}, ladder=TWO_RUNGS, methods=methods)
+    for at, result in results(sweep).items():
+        change(at, result, true_labels=80 * (result.method == "trust"))
+    made = report(sweep)
+    assert row_of(made, task="a", method="trust").true_labels == 80
+    marked = [line for line in printed(made, width=200).splitlines() if "†" in line]
+    assert [" trust " in line for line in marked] == [True, False]
+    assert "† made with true labels" in marked[1]
+    assert "(80)" in marked[1]
+    cells = read_csv(made.page.parent / "cells.csv")
+    finished = [c for c in cells if c["status"] == "finished"]
+    assert {c["method"]: c["true_labels"] for c in finished} == {"naive": "0", "trust": "80"}
+
+
 def test_a_model_with_one_answer_to_everything_is_named(tmp_path: Path):
     sweep = fake_sweep(tmp_path / "s", tasks={"a": "nlp"}, ladder=TWO_RUNGS, methods=["naive"])
     first, _ = results(sweep).items()

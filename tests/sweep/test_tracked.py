@@ -6,7 +6,8 @@ import json
 from pathlib import Path
 
 from w2sweep.engine.tracking import Tracking
-from w2sweep.sweep.tracked import SHOWN, Account
+from w2sweep.results.sweep_folder import SHOWN
+from w2sweep.sweep.tracked import Account
 
 
 def shown(folder: Path, project: str = "study") -> list[str]:
@@ -16,6 +17,14 @@ def shown(folder: Path, project: str = "study") -> list[str]:
 def test_what_a_sweep_of_version_0_1_has_shown_counts(tmp_path: Path):
     (tmp_path / SHOWN).write_text(json.dumps(["Finetune/a"]))
     assert shown(tmp_path) == ["Finetune/a"]
+
+
+def test_where_runs_are_shown_is_kept(tmp_path: Path):
+    said = {"at": ["study", "night"], "stages": [], "cells": {}, "urls": {"a": "https://wandb.ai"}}
+    (tmp_path / SHOWN).write_text(json.dumps(said))
+    account = Account(Tracking(project="study"), "night", tmp_path, print)
+    account._keep(account._shown())
+    assert json.loads((tmp_path / SHOWN).read_text()) == said
 
 
 def test_another_project_has_seen_nothing(tmp_path: Path):

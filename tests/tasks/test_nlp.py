@@ -374,7 +374,7 @@ def test_scenarios_without_because_share_a_group(one: str, other: str):
 
 
 def test_no_scenario_of_the_test_split_begins_as_one_to_learn_from(shared: Path):
-    task, sizes, seed = composed("ethics_justice", [f"data_root={shared / 'data' / 'hub'}"])
+    task, sizes, seed, _ = composed("ethics_justice", [f"data_root={shared / 'data' / 'hub'}"])
     splits, _ = split(task.examples(), sizes, seed)
 
     def beginnings(examples: list[Example]) -> set[str]:
@@ -430,7 +430,7 @@ def test_there_is_a_configuration_for_each_dataset():
         "commonsense_qa",
         "winogrande",
     ]:
-        task, sizes, _ = composed(name, ["data_root=/nowhere"])
+        task, sizes, _, _ = composed(name, ["data_root=/nowhere"])
         assert (task.name, task.family, sizes.supervisor) == (name, "nlp", 2500)
 
 
@@ -466,7 +466,7 @@ def classes_of(examples: list[Example]) -> Counter[int]:
 
 @pytest.mark.parametrize("name", HERE)
 def test_a_real_dataset_is_loaded_and_split(name: str, shared: Path):
-    task, sizes, seed = composed(name, [f"data_root={shared / 'data' / 'hub'}"])
+    task, sizes, seed, _ = composed(name, [f"data_root={shared / 'data' / 'hub'}"])
     splits, manifest = split(task.examples(), sizes, seed)
     groups = list(map(groups_of, splits.values()))
     assert sum(map(len, groups)) == len(set().union(*groups))

@@ -394,7 +394,7 @@ def test_whole_games_are_pretrained_on_but_not_those_of_puzzles(tmp_path: Path):
 
 
 def test_configurations():
-    task, sizes, _ = composed("lichess_hard", ["data_root=/nowhere"])
+    task, sizes, _, _ = composed("lichess_hard", ["data_root=/nowhere"])
     assert isinstance(task, Puzzles)
     assert (task.name, task.rating, task.prompt, sizes.test) == (
         "lichess_hard",

@@ -309,7 +309,7 @@ def test_a_slice_with_one_split_loads_wherever_it_lies(task: str, tmp_path: Path
     read = {}
     for kind in KINDS:
         root = laid(tmp_path / kind, task, kind)
-        made, sizes, seed = composed(task, [f"data_root={root}", *SIZES])
+        made, sizes, seed, _ = composed(task, [f"data_root={root}", *SIZES])
         read[kind] = split(made.examples(), sizes, seed)
     splits, manifest = read["folder"]
     assert all(found == (splits, manifest) for found in read.values())
@@ -322,7 +322,7 @@ def test_a_slice_with_one_split_loads_wherever_it_lies(task: str, tmp_path: Path
 
 def test_labels_mean_what_they_mean_on_the_hub(tmp_path: Path):
     def read(task: str) -> list[Example]:
-        made, _, _ = composed(task, [f"data_root={laid(tmp_path / task, task)}"])
+        made, *_ = composed(task, [f"data_root={laid(tmp_path / task, task)}"])
         return [e for e in made.examples() if isinstance(e, Example)]
 
     def preferred(task: str) -> list[str]:
@@ -340,7 +340,7 @@ def test_labels_mean_what_they_mean_on_the_hub(tmp_path: Path):
 
 
 def test_an_empty_answer_in_a_dataset_is_counted(tmp_path: Path):
-    made, sizes, seed = composed(
+    made, sizes, seed, _ = composed(
         "ultrafeedback", [f"data_root={laid(tmp_path, 'ultrafeedback')}", *SIZES]
     )
     _, manifest = split(made.examples(), sizes, seed)
@@ -354,7 +354,7 @@ def test_utilitarianism_of_either_mirror_has_the_more_pleasant_event_first(tmp_p
         pq.write_table(
             pa.Table.from_pylist([row]), root / "hendrycks/ethics/utilitarianism/train.parquet"
         )
-        made, _, _ = composed("ethics_utilitarianism", [f"data_root={root}"])
+        made, *_ = composed("ethics_utilitarianism", [f"data_root={root}"])
         return [e.views[0] for e in made.examples() if isinstance(e, Example) and e.label]
 
     assert first(baseline="tea", less_pleasant="cold tea") == first(
@@ -370,7 +370,7 @@ def test_a_folder_beside_what_the_mirror_lists_is_found(tmp_path: Path):
         "configs": {"x": {"hub_config": "x", "splits": {}}},
     }
     (tmp_path / "mirror.json").write_text(json.dumps({"google-research-datasets/paws": other}))
-    made, _, _ = composed("paws", [f"data_root={tmp_path}"])
+    made, *_ = composed("paws", [f"data_root={tmp_path}"])
     assert len(list(made.examples())) == 100
 
 

@@ -9,8 +9,8 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from w2sweep.experiment.splits import Sizes
-from w2sweep.experiment.splitting import split
+from w2sweep.experiment.shift import Shift
+from w2sweep.experiment.splits import Sizes, Splits
 from w2sweep.tasks.example import Example
 from w2sweep.tasks.source import Source
 from w2sweep.tasks.task import Task
@@ -48,13 +48,13 @@ def table_head() -> list[str]:
     return _head(COLUMNS)
 
 
-def table_line(name: str, task: Task, sizes: Sizes, seed: int) -> str:
+def table_line(name: str, task: Task, sizes: Sizes, seed: int, shift: Shift) -> str:
     """A task's line of the table. Nothing is downloaded for it: of a dataset on the hub it only
     says whether it is there. Raises ConfigError where it is not."""
     where, start = origin(task), time.perf_counter()
     if where.startswith("hub: "):
         return unread_line(name, where)
-    _, manifest = split(task.examples(), sizes, seed)
+    _, manifest = Splits.of(task, sizes, seed, shift).made()
     offered = manifest["offered"]
     used = [f"{its['n']:,}" for its in manifest["splits"].values()]
     return _row(
@@ -76,9 +76,10 @@ def unread_line(name: str, why: str) -> str:
     return _row(name, *[""] * (len(COLUMNS) - 2), why)
 
 
-def page(task: Task, sizes: Sizes, seed: int) -> Iterator[str]:
+def page(task: Task, sizes: Sizes, seed: int, shift: Shift) -> Iterator[str]:
     """All about a task. Raises ConfigError where its data are not there or cannot be split."""
-    splits, manifest = split(task.examples(), sizes, seed)
+    shift.check(task)
+    splits, manifest = Splits.of(task, sizes, seed, shift).made()
     yield f"\n# {task.name}\n\n{_rows(task, manifest):,} rows, {origin(task)}\n"
     yield from _head(PAGE_COLUMNS)
     yield _split_row("all", {**manifest["offered"], "asked": ""})

@@ -119,7 +119,10 @@ class StoreJob:
         self.note(tracked=here.tracking.place(here.sweep))
         about = _told(here.runs, self.stage)
         opened = _run_of(self.stage, self.stage.key, here.tracking, here.sweep, about, live=True)
-        return self._open.enter_context(opened)
+        run = self._open.enter_context(opened)
+        if run.url:
+            self.note(url=run.url)
+        return run
 
 
 def replay(
@@ -129,8 +132,9 @@ def replay(
     tracking: Tracker,
     sweep: str,
     about: Mapping[str, Any],
-) -> None:
-    """Gives a sweep a run of a stage that was there already, from the rows of its curves.
+) -> str:
+    """Gives a sweep a run of a stage that was there already, from the rows of its curves. Returns
+    where a browser shows it; nothing where none does.
 
     `tracked` is where the stage has a run of its own, which stays where it is; `about` is what the
     sweep says of the run (see `Circumstances.runs`).
@@ -140,6 +144,7 @@ def replay(
     with _run_of(stage, id, tracking, sweep, about) as run:
         for row in rows:
             _log(run, row)
+        return run.url
 
 
 def _run_of(

@@ -72,7 +72,7 @@ class Progress:
 
 
 @dataclass(frozen=True)
-class Said:
+class StageProgress:
     """What a stage has said of how far it is."""
 
     step: int
@@ -106,11 +106,11 @@ class Said:
         return f"{done}, {self.rate:.3g} {self.unit}, {left} left"
 
 
-def said(work: Path) -> Said | None:
+def said(work: Path) -> StageProgress | None:
     """What the stage that works in a folder has said; None where it says nothing, or not yet."""
     try:
         told = read_json(work / FILE)
-        return Said(
+        return StageProgress(
             step=int(told["step"]),
             steps=int(told["steps"]),
             rate=float(told["rate"]),

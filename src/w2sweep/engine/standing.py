@@ -17,7 +17,7 @@ from w2sweep.engine.failures import StageFailed, failures_in
 from w2sweep.engine.leases import Held, held
 from w2sweep.engine.owners import Owner
 from w2sweep.engine.paces import Loads, Paces, unknown
-from w2sweep.engine.progress import Said, said
+from w2sweep.engine.progress import StageProgress, said
 from w2sweep.engine.remaining import UnderWay, time_left
 from w2sweep.engine.stage import Stage
 from w2sweep.engine.store import Store
@@ -28,12 +28,12 @@ TIMED = 20
 
 
 @dataclass(frozen=True)
-class Running:
+class AtWork:
     """A stage in somebody's hands."""
 
     stage: Stage[Any]
     by: Held
-    said: Said | None
+    said: StageProgress | None
     since: float
     """When it began, as far as can be told."""
 
@@ -72,7 +72,7 @@ class Standing:
         """Names."""
         self.failed: dict[str, StageFailed] = {}
         """By name."""
-        self.running: list[list[Running]] = []
+        self.running: list[list[AtWork]] = []
         """What each worker is at that is at work."""
         self.left: float | None = None
         """Seconds until the last stage that can be run is there; None where nobody can say, for no
@@ -104,7 +104,7 @@ class Standing:
             if name in self.stages and name not in self.done:
                 yield name, why
 
-    def _at_work(self, kind: str) -> Iterator[Running]:
+    def _at_work(self, kind: str) -> Iterator[AtWork]:
         """What runs of a class, in the order of the keys."""
         folder = self._root / kind
         for key in dict.fromkeys(key for key, _ in begun(folder)):
@@ -114,7 +114,7 @@ class Standing:
                 told = said(place(folder, key, holder.number))
                 seen = self._first_seen.setdefault(name, time.time())
                 since = min(seen, told.started) if told and told.started else seen
-                yield Running(self.stages[name], holder, told, since)
+                yield AtWork(self.stages[name], holder, told, since)
 
     def _time(self, found: set[str]) -> None:
         """Reads how long some of the stages took that were found."""
@@ -178,14 +178,14 @@ def _took(folder: Path) -> float | None:
         return None
 
 
-def _by_worker(at_work: Sequence[Running]) -> list[list[Running]]:
-    calls: dict[Owner, list[Running]] = defaultdict(list)
+def _by_worker(at_work: Sequence[AtWork]) -> list[list[AtWork]]:
+    calls: dict[Owner, list[AtWork]] = defaultdict(list)
     for running in at_work:
         calls[running.by.owner].append(running)
     return list(calls.values())
 
 
-def _projected(running: Running, now: float) -> float | None:
+def _projected(running: AtWork, now: float) -> float | None:
     """What a stage will have taken, as far as it says; of several that are run together, its
     share."""
     left = running.said and running.said.left(now)
@@ -194,13 +194,13 @@ def _projected(running: Running, now: float) -> float | None:
     return (now - running.since + left) / running.said.together
 
 
-def _under_way(call: Sequence[Running], takes: Mapping[str, float | None], now: float) -> UnderWay:
+def _under_way(call: Sequence[AtWork], takes: Mapping[str, float | None], now: float) -> UnderWay:
     """What a worker is at. Its stages end together, where it runs several."""
     left = max(_left(running, takes[running.stage.name], len(call), now) for running in call)
     return UnderWay([running.stage for running in call], left)
 
 
-def _left(running: Running, share: float | None, together: int, now: float) -> float:
+def _left(running: AtWork, share: float | None, together: int, now: float) -> float:
     """Seconds until a stage is there that runs with others: by its own speed while it counts steps;
     else by what such stages take; else as many as it has taken."""
     told, elapsed = running.said, now - running.since

@@ -11,7 +11,7 @@ from w2sweep.engine import working
 from w2sweep.engine.failures import StageFailed, failures_in
 from w2sweep.engine.leases import holder
 from w2sweep.engine.owners import Owner
-from w2sweep.engine.progress import Said, said
+from w2sweep.engine.progress import StageProgress, said
 from w2sweep.engine.queue import LiveJob, at_work
 
 
@@ -23,7 +23,7 @@ class Running:
     owner: Owner
     job: str | None
     """The job of a cluster that is for it."""
-    said: Said | None
+    said: StageProgress | None
     """What it says of itself; many say nothing."""
 
     def __str__(self) -> str:

@@ -22,6 +22,11 @@ log = logging.getLogger(__name__)
 class Writer(Protocol):
     """An open run of some tracker. It may raise whatever it likes."""
 
+    @property
+    def url(self) -> str:
+        """Where a browser shows the run; empty where none does."""
+        ...
+
     def log(self, values: Mapping[str, Any], step: int | None) -> None:
         """Adds values at a step."""
         ...
@@ -51,6 +56,14 @@ class Run:
 
     def __init__(self, writer: Writer | None = None, tracker: str = "the tracker"):
         self._writer, self._tracker = writer, tracker
+
+    @property
+    def url(self) -> str:
+        """Where a browser shows the run; empty where none does, as of files on this machine."""
+        if self._writer is not None:
+            with self._tolerated("say where the run is"):
+                return self._writer.url
+        return ""
 
     def log(self, values: Mapping[str, Any], step: int | None = None) -> None:
         """Adds `values` at a step. W&B ignores them where the step is before the last one."""

@@ -50,6 +50,11 @@ class WandbWriter:
     def __init__(self, run: wandb.Run):
         self._run = run
 
+    @property
+    def url(self) -> str:
+        # an offline run has none, and warns of being asked
+        return "" if self._run.offline else self._run.url or ""
+
     def log(self, values: Mapping[str, Any], step: int | None) -> None:
         self._run.log(dict(values), step=step)
 

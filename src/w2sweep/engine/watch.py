@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 from w2sweep.engine.paces import Loads, unknown
 from w2sweep.engine.progress import clock
 from w2sweep.engine.stage import Stage
-from w2sweep.engine.standing import Running, Standing
+from w2sweep.engine.standing import AtWork, Standing
 from w2sweep.engine.store import Store
 
 if TYPE_CHECKING:
@@ -166,12 +166,12 @@ class Watch:
         return ", ".join(said)
 
 
-def _called(call: Sequence[Running]) -> str:
+def _called(call: Sequence[AtWork]) -> str:
     """The stages that a worker is at, by the first of them."""
     return f"{call[0].stage} (+{len(call) - 1})" if len(call) > 1 else str(call[0].stage)
 
 
-def _told(running: Running) -> str:
+def _told(running: AtWork) -> str:
     """How far a stage is, and in whose hands, where that is a worker of another machine."""
     said = [str(running.said)] if running.said else []
     return ", ".join([*said, str(running.by)] if running.elsewhere else said)

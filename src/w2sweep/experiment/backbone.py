@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
 from w2sweep.experiment.recipe import Precision
-from w2sweep.experiment.shape import Shape
+from w2sweep.experiment.shape import FIELDS, Shape
 from w2sweep.tasks.readers import checksum
-from w2sweep.values import ConfigError, Count, Natural, Rate, named, value
+from w2sweep.values import ConfigError, Count, Impossible, Natural, Rate, named, value
 
 WEIGHTS = ("model.safetensors", "model.safetensors.index.json")
 """Where Transformers looks for the weights of a local model: in the first, or in the files that the
@@ -49,6 +50,8 @@ class HubModel:
     """Runs code that comes with the model. Off unless you trust its authors."""
     scratch: bool = False
     """Random weights in the model's architecture."""
+    layers: Count | None = None
+    """Only so many of its layers, the first ones, with its final norm and its head; None: all."""
     rung: str = named(default="")
     """What its ladder calls it."""
     parameters: Natural = named(default=0)
@@ -58,6 +61,11 @@ class HubModel:
 
     def __post_init__(self) -> None:
         _check_model(self.model, self.rung)
+        folder = Path(self.model)
+        if folder.is_dir():
+            config = _config_of(folder)
+            refuse_parts(self.label, config)
+            check_depth(self.label, self.layers, depth_of(config))
 
     def identity(self) -> dict[str, object]:
         """Of a local folder its content, wherever it lies: all but what is known not to be read.
@@ -66,6 +74,8 @@ class HubModel:
         """
         fields = asdict(self)
         del fields["rung"], fields["parameters"], fields["shape"]
+        if self.layers is None:  # of whole models, as before there were others
+            del fields["layers"]
         if (folder := Path(self.model)).is_dir():
             if not self.scratch:
                 check_weights(folder)
@@ -77,8 +87,53 @@ class HubModel:
     @property
     def label(self) -> str:
         """A short name, for messages."""
-        name = self.rung or self.model.rstrip("/").split("/")[-1]
+        cut = f" ({self.layers} layers)" if self.layers else ""
+        name = self.rung or self.model.rstrip("/").split("/")[-1] + cut
         return f"{name} from scratch" if self.scratch else name
+
+
+OTHER_SENSES = ("vision_config", "audio_config", "video_config")
+"""What a config.json has of models that read other things than text too."""
+
+
+def refuse_parts(name: str, config: Mapping[str, Any]) -> None:
+    """Raises ConfigError where a config.json is of a model of several parts, of which a language
+    model is one: its layers, its longest text and its dropout stand elsewhere than they are looked
+    for here."""
+    others = [part for part in OTHER_SENSES if config.get(part)]
+    if not others and not config.get("text_config"):
+        return
+    kind = f"multimodal (it has a {others[0]})" if others else "of several parts (text_config)"
+    raise ConfigError(
+        f"{name} ({config.get('model_type')}) is {kind}, and rungs are causal language models of "
+        "text alone: use one such as Qwen/Qwen3-0.6B-Base, or write its language model to a folder "
+        "of its own by save_pretrained"
+    )
+
+
+def check_depth(name: str, layers: int | None, there: int | None) -> None:
+    """Raises Impossible where more layers are asked for than a model has; `there`: None where that
+    is not known yet."""
+    if layers is not None and there is not None and layers > there:
+        raise Impossible(
+            f"layers: found {layers}, but {name} has {there}: ask for {there} at most, or leave "
+            "layers out for all of them"
+        )
+
+
+def depth_of(config: Mapping[str, Any]) -> int | None:
+    """The number of layers that a config.json tells; None where it tells none."""
+    told = (config.get(name) for name in FIELDS["depth"])
+    return next((depth for depth in told if isinstance(depth, int)), None)
+
+
+def _config_of(folder: Path) -> dict[str, Any]:
+    """The config.json of a folder; {} where it cannot be read: loading says why."""
+    try:
+        found = json.loads((folder / "config.json").read_bytes())
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def read_of(folder: Path) -> list[Path]:
@@ -173,6 +228,18 @@ def _check_model(model: str, rung: str) -> None:
 
 
 Backbone = HubModel | SmallLlama
+
+FINETUNED_TOGETHER, PRETRAINED_TOGETHER = 30_000, 110_000
+"""Parameters, without embeddings, up to which it pays to train models side by side:
+`benchmarks/stacked.py`."""
+
+
+def small_shape(backbone: Backbone, largest: int) -> tuple[int, int, int] | None:
+    """What must be equal for models of at most `largest` parameters that are pretrained here to be
+    trained side by side; None for all others."""
+    if isinstance(backbone, SmallLlama) and backbone.parameters <= largest:
+        return backbone.width, backbone.depth, backbone.heads
+    return None
 
 
 @value

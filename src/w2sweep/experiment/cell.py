@@ -7,6 +7,7 @@ from importlib.util import find_spec
 from typing import Any
 
 from w2sweep.engine.stage import Stage
+from w2sweep.experiment.best_of import BestOf, Scored
 from w2sweep.experiment.kinds import Labels
 from w2sweep.experiment.methods import Method
 from w2sweep.experiment.setting import Setting
@@ -26,18 +27,23 @@ class Cell:
     method: Method
     evaluate_on: tuple[Target, ...] = ()
     """Other tasks that supervisor, student and ceiling answer too."""
+    best_of: BestOf | None = None
+    """Replies that they choose the best of, as reward models."""
 
     def __post_init__(self) -> None:
         s = self.setting
         for rung in (s.weak, s.strong):
             s.ladder.position(rung)
         self._check_classes()
+        s.shift.check(s.task)
         _ = self.student  # the method may have something to say about the setting
+        self._check_loss()
         self._check_batches()
         self._check_optimizers()
         if s.task.head.classes is None:
             self._check_generates()
         self._check_targets()
+        _ = self.scored  # raises where they are no reward models
 
     @cached_property
     def student(self) -> Labels:
@@ -61,20 +67,35 @@ class Cell:
         one of them is no finetuned model."""
         if not self.evaluate_on:
             return {}
-        compared = self.compared  # a method may have a supervisor of its own
-        models = {role: _model(role, compared[role]) for role in self._always}
-        for role, model in models.items():
-            if model.splits != self.setting.splits:
-                raise Impossible(
-                    f"evaluate_on: the {role} reads {model.splits.what}, and of other tasks there "
-                    "are no such texts: use another method, or evaluate_on=[]"
-                )
-        weights = {role: Weights(model) for role, model in models.items()}
+        weights = self._weights("evaluate_on")
         found = {}
         for target in self.evaluate_on:
             splits = target.splits(self.setting.seed)
             found[target.task.name] = {role: Applied(of, splits) for role, of in weights.items()}
         return found
+
+    @cached_property
+    def scored(self) -> dict[str, Scored]:
+        """Role -> what that model says of the replies to choose from. Raises Impossible where one
+        of them is no reward model that was finetuned."""
+        if self.best_of is None:
+            return {}
+        candidates = self.best_of.candidates(self.setting)
+        weights = self._weights("best_of")
+        return {role: Scored(of, candidates) for role, of in weights.items()}
+
+    def _weights(self, key: str) -> dict[str, Weights]:
+        """The finetuned models that every cell compares, by role, for what `key` asks for. Raises
+        Impossible where one of them is none."""
+        compared = self.compared  # a method may have a supervisor of its own
+        models = {role: _model(key, role, compared[role]) for role in self._always}
+        for role, model in models.items():
+            if model.splits != self.setting.splits:
+                raise Impossible(
+                    f"{key}: the {role} reads {model.splits.what}, and of other texts there are "
+                    f"none of that kind: use another method, or leave out {key}"
+                )
+        return {role: Weights(model) for role, model in models.items()}
 
     @cached_property
     def language_models(self) -> dict[str, Adapt]:
@@ -85,7 +106,8 @@ class Cell:
     def stages(self) -> list[Stage[Any]]:
         """All stages whose results make up the cell's."""
         applied = [stage for stages in self.elsewhere.values() for stage in stages.values()]
-        return [*self.compared.values(), *applied, *self.language_models.values()]
+        scored = self.scored.values()
+        return [*self.compared.values(), *applied, *scored, *self.language_models.values()]
 
     def _check_targets(self) -> None:
         """Raises Impossible where another task cannot be answered by the cell's models."""
@@ -107,6 +129,22 @@ class Cell:
             raise ConfigError(
                 f"task.head.classes: found {task.head.classes}, but the labels of {task.name} are "
                 f"of {expected} classes: set task.head.classes={expected}"
+            )
+
+    def _check_loss(self) -> None:
+        """Raises Impossible where the task has no such labels as the loss needs."""
+        loss, task = self.method.loss, self.setting.task
+        name, classes = type(loss).__name__, task.head.classes
+        found = f"has {classes} classes" if classes else "generates completions"
+        if loss.binary and classes != 2:
+            raise Impossible(
+                f"{name} needs two classes, but task {task.name} {found}: use method=naive or "
+                "bootstrap"
+            )
+        if loss.soft and classes is None:
+            raise Impossible(
+                f"{name} needs probabilities as labels, but task {task.name} {found}: use "
+                "method=naive or bootstrap"
             )
 
     def _check_batches(self) -> None:
@@ -136,11 +174,6 @@ class Cell:
             raise Impossible(
                 f"a linear probe chooses between classes, {generates}: use tuning=full or lora"
             )
-        if self.method.loss.binary:
-            loss = type(self.method.loss).__name__
-            raise Impossible(
-                f"{loss} needs two classes, {generates}: use method=naive or bootstrap"
-            )
         if isinstance(self.setting.task.head, Completion):
             self._check_room(self.setting.task.head.max_new_tokens)
 
@@ -163,12 +196,13 @@ def _has_8bit() -> bool:
     return find_spec("bitsandbytes") is not None
 
 
-def _model(role: str, of: Labels) -> Finetune:
-    """A role's model. Raises Impossible where it is none that was finetuned."""
+def _model(key: str, role: str, of: Labels) -> Finetune:
+    """A role's model, which `key` asks for. Raises Impossible where it is none that was
+    finetuned."""
     if not isinstance(of, Finetune):
         raise Impossible(
-            f"evaluate_on needs models that were finetuned, but the {role} is {of.what}: use "
-            "supervision=weak and a method that finetunes, or evaluate_on=[]"
+            f"{key} needs models that were finetuned, but the {role} is {of.what}: use "
+            f"supervision=weak and a method that finetunes, or leave out {key}"
         )
     return of
 

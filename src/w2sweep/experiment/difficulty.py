@@ -188,6 +188,10 @@ class Subset(Rows):
         return f"{self.kind} examples"
 
     @property
+    def part(self) -> float:
+        return self.share
+
+    @property
     def what(self) -> str:
         return f"{self.kind} examples of {self.splits.task.name}"
 

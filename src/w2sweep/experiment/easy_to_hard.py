@@ -59,6 +59,9 @@ class EasyToHard(Method):
         labels = s.supervisor if self.labels == "weak" else None
         return s.finetune(s.strong, labels=labels, loss=self.loss, rows=self._rows(s))
 
+    def true_labels(self, s: Setting) -> int:
+        return round(self.share * s.sizes.student) if self.labels == "truth" else 0
+
     def compared(self, s: Setting) -> dict[str, Labels]:
         """The student as it was pretrained, where the task says how it is asked: a floor."""
         asks = Prompting(ZERO_SHOT, self.loss, shots=0, shows="truth")

@@ -8,13 +8,14 @@ Kaplan et al. 2020, arXiv 2001.08361, section 2.1.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from w2sweep.engine.stage import Stage
 from w2sweep.experiment.backbone import Backbone
-from w2sweep.experiment.difficulty import Subset
+from w2sweep.experiment.best_of import Candidates, Scored
 from w2sweep.experiment.prompting import Prompted
+from w2sweep.experiment.recipe import Recipe
 from w2sweep.experiment.splits import Answered, Splits, answered
 from w2sweep.experiment.splitting import Sizes
 from w2sweep.experiment.stages import Adapt, Features, Finetune, SplitTexts
@@ -39,6 +40,8 @@ class Texts:
     """By split."""
     tokens: float | None = None
     """Of a text, on average; None: nobody has counted them."""
+    rows: Mapping[str, int] = field(default_factory=dict)
+    """Name of a stage that chooses examples -> how many it chose, where that is known."""
 
 
 Known = Callable[[Answered], Texts]
@@ -72,6 +75,8 @@ def work(stage: Stage[Any], known: Known = asked, again: bool = False) -> Work |
     """
     if isinstance(stage, Weights):
         return work(stage.of, known, again)
+    if isinstance(stage, Candidates | Scored):
+        return _of_replies(stage)
     backbone = _backbone(stage)
     if backbone is None:
         return None if stage.size else NONE
@@ -83,6 +88,37 @@ def work(stage: Stage[Any], known: Known = asked, again: bool = False) -> Work |
     trained, read = tokens
     a_token = (ADAPTED if _frozen(stage) else TRAINED) + AGAIN * again
     return Work(backbone.parameters * (a_token * trained + READ * read), texts.tokens is None)
+
+
+def _of_replies(stage: Candidates | Scored) -> Work:
+    """What writes replies reads all of the text again for each word; questions are taken to be as
+    long as they may be."""
+    candidates = stage.candidates if isinstance(stage, Scored) else stage
+    if isinstance(stage, Scored):
+        passes, longest = 1, _longest(stage.of.of)
+    elif stage.writer:
+        passes, longest = stage.task.reply_words, stage.writer.text.tokenizer.context
+    else:
+        return NONE
+    texts = candidates.questions * candidates.replies
+    return Work(float(READ * stage.size * texts * passes * longest), bound=True)
+
+
+def steps(stage: Stage[Any], known: Known = asked) -> int:
+    """The optimizer steps of a stage; those that train nothing have none.
+
+    Args:
+        stage: of whatever class.
+        known: what is known of the texts that it reads.
+    """
+    if isinstance(stage, Finetune):
+        there = _examples(stage, known(stage.splits))
+        recipe = stage.recipe.for_examples(int(there))
+        return recipe.epochs * _batches(recipe, there)
+    if isinstance(stage, Adapt):
+        length = _length(stage, known)
+        return stage.recipe.steps(length, stage.text.tokenizer.context)
+    return 0
 
 
 def _backbone(stage: Stage[Any]) -> Backbone | None:
@@ -114,20 +150,33 @@ def _tokens(stage: Stage[Any], known: Known) -> tuple[Texts, tuple[float, float]
     if isinstance(stage, Prompted):
         shown += stage.shots
     if isinstance(stage, Finetune):
-        trained, predicted = _of_finetune(stage, examples)
+        trained, predicted = _of_finetune(stage, texts)
     each = _views(stage) * (texts.tokens or longest)
     return texts, (trained * each, predicted * shown * each)
 
 
-def _of_finetune(stage: Finetune, examples: Mapping[str, int]) -> tuple[float, int]:
+def _examples(stage: Finetune, texts: Texts) -> float:
+    """How many examples it trains on."""
+    there = float(texts.examples[stage.on])
+    if stage.rows is None:
+        return there
+    if stage.rows.name in texts.rows:
+        return float(texts.rows[stage.rows.name])
+    return there * stage.rows.part
+
+
+def _batches(recipe: Recipe, there: float) -> int:
+    """Steps of one pass over so many examples."""
+    return max(1, int(there) // recipe.batch_size)
+
+
+def _of_finetune(stage: Finetune, texts: Texts) -> tuple[float, int]:
     """How many examples it trains on, each as often as it does, and how many it answers. Those of
     the evaluation that is kept are not answered again. The split that it trains on counts in any
     case, though a small model answers it only where somebody reads that: a tenth of the work."""
-    recipe, there = stage.recipe, float(examples[stage.on])
-    if isinstance(stage.rows, Subset):
-        there *= stage.rows.share
-    batches = max(1, int(there) // recipe.batch_size)
-    trained = recipe.epochs * batches * min(recipe.batch_size, there)
+    examples, there = texts.examples, _examples(stage, texts)
+    recipe = stage.recipe.for_examples(int(there))
+    trained = recipe.epochs * _batches(recipe, there) * min(recipe.batch_size, there)
     looked_at = recipe.evaluations * sum(examples[name] for name in EVALUATED)
     others = [n for name, n in examples.items() if name not in ("supervisor", *EVALUATED)]
     return trained, looked_at + sum(others)
@@ -135,12 +184,18 @@ def _of_finetune(stage: Finetune, examples: Mapping[str, int]) -> tuple[float, i
 
 def _of_adapt(stage: Adapt, known: Known) -> tuple[Texts, tuple[float, float]]:
     corpus, context = stage.text.corpus, stage.text.tokenizer.context
-    texts, length = Texts({}, tokens=context), 0
-    if isinstance(corpus, SplitTexts):
-        texts = known(corpus.splits)
-        length = int(texts.examples[corpus.of] * (texts.tokens or context))
-    recipe = stage.recipe
-    return texts, (recipe.steps(length, context) * recipe.batch * context, 0.0)
+    of_a_split = isinstance(corpus, SplitTexts)
+    texts = known(corpus.splits) if of_a_split else Texts({}, tokens=context)
+    return texts, (float(steps(stage, known) * stage.recipe.batch * context), 0.0)
+
+
+def _length(stage: Adapt, known: Known) -> int:
+    """Tokens of the examples that it reads; 0 of a corpus, which it reads by the token."""
+    corpus, context = stage.text.corpus, stage.text.tokenizer.context
+    if not isinstance(corpus, SplitTexts):
+        return 0
+    texts = known(corpus.splits)
+    return int(texts.examples[corpus.of] * (texts.tokens or context))
 
 
 def _longest(stage: Applied | Features | Finetune | Prompted) -> int:

@@ -40,5 +40,10 @@ class Rows(Stage[NDArray[np.int64]]):
         """Which ones, in a word: in the names of models that train on them."""
         raise NotImplementedError
 
+    @property
+    def part(self) -> float:
+        """The share of the split that it is at most: of its order are the costs of training."""
+        return 1.0
+
     def read(self, path: Path) -> NDArray[np.int64]:
         return np.load(path / "rows.npy")

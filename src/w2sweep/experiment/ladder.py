@@ -19,6 +19,7 @@ from w2sweep.experiment.backbone import (
     Pretraining,
     SmallLlama,
     Tokenizer,
+    check_depth,
 )
 from w2sweep.experiment.recipe import Precision
 from w2sweep.experiment.shape import Shape, shape_of_model
@@ -49,12 +50,19 @@ class Rung(ABC):
     @property
     @abstractmethod
     def size(self) -> int:
-        """Parameters; without embeddings where the rung is pretrained here."""
+        """Parameters without embeddings, which figures and compute go by (Kaplan et al. 2020): of a
+        small model most are embeddings, of a large one next to none. Where nobody says how many
+        are, all of them."""
+
+    @property
+    def parameters(self) -> int:
+        """All parameters that its ladder tells of."""
+        return self.size
 
     @property
     def counted(self) -> int | None:
-        """Parameters by the model's own configuration, to hold against `size`; None where that is
-        not at hand, or where `size` is computed from it."""
+        """All parameters by the model's own configuration, to hold against `parameters`; None where
+        that is not at hand, or where `size` is computed from it."""
         return None
 
     @property
@@ -79,6 +87,7 @@ class HubRung(Rung):
     model: str
     """Its name on the hub, or the path of a folder written by `save_pretrained`."""
     params: Count
+    """All of them that are used: with embeddings, and of `layers` alone where these are given."""
     pretrain_tokens: Natural
     revision: str | None = None
     trust_remote_code: bool = False
@@ -86,13 +95,29 @@ class HubRung(Rung):
     scratch: bool = False
     """Random weights in the model's architecture."""
     shape: Shape | None = None
-    """For estimates of memory; None: it is guessed from `params`, or read in a local folder."""
+    """For estimates of memory, and for how many of `params` are embeddings; None: it is guessed
+    from `params`, or read in a local folder. Its depth is that of the whole model."""
+    layers: Count | None = None
+    """Only so many layers of the model, the first ones, with its final norm and its head, so that
+    one download makes a ladder; None: all."""
+    embedding_params: Natural | None = None
+    """As many of `params` are embeddings (of tokens, of positions, and an unembedding that is not
+    the embedding); None: as `shape` says, or none where there is no shape."""
+
+    def __post_init__(self) -> None:
+        if (self.embedding_params or 0) >= self.params:
+            raise ConfigError(
+                f"embedding_params: found {self.embedding_params:,}, expected fewer than all "
+                f"params, {self.params:,}"
+            )
+        if self.shape:
+            check_depth(self.model, self.layers, self.shape.depth)
 
     def backbone(self, name: str) -> HubModel:
-        where = (self.model, self.revision, self.trust_remote_code, self.scratch)
+        where = (self.model, self.revision, self.trust_remote_code, self.scratch, self.layers)
         if name not in self._backbones:
             self._backbones[name] = HubModel(
-                *where, rung=name, parameters=self.params, shape=self.shape
+                *where, rung=name, parameters=self.params, shape=self._cut(self.shape)
             )
         return self._backbones[name]
 
@@ -102,13 +127,28 @@ class HubRung(Rung):
 
     @property
     def size(self) -> int:
+        return self.params - self._embeddings
+
+    @property
+    def parameters(self) -> int:
         return self.params
 
     @property
     def counted(self) -> int | None:
         """Parameters by the config.json of the folder, or of the hub's, if that was fetched."""
-        found = shape_of_model(self.model, self.revision)
+        found = self._cut(shape_of_model(self.model, self.revision))
         return found and found.parameters
+
+    def _cut(self, whole: Shape | None) -> Shape | None:
+        """The shape of the layers that are used."""
+        return replace(whole, depth=self.layers) if whole and self.layers else whole
+
+    @property
+    def _embeddings(self) -> int:
+        if self.embedding_params is not None:
+            return self.embedding_params
+        told = self.shape.embeddings if self.shape else 0
+        return told if told < self.params else 0  # else the shape is not that of this model
 
     @property
     def tokens_read(self) -> int:

@@ -14,6 +14,7 @@ from w2sweep.engine.runtime import Runtime
 from w2sweep.engine.stage import Stage
 from w2sweep.experiment.activations import Compute, Pass
 from w2sweep.experiment.backbone import Backbone, HubModel, Tokenizer
+from w2sweep.experiment.best_of import Scored
 from w2sweep.experiment.kinds import Model
 from w2sweep.experiment.prompting import Prompted
 from w2sweep.experiment.recipe import OptimizerName
@@ -69,7 +70,7 @@ def memory(stage: Stage[Any], runtime: Runtime, shards: int = 1) -> Memory:
         prompted = isinstance(stage, Prompted)
         model = _Model.of(stage, stage.base)
         return _reading(model, stage.max_tokens, stage.head, prompted, runtime, shards)
-    if isinstance(stage, Applied):
+    if isinstance(stage, Applied | Scored):
         of = stage.of.of
         model = _Model.of(of, "fp32" if isinstance(of.tuning, Lora) else of.base)
         return _reading(model, of.recipe.max_tokens, of.head, False, runtime, shards)
@@ -156,12 +157,13 @@ def _finetuning(stage: Finetune, runtime: Runtime, shards: int) -> Memory:
         fused=runtime.accelerator != "cpu",
         checkpointing=runtime.gradient_checkpointing,
     )
+    average = 4 * learned.count if recipe.ema else 0  # in fp32, whatever the weights are in
     asked = min(recipe.batch_size, runtime.micro_tokens) if completes else 0
     new = stage.head.max_new_tokens + 1 if isinstance(stage.head, Completion) else 0
     return Memory(
         parameters=model.bytes(shards) + (learned.bytes * learned.count if rank else 0),
         gradients=learned.bytes * learned.count // shards,
-        optimizer=learned.state(recipe.optimizer) // shards,
+        optimizer=(learned.state(recipe.optimizer) + average) // shards,
         activations=max(
             forward.needed,
             learned.step(recipe.optimizer),

@@ -12,7 +12,7 @@ from w2sweep.experiment.losses import Loss
 from w2sweep.experiment.setting import Setting
 from w2sweep.experiment.splitting import student_set
 from w2sweep.experiment.stages import Adapt, Finetune
-from w2sweep.values import Impossible, Natural, value
+from w2sweep.values import Impossible, Natural, named, value
 
 
 @dataclass(frozen=True)
@@ -34,6 +34,9 @@ class Method(ABC):
     """What tables and figures call it."""
     loss: Loss
     """What the student minimizes."""
+    kind: Literal["method", "control", "oracle"] = named(default="method", kw_only=True)
+    """What it is for: something to do; a `control`, which says what the gain of others means; an
+    `oracle`, which reads the truth of the student's examples, so that nobody could do it."""
 
     @abstractmethod
     def student(self, s: Setting) -> Labels:
@@ -43,6 +46,12 @@ class Method(ABC):
         """Further models that a cell compares, by the name of their role: tables and figures have
         supervisor, student and ceiling without being told."""
         return {}
+
+    def true_labels(self, s: Setting) -> int:
+        """How many true labels of other examples than the supervisor's own the student is made
+        with. None, for most: what has some needs a control that spends as many directly. Where it
+        is as many as there are examples, the student is an oracle."""
+        return 0
 
     def graded(self, s: Setting) -> Graded | None:
         """How hard test examples are, where a cell is to tell accuracies by that. A compared model

@@ -117,6 +117,9 @@ class Prompting(Method):
             base=self.base,
         )
 
+    def true_labels(self, s: Setting) -> int:
+        return self.shots if self.shows == "truth" else 0
+
     def _check(self, s: Setting) -> None:
         """Raises Impossible or ConfigError where the task cannot be asked in this way."""
         wording, head = s.task.asked, s.task.head

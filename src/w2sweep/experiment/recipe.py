@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BeforeValidator, Field
 
-from w2sweep.values import ConfigError, Count, Fraction, Rate, value
+from w2sweep.values import ConfigError, Count, Fraction, Natural, Rate, value
 
 Momentum = Annotated[float, Field(ge=0, lt=1)]
 Precision = Literal["32-true", "bf16-mixed"]
@@ -35,6 +36,10 @@ def _by_name(given: Any) -> Any:
 
 
 EarlyStop = Annotated[Literal["none", Criterion], BeforeValidator(_by_name)]
+
+
+SMALLEST_BATCH = 8
+"""Examples of a step, below which no batch is made smaller for the sake of more steps."""
 
 
 @value
@@ -71,8 +76,17 @@ class Recipe:
     optimizer: OptimizerName = "adamw"
     """What it keeps of each parameter. `adamw`: two numbers in fp32, 8 bytes. `adamw_8bit`: two of
     8 bits, by torchao. `adafactor`: a number for each row and column (Shazeer and Stern 2018)."""
+    ema: Momentum = 0.0
+    """Weights are averaged over the steps, and it is the average that answers: after step t it is
+    d times what it was and 1 - d times the weights, where d = min(`ema`, (1 + t) / (10 + t)), so
+    that the first weights are soon forgotten. 0: nothing is averaged."""
+    fewest_steps: Natural = 0
+    """Optimizer steps that there are at least, however few the examples: batches get smaller, down
+    to SMALLEST_BATCH examples, and then epochs more. Few steps of large batches leave a pretrained
+    model almost where it was (Mosbach et al. 2021, arXiv 2006.04884; Zhang et al. 2021, arXiv
+    2006.05987)."""
 
-    added: ClassVar[frozenset[str]] = frozenset({"optimizer"})
+    added: ClassVar[frozenset[str]] = frozenset({"optimizer", "ema", "fewest_steps"})
     formerly: ClassVar[Mapping[str, Mapping[str, bool]]] = {
         "early_stop": {"none": False, "own_labels": True}
     }
@@ -84,3 +98,17 @@ class Recipe:
                 f"forgets their squares by a rule of its own: leave betas={list(BETAS)}, or use "
                 "recipe.optimizer=adamw"
             )
+
+    def for_examples(self, n: int) -> Recipe:
+        """The recipe with the batch size and the epochs that `n` examples get, so that there are
+        `fewest_steps`: of 800 examples, 2 epochs and 200 steps, batches of 8.
+
+        Where there are enough steps anyway it is the recipe itself.
+        """
+        if self.epochs * max(1, n // self.batch_size) >= self.fewest_steps:
+            return self
+        wanted = max(SMALLEST_BATCH, self.epochs * n // self.fewest_steps)
+        batch = min(self.batch_size, wanted)
+        per_epoch = max(1, n // batch)
+        epochs = max(self.epochs, -(-self.fewest_steps // per_epoch))
+        return replace(self, batch_size=batch, epochs=epochs, fewest_steps=0)

@@ -11,6 +11,7 @@ from w2sweep.experiment.kinds import Labels, Model, Rows
 from w2sweep.experiment.ladder import HomegrownRung, Ladder, Rung
 from w2sweep.experiment.losses import CrossEntropy, Loss
 from w2sweep.experiment.recipe import Recipe
+from w2sweep.experiment.shift import Shift
 from w2sweep.experiment.splits import Sizes, Splits
 from w2sweep.experiment.stages import Adapt, Finetune, Text
 from w2sweep.experiment.tuning import Tuning
@@ -20,6 +21,8 @@ from w2sweep.values import value
 Half = Literal["supervisor", "student"]
 """The two halves of the training data, by whom they are for."""
 PLAIN = CrossEntropy()
+FURTHER = 1_000
+"""Lies between the seeds of models that belong to one setting."""
 
 
 class Supervision(ABC):
@@ -47,6 +50,8 @@ class Setting:
     ceiling_on: Half = "student"
     """The half the ceiling trains on: the student's (same data, other labels), or the
     supervisor's."""
+    shift: Shift = Shift()
+    """How the student's half differs from what models are tested on."""
 
     @property
     def comparable(self) -> bool:
@@ -56,7 +61,7 @@ class Setting:
     @cached_property
     def splits(self) -> Splits:
         """The examples, the same for all models of the setting."""
-        return Splits.of(self.task, self.sizes, self.seed)
+        return Splits.of(self.task, self.sizes, self.seed, self.shift)
 
     @cached_property
     def weak_model(self) -> Finetune:
@@ -84,6 +89,7 @@ class Setting:
         tuning: Tuning | None = None,
         recipe: Recipe | None = None,
         rows: Rows | None = None,
+        seed: int | None = None,
     ) -> Finetune:
         """A rung finetuned on a split.
 
@@ -96,6 +102,7 @@ class Setting:
             tuning: None: the setting's.
             recipe: None: the setting's.
             rows: the examples of the split to train on; None: all.
+            seed: of the batches and of a new head; None: the setting's.
         """
         start = init or self.pretrained(rung)
         name, rung = self.rung(rung)
@@ -111,9 +118,13 @@ class Setting:
             loss=loss or PLAIN,
             recipe=recipe,
             lr=tuning.peak_lr(rung.lr * recipe.lr_scale),
-            seed=self.seed,
+            seed=self.seed if seed is None else seed,
             rows=rows,
         )
+
+    def further_seed(self, number: int) -> int:
+        """Seeds of several models that differ in nothing else; number 0 has the setting's own."""
+        return (self.seed + FURTHER * number) % 2**64
 
     def pretrained(self, rung: str | Rung) -> Adapt | None:
         """Where the weights of a homegrown rung come from; None of a rung of the hub."""

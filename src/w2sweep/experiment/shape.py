@@ -80,11 +80,15 @@ class Shape:
         return [(self.vocabulary, self.width), *positions]
 
     @property
+    def embeddings(self) -> int:
+        """Parameters of all embeddings: of tokens, of positions, and an unembedding of its own."""
+        return self.embedding * (1 if self.tied else 2) + self.positions * self.width
+
+    @property
     def parameters(self) -> int:
         """Those of the matrices and of the embeddings: all but a thousandth."""
         matrices = sum(inputs * outputs for inputs, outputs in self.matrices)
-        ends = self.embedding * (1 if self.tied else 2)
-        return self.depth * matrices + ends + self.positions * self.width
+        return self.depth * matrices + self.embeddings
 
 
 def shape_of_folder(folder: Path) -> Shape | None:
@@ -102,15 +106,22 @@ def shape_of_folder(folder: Path) -> Shape | None:
 def shape_of_model(model: str, revision: str | None = None) -> Shape | None:
     """The shape that the model's own configuration tells, if that is on this machine: `model` is a
     folder, or a name on the hub, whose config.json was fetched before. Asks no network."""
+    config = config_of_model(model, revision)
+    return shape_of_folder(config.parent) if config else None
+
+
+def config_of_model(model: str, revision: str | None = None) -> Path | None:
+    """The config.json of a folder, or of a model of the hub, if that was fetched before; None where
+    it is not on this machine."""
     if (folder := Path(model)).is_dir():
-        return shape_of_folder(folder)
+        return folder / "config.json"
     from huggingface_hub import try_to_load_from_cache
 
     try:
         found = try_to_load_from_cache(model, "config.json", revision=revision)
     except ValueError:  # it is no name that the hub could have
         return None
-    return shape_of_folder(Path(found).parent) if isinstance(found, str) else None
+    return Path(found) if isinstance(found, str) else None
 
 
 def _first(config: dict[str, Any], names: tuple[str, ...]) -> Any:

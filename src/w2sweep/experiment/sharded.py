@@ -17,6 +17,8 @@ def check_sharded(head: Head, recipe: Recipe) -> None:
         found = f"recipe.optimizer={recipe.optimizer}"
     elif recipe.precision == "bf16-true":
         found = "recipe.precision=bf16-true"
+    elif recipe.ema:
+        found = f"recipe.ema={recipe.ema:g}"
     if found:
         raise Impossible(
             f"runtime.sharded=true: devices that hold one model together cannot work with {found}: "

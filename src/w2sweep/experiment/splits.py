@@ -6,10 +6,12 @@ import json
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from w2sweep.engine.files import write_json
 from w2sweep.engine.stage import Job, Stage, identity
+from w2sweep.experiment.shift import Shift
+from w2sweep.experiment.shifting import Shifting
 from w2sweep.experiment.splitting import Sizes, split
 from w2sweep.tasks.example import Example
 from w2sweep.tasks.source import Source
@@ -37,14 +39,18 @@ class Splits(Answered):
     share their splits.
     """
 
+    added: ClassVar[frozenset[str]] = frozenset({"shift"})
+
     task: Task
     sizes: Sizes
     seed: int
+    shift: Shift | None = None
+    """How the student's half differs from the test; None: it does not."""
 
     @staticmethod
-    def of(task: Task, sizes: Sizes, seed: int) -> Splits:
+    def of(task: Task, sizes: Sizes, seed: int, shift: Shift | None = None) -> Splits:
         """The splits of a task, which depend on no more of it than its examples do."""
-        return Splits(task.for_examples, sizes, seed)
+        return Splits(task.for_examples, sizes, seed, None if shift == Shift() else shift)
 
     @property
     def what(self) -> str:
@@ -52,10 +58,15 @@ class Splits(Answered):
 
     def run(self, job: Job) -> None:
         """Writes `<split>.jsonl` and `manifest.json`."""
-        splits, manifest = split(self.task.examples(), self.sizes, self.seed)
+        splits, manifest = self.made()
         for name, examples in splits.items():
             write_examples(job.out / f"{name}.jsonl", examples)
         write_json(job.out / "manifest.json", _origin(self.task) | manifest)
+
+    def made(self) -> tuple[dict[str, list[Example]], dict[str, Any]]:
+        """The examples of each split, and their manifest, computed here and now."""
+        shifting = None if self.shift is None else Shifting(self.shift, self.task, self.seed)
+        return split(self.task.examples(), self.sizes, self.seed, shifting)
 
     def read(self, path: Path) -> dict[str, list[Example]]:
         """The examples of each split, in the order of their ids."""

@@ -18,31 +18,29 @@ import numpy as np
 from numpy.typing import NDArray
 
 from w2sweep.engine.stage import Job, Stage
-from w2sweep.experiment.backbone import Backbone, HubModel, Pretraining, SmallLlama, Tokenizer
+from w2sweep.experiment.backbone import (
+    FINETUNED_TOGETHER,
+    PRETRAINED_TOGETHER,
+    Backbone,
+    HubModel,
+    Pretraining,
+    Tokenizer,
+    small_shape,
+)
 from w2sweep.experiment.kinds import Labels, Model, Rows
 from w2sweep.experiment.losses import Loss
 from w2sweep.experiment.predictions import Later, Predictions, load_evaluations
 from w2sweep.experiment.recipe import Recipe, WeightPrecision
 from w2sweep.experiment.splits import Answered, Splits
 from w2sweep.experiment.tuning import Base, Full, LinearProbe, Lora, Tuning
+from w2sweep.experiment.weighing import Weighing
 from w2sweep.tasks.example import Example
 from w2sweep.tasks.heads import Answers, Head
 from w2sweep.tasks.task import Corpus
 from w2sweep.values import Impossible
 
-FINETUNED_TOGETHER, PRETRAINED_TOGETHER = 30_000, 110_000
-"""Parameters, without embeddings, up to which it pays to train models side by side:
-`benchmarks/stacked.py`."""
 LEARNED = "learned.safetensors"
 """In the result of a finetuned model: its parameters that learned, where they are kept."""
-
-
-def _small_shape(backbone: Backbone, largest: int) -> tuple[int, int, int] | None:
-    """What must be equal for models of at most `largest` parameters that are pretrained here to be
-    trained side by side; None for all others."""
-    if isinstance(backbone, SmallLlama) and backbone.parameters <= largest:
-        return backbone.width, backbone.depth, backbone.heads
-    return None
 
 
 def _of_backbone(backbone: Backbone) -> dict[str, str | float]:
@@ -145,10 +143,8 @@ class Adapt(Model):
     @property
     def together(self) -> Hashable | None:
         """Small models of one shape that learn alike, each from a text of its own."""
-        shape, steps = (
-            _small_shape(self.backbone, PRETRAINED_TOGETHER),
-            self.recipe.steps(1, self.text.tokenizer.context),
-        )
+        shape = small_shape(self.backbone, PRETRAINED_TOGETHER)
+        steps = self.recipe.steps(1, self.text.tokenizer.context)
         return (shape, self.recipe, self.text.tokenizer) if shape and steps else None
 
     def run(self, job: Job) -> None:
@@ -210,7 +206,7 @@ class Features(Stage[dict[str, NDArray[np.float32]]]):
 class Finetune(Labels):
     """A backbone finetuned on the split `on`, and what it then predicts of the others."""
 
-    added: ClassVar[frozenset[str]] = frozenset({"rows"})
+    added: ClassVar[frozenset[str]] = frozenset({"rows", "weighing"})
     spreads: ClassVar = True
 
     backbone: Backbone
@@ -230,6 +226,8 @@ class Finetune(Labels):
     seed: int
     rows: Rows | None = None
     """The examples of `on` that it trains on; None: all of them. It answers all of them."""
+    weighing: Weighing | None = None
+    """Supervisors whose weights are learned with the model; `labels` is their plain mean."""
 
     def __post_init__(self) -> None:
         if self.recipe.precision == "bf16-true" and not isinstance(self.tuning, Full):
@@ -265,14 +263,15 @@ class Finetune(Labels):
     def inputs(self) -> list[Stage]:
         if self.features is None:
             return super().inputs
-        read = (self.features, self.splits, self.labels, self.rows)
+        several = self.weighing.supervisors if self.weighing else ()
+        read = (self.features, self.splits, self.labels, self.rows, *several)
         return [stage for stage in read if stage is not None]
 
     @property
     def role(self) -> str:
-        if self.labels is not None or self.rows is not None:
-            return "student"
-        return "supervisor" if self.on == "supervisor" else "ceiling"
+        if self.on == "supervisor":
+            return "supervisor"
+        return "ceiling" if self.labels is None and self.rows is None else "student"
 
     @property
     def label(self) -> str:
@@ -282,6 +281,7 @@ class Finetune(Labels):
     def what(self) -> str:
         source = f" <- {self.labels.label}" if self.labels else ""
         some = f", {self.rows.label}" if self.rows else ""
+        some += ", weights learned" if self.weighing else ""
         oracle = ", stopped on the truth (oracle)" if self.recipe.early_stop == "truth" else ""
         return f"{self.role} {self.label}{source}{some}, {self.splits.task.name}{oracle}"
 
@@ -306,7 +306,7 @@ class Finetune(Labels):
     def together(self) -> Hashable | None:
         """Small models of one shape that learn one task alike, on the same split: seeds, labels,
         losses and texts may differ."""
-        shape = _small_shape(self.backbone, FINETUNED_TOGETHER)
+        shape = small_shape(self.backbone, FINETUNED_TOGETHER)
         plain = isinstance(self.tuning, Full) and self.recipe.precision == "32-true"
         task = (self.splits.task.name, self.on, self.rows is None)
         return (shape, self.recipe, self.lr, self.head, task) if shape and plain else None

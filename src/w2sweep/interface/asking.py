@@ -53,6 +53,30 @@ def parts(overrides: Sequence[str]) -> tuple[list[str], list[str]]:
     return hydra, ours
 
 
+def with_additions(overrides: Sequence[str]) -> list[str]:
+    """The overrides, with `method=+mine` written out: all that was said of the method before, which
+    a file in sweeps/ says first, and mine. Raises ConfigError where nothing was said before."""
+    said: dict[str, str] = {}
+    whole = []
+    for override in overrides:
+        key, _, values = override.partition("=")
+        added = values.removeprefix("+")
+        if values == added:
+            whole.append(override)
+        elif key in said:
+            values = f"{said[key]},{added}"
+            whole.append(f"{key}={values}")
+        elif added[:1].isalpha():
+            raise ConfigError(
+                f"{override}: found no values of {key} to add to: use {key}={added}, or a sweep "
+                "that names some (-cn NAME)"
+            )
+        else:  # a number with its sign
+            whole.append(override)
+        said[key] = values
+    return whole
+
+
 def parsed(overrides: Sequence[str]) -> list[Override]:
     """Raises Hydra's OverrideParseException for one that cannot be read."""
     return OverridesParser.create().parse_overrides(list(overrides))

@@ -25,7 +25,7 @@ from hydra.types import RunMode
 from hydra.version import setbase
 from omegaconf import DictConfig, OmegaConf
 
-from w2sweep.interface.asking import parts
+from w2sweep.interface.asking import parts, with_additions
 from w2sweep.interface.composer import Composed, Composer
 from w2sweep.interface.explaining import mendable, one_line
 from w2sweep.interface.origins import Origins
@@ -165,7 +165,8 @@ class Cells:
 def points(loader: ConfigLoaderImpl, overrides: Sequence[str]) -> list[tuple[str, ...]]:
     """The points of the grid, each as overrides. Later ones replace earlier ones of the same
     key."""
-    parsed = OverridesParser.create(config_loader=loader).parse_overrides(list(overrides))
+    whole = with_additions(overrides)
+    parsed = OverridesParser.create(config_loader=loader).parse_overrides(whole)
     for override in parsed:
         if loader.repository.group_exists(override.key_or_group):
             _check_choice(override)

@@ -11,6 +11,7 @@ from omegaconf.errors import MissingMandatoryValue
 
 from w2sweep.analyses import task_data
 from w2sweep.building import build
+from w2sweep.experiment.shift import Shift
 from w2sweep.experiment.splits import Sizes
 from w2sweep.interface.composer import plain
 from w2sweep.interface.composing import Cells, opened
@@ -65,15 +66,16 @@ def table(names: Sequence[str], overrides: Sequence[str]) -> Iterator[str]:
         yield "\nRows are counted where data_root=FOLDER is given, and by w2sweep-data TASK."
 
 
-def composed(name: str, overrides: Sequence[str]) -> tuple[Task, Sizes, int]:
-    """A task, its sizes, and the seed of its splits. Raises ConfigError, or an error of Hydra's,
-    where the configuration is wrong."""
+def composed(name: str, overrides: Sequence[str]) -> tuple[Task, Sizes, int, Shift]:
+    """A task, its sizes, the seed of its splits, and how they are shifted. Raises ConfigError, or
+    an error of Hydra's, where the configuration is wrong."""
     loader = opened()
     root = loader.load_configuration("config", [], RunMode.MULTIRUN)
     config = Cells(loader, root, [f"task={name}", *overrides]).first().config
     task = build(plain(config.task), "task")
     sizes = build(plain(config.sizes), "sizes")
-    return task, sizes, config.seed
+    shift = build(plain(config.shift), "shift")
+    return task, sizes, config.seed, shift
 
 
 def _line(name: str, overrides: Sequence[str]) -> str:

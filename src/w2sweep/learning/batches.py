@@ -228,6 +228,11 @@ def last_tokens(mask: Tensor) -> Tensor:
     return (from_here_on == 1) & mask.bool()
 
 
+def padded_behind(mask: Tensor) -> bool:
+    """Whether each text [S, T] begins with a token, and no token stands behind padding."""
+    return bool(mask.all()) or bool((mask[:, :1] == 1).all() and (mask.diff(dim=1) <= 0).all())
+
+
 def finetuning_batches(
     data: Data, recipe: Recipe, seed: int, budget: int, start: int
 ) -> Iterator[list[Batch]]:

@@ -18,6 +18,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from w2sweep.engine.files import replacing
+from w2sweep.learning.memory import in_main_memory
 from w2sweep.learning.optimizers import put_back, shapes_of_slots, slots_of
 from w2sweep.learning.shards import alike, gathered, put
 from w2sweep.tasks.heads import Answers
@@ -42,6 +43,10 @@ class State:
     """Of the evaluation that is kept, where one is."""
     best: dict[str, Tensor] = field(default_factory=dict)
     """The learned parameters at that step."""
+    average: dict[str, Tensor] = field(default_factory=dict)
+    """What the learned parameters were on average, where that is wanted."""
+    memory: list[float] = field(default_factory=list)
+    """What a loss has to know that learns something itself."""
 
 
 NUMBERS = {
@@ -51,13 +56,21 @@ NUMBERS = {
     "first_loss": float,
     "best_score": float,
     "best_step": int,
+    "memory": list,
 }
 """Fields of a state that are written as JSON."""
+MODELS = ("best", "average")
+"""Those that are parameters by name."""
 
 
 def learned(net: nn.Module) -> dict[str, nn.Parameter]:
     """The parameters that learn, by name."""
     return {name: p for name, p in net.named_parameters() if p.requires_grad}
+
+
+def copied(net: nn.Module) -> dict[str, Tensor]:
+    """What the parameters that learn are now, by name, in main memory."""
+    return {name: in_main_memory(p) for name, p in learned(net).items()}
 
 
 def save(path: Path, state: State, net: nn.Module, optimizer: torch.optim.Optimizer) -> None:
@@ -66,7 +79,8 @@ def save(path: Path, state: State, net: nn.Module, optimizer: torch.optim.Optimi
     The order of the data needs no record: it follows from seed and step.
     """
     tensors: dict[str, Tensor] = {f"net/{name}": p for name, p in learned(net).items()}
-    tensors |= {f"best/{name}": p for name, p in state.best.items()}
+    for kind in MODELS:
+        tensors |= {f"{kind}/{name}": p for name, p in getattr(state, kind).items()}
     for name, p in learned(net).items():
         slots = slots_of(optimizer, p)
         tensors |= {f"optimizer/{name}/{slot}": v for slot, v in slots.items()}
@@ -133,9 +147,10 @@ def _read(file: Any, net: nn.Module) -> State:
         _put_answers(state, key, said)
     for key in _of(file, "answers"):
         _put_answers(state, key, file.get_tensor(key).numpy())
-    for key in _of(file, "best"):
-        name = key.removeprefix("best/")
-        state.best[name] = alike(net.get_parameter(name), file.get_slice(key))
+    for kind in MODELS:
+        for key in _of(file, kind):
+            name = key.removeprefix(f"{kind}/")
+            getattr(state, kind)[name] = alike(net.get_parameter(name), file.get_slice(key))
     return state
 
 

@@ -17,6 +17,7 @@ from w2sweep.engine.job import Circumstances, StoreJob
 from w2sweep.engine.runtime import Runtime
 from w2sweep.engine.stage import Job
 from w2sweep.engine.store import Store
+from w2sweep.experiment.losses import Loss
 from w2sweep.experiment.predictions import Predictions, save_evaluations
 from w2sweep.experiment.splits import answered
 from w2sweep.experiment.stages import LEARNED, Finetune
@@ -32,7 +33,8 @@ from w2sweep.learning.shards import is_sharded, put
 from w2sweep.learning.stacking import run_side_by_side
 from w2sweep.learning.subjects import Splits, Subject, subject_of
 from w2sweep.learning.tuned import parameter_groups
-from w2sweep.tasks.heads import Answers
+from w2sweep.learning.weighing import Weighed, side_by_side
+from w2sweep.tasks.heads import Answers, chosen
 
 SCHEDULES = {
     "linear": schedules.linear,
@@ -146,21 +148,42 @@ def _begun(stage: Finetune, job: Job) -> _BegunFinetuning:
     labels = job.get(stage.labels).answers if stage.labels else truth
     subject = subject_of(stage, splits, job)
     subject.net.to(device)
-    data = subject.data(stage.on, labels[stage.on])
+    taught = labels[stage.on]
+    data = subject.data(stage.on, _learned_from(stage, job, taught))
     if stage.rows:
-        data = Chosen(data, job.get(stage.rows))
+        rows = job.get(stage.rows)
+        data, taught = Chosen(data, rows), chosen(taught, rows)
     evaluate = _evaluation(stage, job, subject, labels["validation"], truth)
-    course = _course(stage, job, subject.net, data, evaluate)
+    course = _course(stage, job, subject.net, data, _loss(stage, taught), evaluate)
     return _BegunFinetuning(stage, job, splits, subject, course)
 
 
-def _course(stage: Finetune, job: Job, net: nn.Module, data: Data, evaluate: Evaluate) -> Course:
-    recipe = stage.recipe
+def _learned_from(stage: Finetune, job: Job, labels: Answers) -> Answers:
+    """What a model is to learn of its split: its labels, or those of several supervisors."""
+    if stage.weighing is None:
+        return labels
+    several = [job.get(supervisor).answers for supervisor in stage.weighing.supervisors]
+    return side_by_side([answers[stage.on] for answers in several])
+
+
+def _loss(stage: Finetune, labels: Answers) -> Loss:
+    """What a model minimizes, which knows the labels that it is taught; a loss with a memory is a
+    new one for each training."""
+    loss, its = stage.loss.knowing(labels), stage.weighing
+    if its is None:
+        return loss
+    return Weighed(loss, len(its.supervisors), its.lr, its.agreed)
+
+
+def _course(
+    stage: Finetune, job: Job, net: nn.Module, data: Data, loss: Loss, evaluate: Evaluate
+) -> Course:
+    recipe = stage.recipe.for_examples(len(data.lengths))
     tokens = tokens_at_once(job.runtime.micro_tokens, net, torch.device(job.device))
     return Course(
         steps=recipe.epochs * batches_per_epoch(data, recipe),
         batches=partial(finetuning_batches, data, recipe, stage.seed, tokens * job.rank.of),
-        loss=stage.loss,
+        loss=loss,
         groups=parameter_groups(net, stage.lr, head_lr=recipe.head_lr),
         lr_factor=SCHEDULES[recipe.schedule](recipe.warmup),
         evaluate=evaluate,
@@ -171,6 +194,7 @@ def _course(stage: Finetune, job: Job, net: nn.Module, data: Data, evaluate: Eva
         precision=stage.precision,
         optimizer=recipe.optimizer,
         keep_best=BEST_BY.get(recipe.early_stop),
+        average=recipe.ema,
         largest=int(data.lengths.max()) * data.views * min(recipe.batch_size, len(data.lengths)),
     )
 

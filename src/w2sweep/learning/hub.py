@@ -10,7 +10,7 @@ from typing import Concatenate, ParamSpec, TypeVar
 
 from w2sweep.engine.failures import is_networks_fault
 from w2sweep.experiment.backbone import Backbone, HubModel
-from w2sweep.tasks.source import asking_once
+from w2sweep.tasks.asking import asking_once
 from w2sweep.values import ConfigError
 
 P = ParamSpec("P")

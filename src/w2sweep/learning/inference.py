@@ -31,6 +31,12 @@ def probabilities(
 
 
 @torch.no_grad()
+def logits(net: nn.Module, data: Data, budget: int, device: torch.device) -> NDArray[np.float32]:
+    """Class logits [N, K]. `budget`: tokens in one forward pass."""
+    return in_order(data, budget, lambda batch: net(to(batch, device)), is_sharded(net))
+
+
+@torch.no_grad()
 def hidden_states(net: Net, data: Data, budget: int, device: torch.device) -> NDArray[np.float32]:
     """Final hidden states at the last token of each view [N, views, width]."""
 

@@ -26,14 +26,15 @@ from w2sweep.engine.stage import Job
 from w2sweep.experiment.losses import CrossEntropy, Loss
 from w2sweep.experiment.recipe import OptimizerName, WeightPrecision
 from w2sweep.learning import checkpoint, spread
+from w2sweep.learning.averaging import Average
 from w2sweep.learning.batches import Batch, Share, share
 from w2sweep.learning.gradients import Gradients
 from w2sweep.learning.hardware import autocast, flushing_denormals
-from w2sweep.learning.memory import in_main_memory
 from w2sweep.learning.model import Net
 from w2sweep.learning.optimizers import optimizer_of
 from w2sweep.learning.schedules import Schedule
 from w2sweep.learning.shards import is_sharded
+from w2sweep.learning.weighing import Remembering
 from w2sweep.tasks.heads import Answers
 
 T = TypeVar("T")
@@ -82,6 +83,8 @@ class Course:
     optimizer: OptimizerName = "adamw"
     keep_best: str | None = None
     """The metric whose best evaluation is the result; None: the last step is."""
+    average: float = 0.0
+    """As `Recipe.ema`."""
     largest: int = 0
     """Tokens of the largest batch, padding included; 0: nobody said."""
 
@@ -123,6 +126,9 @@ class Learner(pl.LightningModule):
         optimizer = optimizer_of(course.optimizer, groups, course.betas, course.weight_decay)
         self.state = checkpoint.restore(self.checkpoint, self.net, optimizer)
         self.losses = list(torch.tensor(self.state.losses, device=self.device))
+        self.average = Average(self.net, course.average, self.state.average)
+        if isinstance(course.loss, Remembering):
+            course.loss.memory = self.state.memory or course.loss.memory
         for row in self.state.curves:  # a tracker's run of the same stage begins as the first did
             self.job.log(row)
         return optimizer
@@ -182,6 +188,7 @@ class Learner(pl.LightningModule):
         if self.state.step == 0:
             self.state.first_loss = loss.item()
         self.state.step += 1
+        self.average.update(self.state.step)
         step, steps, lr = self.state.step, self.course.steps, optimizer.param_groups[0]["lr"]
         self.progress.advance(step)
         evaluation = due(step, steps, self.course.evaluations)
@@ -230,25 +237,27 @@ class Learner(pl.LightningModule):
         """The metrics of the course's evaluation, whose answers are kept; its parameters too, if it
         is the best so far and the best is wanted."""
         self.net.eval()
-        found = self.course.evaluate(self.net, self.device)
+        with self.average.in_place():
+            found = self.course.evaluate(self.net, self.device)
+            score = found.metrics.get(self.course.keep_best or "", -math.inf)
+            if score > self.state.best_score:
+                self.state.best_score, self.state.best_step = score, self.state.step
+                self.state.best = checkpoint.copied(self.net)
         self.net.train()
         self.state.answers[self.state.step] = found.answers
-        score = found.metrics.get(self.course.keep_best or "", -math.inf)
-        if score > self.state.best_score:
-            learned = checkpoint.learned(self.net)
-            self.state.best_score, self.state.best_step = score, self.state.step
-            self.state.best = {name: in_main_memory(p) for name, p in learned.items()}
         return found.metrics
 
     def save(self, optimizer: torch.optim.Optimizer) -> None:
         """Writes a checkpoint."""
         self.state.losses = [loss.item() for loss in self.losses]
+        self.state.memory = getattr(self.course.loss, "memory", [])
         checkpoint.save(self.checkpoint, self.state, self.net, optimizer)
         self.saved_at = time.monotonic()
 
     def trained(self) -> Trained:
         """What there is to tell, with the parameters to keep in the model."""
         state = self.state
+        self.average.put()
         if state.best:
             self.net.load_state_dict(state.best, strict=False)
         kept = state.best_step if state.best else state.step

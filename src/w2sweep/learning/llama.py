@@ -21,7 +21,7 @@ from torch.nn.functional import embedding, silu
 from transformers import LlamaConfig, LlamaForCausalLM
 from transformers.models.llama.modeling_llama import LlamaDecoderLayer
 
-from w2sweep.learning.batches import Batch
+from w2sweep.learning.batches import Batch, padded_behind
 
 aten = torch.ops.aten
 
@@ -57,7 +57,7 @@ def final_states(lm: nn.Module, batch: Batch) -> Tensor | None:
     """Final hidden states at the positions asked for [asked, width]; None where the model or the
     batch is of another kind than what is written out here."""
     weights = _weights(lm, batch.ids)
-    if weights is None or not _padded_behind(batch.mask):
+    if weights is None or not padded_behind(batch.mask):
         return None
     assert isinstance(lm, LlamaForCausalLM)
     config: LlamaConfig = lm.config
@@ -82,7 +82,7 @@ def _weights(lm: nn.Module, ids: Tensor) -> tuple[Tensor, list[list[Tensor]], Te
     if type(lm) is not LlamaForCausalLM or ids.device.type != "cpu" or not is_plain(lm.config):
         return None
     body = lm.model
-    if torch.is_autocast_enabled("cpu") or (lm.training and body.is_activation_checkpointing):
+    if torch.is_autocast_enabled("cpu") or (lm.training and body.gradient_checkpointing):
         return None
     layers = []
     for layer in body.layers:
@@ -117,11 +117,6 @@ def is_plain(config: LlamaConfig) -> bool:
         and config.attention_dropout == 0
         and config.rope_parameters["rope_type"] == "default"  # type: ignore[index]
     )
-
-
-def _padded_behind(mask: Tensor) -> bool:
-    """Whether each text [S, T] begins with a token, and no token stands behind padding."""
-    return bool(mask.all()) or bool((mask[:, :1] == 1).all() and (mask.diff(dim=1) <= 0).all())
 
 
 @functools.lru_cache(maxsize=128)

@@ -26,7 +26,13 @@ from transformers.utils import logging as transformers_logging
 
 from w2sweep.engine.files import read_json
 from w2sweep.engine.stage import public_name
-from w2sweep.experiment.backbone import Backbone, HubModel, SmallLlama
+from w2sweep.experiment.backbone import (
+    Backbone,
+    HubModel,
+    SmallLlama,
+    check_depth,
+    refuse_parts,
+)
 from w2sweep.experiment.tuning import Base
 from w2sweep.learning.activations import use_fewer_operations
 from w2sweep.learning.hub import explained
@@ -36,7 +42,7 @@ from w2sweep.learning.shards import put
 from w2sweep.learning.soundness import check
 from w2sweep.learning.tokens import hub_source
 from w2sweep.tasks.heads import Completion, Head
-from w2sweep.values import ConfigError
+from w2sweep.values import ConfigError, Impossible
 
 transformers_logging.disable_progress_bar()  # a bar per model would tear the sweep's own apart
 
@@ -148,11 +154,13 @@ def described(
     backbone: Backbone, folder: Path | None
 ) -> tuple[PreTrainedTokenizerFast, PreTrainedConfig]:
     """The tokenizer and the configuration of a model, as it is used here. Raises ConfigError where
-    it is no causal language model."""
+    it is no causal language model, and Impossible where it has fewer layers than are asked for."""
     source = source_of(backbone, folder)
-    tokenizer = AutoTokenizer.from_pretrained(**source)
     config = AutoConfig.from_pretrained(**source)
     _check_kind(config, backbone.label)
+    if isinstance(backbone, HubModel) and backbone.layers:
+        cut(config, backbone.layers, backbone.label)
+    tokenizer = AutoTokenizer.from_pretrained(**source)
     leave_nothing_to_chance(config)
     _forget_padding(config)
     return tokenizer, config
@@ -198,8 +206,26 @@ def source_of(backbone: Backbone, folder: Path | None) -> dict[str, Any]:
     return {"pretrained_model_name_or_path": folder}
 
 
+def cut(config: PreTrainedConfig, layers: int, name: str) -> None:
+    """Leaves the first layers of a model alone, in its configuration: the weights of the others are
+    not read. Lists with an entry a layer get as short. Raises Impossible where there are fewer."""
+    depth = getattr(config, "num_hidden_layers", None)
+    if depth is None:
+        raise Impossible(
+            f"{name} ({config.model_type}) does not say how many layers it has, so it cannot be "
+            "cut: leave layers out"
+        )
+    check_depth(name, layers, depth)
+    for field, found in list(vars(config).items()):
+        if "layer" in field and isinstance(found, list) and len(found) == depth:
+            setattr(config, field, found[:layers])
+    config.num_hidden_layers = layers
+
+
 def _check_kind(config: PreTrainedConfig, name: str) -> None:
-    """Raises ConfigError for models that are known to be no causal language models."""
+    """Raises ConfigError for models that are known to be no causal language models, or to be more
+    than that."""
+    refuse_parts(name, {**vars(config), "model_type": config.model_type})
     own_code = getattr(config, "auto_map", None) or {}
     known = type(config) in MODEL_FOR_CAUSAL_LM_MAPPING or "AutoModelForCausalLM" in own_code
     if known and not config.is_encoder_decoder:

@@ -101,6 +101,8 @@ class CsvFiles(Files):
 
 
 class _TensorBoard:
+    url = ""
+
     def __init__(self, root: Path, group: str, folder: str, about: dict[str, Any]):
         from pytorch_lightning.loggers import TensorBoardLogger
 
@@ -135,6 +137,8 @@ class _TensorBoard:
 
 
 class _Csv:
+    url = ""
+
     def __init__(self, root: Path, group: str, folder: str, about: dict[str, Any]):
         from pytorch_lightning.loggers import CSVLogger
 

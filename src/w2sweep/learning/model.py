@@ -17,10 +17,10 @@ from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerF
 
 from w2sweep.engine.files import write_json
 from w2sweep.engine.stage import public_name
+from w2sweep.learning import gpt2, llama
 from w2sweep.learning.batches import Batch
 from w2sweep.learning.cross_entropy import cross_entropy_of_tokens
 from w2sweep.learning.hardware import autocast
-from w2sweep.learning.llama import final_states
 from w2sweep.learning.shards import gathered, is_sharded
 from w2sweep.tasks.heads import Head, LinearHead
 from w2sweep.values import ConfigError
@@ -124,10 +124,13 @@ class Net(nn.Module):
         return states[rows, batch.asked.int().argmax(-1)]
 
     def fused_states(self, batch: Batch) -> Tensor | None:
-        """What `hidden` returns, by the few operations of `llama.py`; None where the model is not
-        a small one of our own, or the batch is not one for it."""
+        """What `hidden` returns, by the few operations of `llama.py` and `gpt2.py`; None where the
+        model is not what is written out there, or the batch is not one for it."""
         self.check_known(batch.ids)
-        return None if is_sharded(self) else final_states(self.lm, batch)
+        if is_sharded(self):
+            return None
+        states = llama.final_states(self.lm, batch)
+        return gpt2.final_states(self.lm, batch) if states is None else states
 
     def loss_of_tokens(self, batch: Batch) -> Tensor | None:
         """Cross-entropy of the language model's own logits with the tokens that are asked for, a

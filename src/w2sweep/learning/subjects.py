@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import nn
 
 from w2sweep.building import located
@@ -20,7 +21,7 @@ from w2sweep.experiment.splits import answered
 from w2sweep.experiment.stages import Finetune
 from w2sweep.learning.batches import Completions, Data, Featured, Labelled
 from w2sweep.learning.caches import tokens_at_once
-from w2sweep.learning.inference import completions, probabilities
+from w2sweep.learning.inference import completions, logits, probabilities
 from w2sweep.learning.lengths import completions_within, prompts_within, views_within
 from w2sweep.learning.loading import load
 from w2sweep.learning.loading_shards import in_shards, load_shards
@@ -111,6 +112,12 @@ class Classifier(TextSubject):
     def answers(self, split: str, device: torch.device, budget: int) -> Answers:
         data = self.data(split, nobodys(self.splits[split]))
         return probabilities(self.net, data, tokens_at_once(budget, self.net, device), device)
+
+    def scores(self, split: str, device: torch.device, budget: int) -> NDArray[np.float32]:
+        """The logit of each of N texts of a split whose examples have one view [N]: what a reward
+        model compares."""
+        data = self.data(split, nobodys(self.splits[split]))
+        return logits(self.net, data, tokens_at_once(budget, self.net, device), device)[:, 0]
 
 
 class Generator(TextSubject):

@@ -40,6 +40,9 @@ NESTED = frozenset(
         "curve",
         "lessons",
         "language_models",
+        "cells",
+        "naive_cells",
+        "best_of",
     }
 )
 """The fields of a row that are no single number: some have columns of their own, the others are in
@@ -124,7 +127,7 @@ def _counted(r: Result) -> dict[str, int]:
 
 
 def _measures(r: Result) -> dict[str, Any]:
-    return {name: getattr(r, name) for name in (*MEASURES, "n_test", "chance")}
+    return {name: getattr(r, name) for name in (*MEASURES, "n_test", "chance", "true_labels")}
 
 
 def _losses(r: Result) -> dict[str, float]:

@@ -44,6 +44,7 @@ def _median(rows: Sequence[SummaryRow]) -> SummaryRow:
     """Without errors or intervals: those of single tasks say nothing of the median across them."""
     chances = {r.chance for r in rows}
     without = sum(r.pgr is None for r in rows)
+    spent = max(r.true_labels for r in rows)
     shared: dict[str, Any] = {name: getattr(rows[0], name) for name in ALWAYS}
     bounds: dict[str, Any] = dict.fromkeys(
         name for name in ALWAYS if name.endswith(("_se", "_low", "_high"))
@@ -57,6 +58,7 @@ def _median(rows: Sequence[SummaryRow]) -> SummaryRow:
         "at_chance": (),
         "one_answer": {},
         "seeds": min(r.seeds for r in rows),
+        "true_labels": spent,
         "pgr_undefined": f"undefined on {without} of {len(rows)} tasks" if without else None,
         "diagnostics": _median_diagnostics(rows),
         "others": _median_others(rows),

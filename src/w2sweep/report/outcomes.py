@@ -7,32 +7,49 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import median
 
+from w2sweep.report.best_of_told import sentences
 from w2sweep.report.extremes import of_strongest, of_weakest
 from w2sweep.report.medians import MEDIAN
 from w2sweep.report.summary import BASELINE, SummaryRow
 from w2sweep.report.variants import Names, short_variants
+from w2sweep.report.zoo import zoo
+from w2sweep.results.cost import METHOD
 from w2sweep.results.intervals import Estimate
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came out in one family of tasks."""
+    """What came out in one family of tasks, or of many methods over all tasks."""
 
     family: str
     sentence: str
 
 
 def outcomes(rows: Sequence[SummaryRow]) -> list[Outcome]:
-    """One of each family: of the weakest supervisor and the strongest student of each task, which
-    is the widest gap that the sweep looks at. Of language models alone there is nothing to say in
-    these words."""
+    """One of each family, and one of many methods, where there are many.
+
+    That of a family is of the weakest supervisor and the strongest student of each task, which is
+    the widest gap that the sweep looks at. Of language models alone there is nothing to say in
+    these words.
+    """
     single = [row for row in rows if row.task != MEDIAN and not row.language_models]
+    single = _of_one_writer(single)
     widest = of_strongest(of_weakest(single))
     names = short_variants(single)
     by_family: dict[str, list[SummaryRow]] = {}
     for row in widest:
         by_family.setdefault(row.family, []).append(row)
-    return [Outcome(family, _sentence(its, names)) for family, its in by_family.items()]
+    found = [Outcome(family, _sentence(its, names)) for family, its in by_family.items()]
+    found += [Outcome("best of n", said) for said in sentences(rows)]
+    many = zoo(single)
+    return [*found, Outcome("zoo", many.sentence)] if many else found
+
+
+def _of_one_writer(rows: Sequence[SummaryRow]) -> list[SummaryRow]:
+    """Without the rows whose models choose from further replies: they are the same models."""
+    writers = [row.best_of.first.written_by if row.best_of else None for row in rows]
+    first = next(filter(None, writers), None)
+    return [row for row, writer in zip(rows, writers, strict=True) if writer in (None, first)]
 
 
 def _sentence(rows: Sequence[SummaryRow], names: Names) -> str:
@@ -57,10 +74,10 @@ def _method(row: SummaryRow, names: Names) -> str:
 def _rivals(
     rows: Sequence[SummaryRow], shown: Sequence[SummaryRow], names: Names
 ) -> list[SummaryRow]:
-    """The rows of other methods; where variants differ, those that differ in the method alone, if
-    there are any, for a variant may have another supervisor."""
+    """The rows of other methods, but for controls and oracles; where variants differ, those that
+    differ in the method alone, if there are any, for a variant may have another supervisor."""
     first = _method(shown[0], names)
-    others = [row for row in rows if _method(row, names) != first]
+    others = [row for row in rows if _method(row, names) != first and row.kind == METHOD]
     variants = {row.variant for row in shown}
     return [row for row in others if row.variant in variants] or others
 
@@ -96,9 +113,8 @@ def _recovered(rows: Sequence[SummaryRow], method: str) -> str:
     if found.value is None:
         return "the ceiling is not above the supervisor, so there is no gap to recover"
     if rows[0].unclear:
-        gap = f"{100 * (rows[0].gap or 0.0):.1f} points"
-        unsure = f"but the gap of {gap} is not told from zero ({_seeds(rows[0])})"
-        return f"{method} recovers {found.value:z.2f} of the gap, {unsure}"
+        gap = f"the gap of {100 * (rows[0].gap or 0.0):.1f} points"
+        return f"{gap} cannot be told from zero ({_seeds(rows[0])}), so its PGR says nothing"
     return f"{method} recovers {_with_interval(found)} of the gap"
 
 
@@ -109,7 +125,7 @@ def _seeds(row: SummaryRow) -> str:
 def _median_recovered(rows: Sequence[SummaryRow], method: str) -> str:
     clear = [r.pgr for r in rows if r.pgr is not None and not r.unclear]
     if not clear:
-        return "no task has a gap that is told from zero, so PGR may be anything"
+        return "no task has a gap that can be told from zero, so PGR says nothing"
     of = f"{len(clear)} of {len(rows)} tasks with a clear gap"
     return f"{method} recovers {median(clear):z.2f} of the gap (median of the {of})"
 
@@ -123,7 +139,7 @@ def _best(rows: Sequence[SummaryRow], names: Names, first: SummaryRow) -> str:
     low, high = best.over_naive_low, best.over_naive_high
     if best.over_naive is None or low is None or high is None:
         return f"{said}, {_points(best.student_accuracy - first.student_accuracy)} points"
-    told = "" if low > 0 or high < 0 else ", not told from none"
+    told = "" if low > 0 or high < 0 else ", which may be noise"
     interval = f"[{_points(low)}, {_points(high)}]"
     return f"{said}, {_points(best.over_naive)} points over naive {interval}{told}"
 

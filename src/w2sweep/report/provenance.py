@@ -43,10 +43,11 @@ class Provenance:
             return ""
         return Path(os.path.relpath(self.store / stage, self.sweep.path / "report")).as_posix()
 
-    def tracked(self, stage: str) -> str:
-        """The address of the stage's run in W&B; empty where nobody has recorded one."""
-        url = str(self._computed(stage).get("url", ""))
-        return url if url.startswith("https://") else ""
+    def tracked(self, name: str) -> str:
+        """The address of the run of a stage, or of a cell's folder, in W&B; empty where nobody has
+        recorded one."""
+        url = self.sweep.urls.get(name) or str(self._computed(name).get("url", ""))
+        return url if url.startswith(("https://", "http://")) else ""
 
     @property
     def config(self) -> str:

@@ -9,6 +9,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from w2sweep.engine.files import half_written, sweep_up, write_text
+from w2sweep.report.best_of_told import best_of_records
 from w2sweep.report.climb import climb_records, climbs
 from w2sweep.report.csv_files import cell_records, summary_records, write_csv
 from w2sweep.report.difficulty_csv import difficulty_records
@@ -17,12 +18,20 @@ from w2sweep.report.medians import medians
 from w2sweep.report.outcomes import outcomes
 from w2sweep.report.summary import SummaryRow, summarize
 from w2sweep.report.transfer import transfer
+from w2sweep.report.zoo import zoo
 from w2sweep.results.cell import Failed, SkippedCell
 from w2sweep.results.sweep_folder import SweepFolder, Unreadable, read_sweep
 
 FAR = 0.02
 """By how much of itself a model's number of parameters may differ from what its ladder says."""
-NOT_ALWAYS = ("climb.csv", "difficulty.csv", "transfer.csv", "transfer_laws.csv")
+NOT_ALWAYS = (
+    "best_of_n.csv",
+    "climb.csv",
+    "difficulty.csv",
+    "transfer.csv",
+    "transfer_laws.csv",
+    "zoo.csv",
+)
 """Tables that only some sweeps have."""
 
 
@@ -55,8 +64,9 @@ class Report:
 def report(sweep: Path) -> Report:
     """Writes `report/` into a sweep's folder: cells.csv, summary.csv, figures (PNG, SVG) and
     index.html; climb.csv too where there are three rungs to climb, difficulty.csv where accuracies
-    are told by difficulty, and transfer.csv and transfer_laws.csv where language models are
-    compared.
+    are told by difficulty, best_of_n.csv where replies are chosen, transfer.csv and
+    transfer_laws.csv where language models are compared, and zoo.csv where there are many methods
+    besides naive.
 
     Each file appears whole, and those of an earlier report go. Raises ConfigError where the folder
     is no sweep, or no cell of it has finished.
@@ -82,12 +92,16 @@ def _write(cells: SweepFolder, rows: Sequence[SummaryRow], folder: Path) -> list
     write_csv(folder / "summary.csv", summary_records(rows))
     if graded := difficulty_records(rows):
         write_csv(folder / "difficulty.csv", graded)
+    if chosen := best_of_records(rows):
+        write_csv(folder / "best_of_n.csv", chosen)
     if climbed:
         write_csv(folder / "climb.csv", climb_records(climbed))
     transferred = transfer(rows)
     if transferred:
         write_csv(folder / "transfer.csv", transferred.records)
         write_csv(folder / "transfer_laws.csv", transferred.law_records)
+    if many := zoo(rows):
+        write_csv(folder / "zoo.csv", many.records)
     drawings = draw(rows, cells.ladders, folder)
     page = sweep_page(cells, rows, climbed, transferred, drawings)
     write_text(folder / "index.html", page)
@@ -144,7 +158,8 @@ def _miscounted(sweep: SweepFolder) -> list[str]:
     found = []
     for ladder, rungs in sweep.ladders.items():
         for name, rung in rungs.items():
-            if rung.counted and abs(rung.size / rung.counted - 1) > FAR:
-                says = f"ladder {ladder} says {rung.size:,} parameters of {name}"
+            told = rung.parameters or rung.size
+            if rung.counted and abs(told / rung.counted - 1) > FAR:
+                says = f"ladder {ladder} says {told:,} parameters of {name}"
                 found.append(f"sizes    {says}, its config.json makes {rung.counted:,}")
     return found

@@ -12,12 +12,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from w2sweep.report.accuracies import MeanAccuracy, mean_accuracy, others
+from w2sweep.report.best_of import Choosing, choosing
 from w2sweep.report.curves import Lesson, Moment, lessons, mean_curve
 from w2sweep.report.elsewhere import Carried, elsewhere
 from w2sweep.report.grades import Grades, grades
 from w2sweep.report.heldout import HeldOut, heldout
 from w2sweep.results import diagnostics, metrics
-from w2sweep.results.cell import CEILING, NAMES, ROLES, STUDENT, SUPERVISOR, Group, Result, Variant
+from w2sweep.results.cell import (
+    CEILING,
+    METHOD,
+    NAMES,
+    ROLES,
+    STUDENT,
+    SUPERVISOR,
+    Group,
+    Result,
+    Variant,
+)
 from w2sweep.results.intervals import Estimate
 from w2sweep.results.sweep_folder import SweepFolder
 
@@ -84,6 +95,9 @@ class SummaryRow:
     agreement_weak_right_se: float | None
     agreement_weak_wrong: float | None
     agreement_weak_wrong_se: float | None
+    true_labels: int = 0
+    """True labels with which the student was made, beside those that its supervisor learned from:
+    `Method.true_labels`. The most of a seed."""
     over_naive: float | None = None
     """The student's accuracy minus the naive student's, on the same seeds and test examples."""
     over_naive_low: float | None = None
@@ -114,11 +128,22 @@ class SummaryRow:
     """Role -> how the model did while it was trained."""
     language_models: Mapping[str, HeldOut] = field(default_factory=dict)
     """Name -> a language model whose loss on held-out text the method asks for."""
+    cells: Mapping[int, Result] = field(default_factory=dict)
+    """Seed -> the cell that it averages."""
+    naive_cells: Mapping[int, Result] = field(default_factory=dict)
+    """Seed -> the naive cell with the same supervisor and ceiling, where there is one."""
+    best_of: Choosing | None = None
+    """The replies that its models choose, where that is asked for."""
 
     @property
     def group(self) -> Group:
         axes = (self.task, self.ladder, self.weak, self.strong, self.method)
         return Group(*axes, self.variant, self.digest)
+
+    @property
+    def kind(self) -> str:
+        """What the method is for: method, control or oracle."""
+        return next((cell.kind for cell in self.cells.values()), METHOD)
 
     @property
     def recovered(self) -> Estimate:
@@ -174,17 +199,22 @@ def _row(group: Group, cells: Mapping[int, Result], naive: Mapping[int, Result])
         curve=mean_curve(results),
         lessons=lessons(results),
         language_models=heldout(results),
+        cells=cells,
+        naive_cells=naive,
+        best_of=choosing(results),
     )
 
 
 def _facts(results: Sequence[Result]) -> dict[str, Any]:
     first = results[0]
     weak, strong = first.rungs[first.weak], first.rungs[first.strong]
+    spent = max(r.true_labels for r in results)
     return {
         "family": first.family,
         "seeds": len(results),
         "interval_over": "seeds and test examples" if len(results) > 1 else "test examples",
         "n_test": min(r.n_test for r in results),
+        "true_labels": spent,
         "weak_size": weak.size,
         "strong_size": strong.size,
         "weak_compute": weak.compute,

@@ -17,6 +17,8 @@ from w2sweep.report.table import climb_tables, columns, legend, over
 from w2sweep.report.templates import render
 from w2sweep.report.transfer import Transfers
 from w2sweep.report.transfer_tables import gain_table, law_table
+from w2sweep.report.zoo import zoo
+from w2sweep.report.zoo_tables import column_table, zoo_table
 from w2sweep.results.sweep_folder import SweepFolder
 
 
@@ -28,7 +30,7 @@ def sweep_page(
     drawings: Sequence[Drawing],
 ) -> str:
     """The page's HTML."""
-    provenance = Provenance(sweep)
+    provenance, many = Provenance(sweep), zoo(rows)
     return render(
         "sweep.html",
         drawings,
@@ -38,12 +40,14 @@ def sweep_page(
         rows=rows,
         columns=columns(rows),
         legend=legend(rows),
-        origins=origins(sweep.results, provenance),
+        origins=origins(sweep, provenance),
         cards=cards(sweep.results),
         diagnostics=diagnostics_table(rows),
         elsewhere=elsewhere_table(rows),
         climbs=climb_tables(climbs, rows),
         laws=law_table(transferred) if transferred else None,
         gains=gain_table(transferred) if transferred else None,
+        zoo=zoo_table(many) if many else None,
+        zoo_columns=column_table(many) if many else None,
         climb_over=over(climb.seeds for climb in climbs),
     )

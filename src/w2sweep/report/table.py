@@ -89,7 +89,7 @@ DISPENSABLE = ("agreement %", "over naive")
 """Columns that a narrow terminal does without."""
 SHORT = 14
 """Names up to this length are never folded, numbers rather are."""
-AT_CHANCE, ONE_ANSWER = "°", "¹"
+AT_CHANCE, ONE_ANSWER, TRUTH = "°", "¹", "†"
 """What accuracies are marked with."""
 
 
@@ -104,6 +104,12 @@ def legend(rows: Sequence[SummaryRow]) -> str:
         lines.append(f"{AT_CHANCE} cannot be told from chance: within two standard errors of it.")
     if any(r.one_answer for r in rows):
         lines.append(f"{ONE_ANSWER} gives one and the same answer to every test example of a seed.")
+    if spent := sorted({r.true_labels for r in rows} - {0}):
+        counts = ", ".join(f"{n:,}" for n in spent)
+        lines.append(
+            f"{TRUTH} made with true labels of examples that are not the supervisor's ({counts}): "
+            "no weak supervision alone, and to be compared with what spends as many directly."
+        )
     return "\n".join(lines)
 
 
@@ -246,7 +252,8 @@ def _marked(row: SummaryRow, model: str) -> str:
 
 def _marks(row: SummaryRow, model: str) -> str:
     at_chance = AT_CHANCE if model in row.at_chance else ""
-    return at_chance + (ONE_ANSWER if model in row.one_answer else "")
+    spent = TRUTH if model == "student" and row.true_labels else ""
+    return at_chance + (ONE_ANSWER if model in row.one_answer else "") + spent
 
 
 def _percent(value: float | None, error: float | None = None) -> str:

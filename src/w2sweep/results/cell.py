@@ -14,7 +14,9 @@ import pydantic
 from numpy.typing import NDArray
 
 from w2sweep.engine.files import read_json, replacing, sweep_up, write_json
+from w2sweep.results.best_of import BestReplies
 from w2sweep.results.by_difficulty import ByDifficulty
+from w2sweep.results.cost import METHOD, Cost
 from w2sweep.results.curve import Curve, Learning
 from w2sweep.results.shown import Shown
 
@@ -93,12 +95,14 @@ class RungFacts:
     """What figures need to know of a rung."""
 
     size: int
-    """Parameters, as the ladder says."""
+    """Parameters without embeddings, as the ladder says."""
     compute: float
     """Pretraining FLOPs."""
     counted: int | None = None
-    """Parameters by the model's own configuration; None where that is not known, or is where `size`
-    comes from."""
+    """All parameters by the model's own configuration; None where that is not known, or is where
+    `size` comes from."""
+    parameters: int | None = None
+    """All parameters, as the ladder says; None: those of `size`."""
 
 
 @_record
@@ -186,6 +190,14 @@ class Result(Place):
     """Some test examples; None of a cell that was written before there were any."""
     language_models: dict[str, LanguageModel] = pydantic.Field(default_factory=dict)
     """Name -> language model, of methods that ask for it."""
+    cost: Cost | None = None
+    """What the method costs; None of a cell that was written before anybody counted."""
+    kind: str = METHOD
+    """What the method is for: one of KINDS."""
+    true_labels: int = 0
+    """True labels of other examples than the supervisor's own that the student is made with."""
+    best_of: BestReplies | None = None
+    """How good the replies are that its models choose, where that is asked for."""
     store: str
     w2sweep: str
     """The version of the program."""

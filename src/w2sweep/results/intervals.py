@@ -73,14 +73,41 @@ def variances(shares: ArrayLike, counts: ArrayLike) -> NDArray[np.float64]:
     return mean * (1 - mean) / (counts + 2)
 
 
-def mean(per_seed: ArrayLike, within: ArrayLike) -> Estimate:
-    """The mean over seeds of a measure [S], whose variances over test examples are `within` [S]."""
+def mean(per_seed: ArrayLike, within: ArrayLike, level: float = LEVEL) -> Estimate:
+    """The mean over seeds of a measure [S], whose variances over test examples are `within` [S],
+    with an interval of this level."""
     per_seed, within = np.asarray(per_seed, float), np.asarray(within, float)
     value = float(per_seed.mean())
-    spreads = _spreads(per_seed[:, None], within[:, None, None])
+    spreads = _spreads(per_seed[:, None], within[:, None, None], level)
     errors = [sqrt(s.covariance[0, 0]) for s in spreads]
     reach = max(error * s.quantile for error, s in zip(errors, spreads, strict=True))
     return Estimate(value, max(errors), value - reach, value + reach)
+
+
+def p_value(per_seed: ArrayLike, within: ArrayLike) -> float | None:
+    """How often a mean at least this far from zero would come about by chance, were it truly zero:
+    below 0.05 exactly where the interval of `mean` leaves zero out, and so for any other level.
+
+    So it is the larger one of Student's t over the seeds and of the test examples' own. None of a
+    single seed, which says nothing of another one.
+
+    Args:
+        per_seed: the measure [S].
+        within: its variances over the test examples of each seed [S].
+    """
+    from scipy.special import ndtr, stdtr
+
+    per_seed, within = np.asarray(per_seed, float), np.asarray(within, float)
+    seeds, value = len(per_seed), abs(float(per_seed.mean()))
+    if seeds < 2:
+        return None
+    if value == 0:
+        return 1.0
+    between = sqrt(float(per_seed.var(ddof=1)) / seeds)
+    inside = sqrt(float(within.mean()) / seeds)
+    of_seeds = 2 * float(stdtr(seeds - 1, -value / between)) if between else 0.0
+    of_examples = 2 * float(ndtr(-value / inside)) if inside else 0.0
+    return max(of_seeds, of_examples)
 
 
 def of_error(value: float, error: float, freedom: int) -> Estimate:
@@ -116,12 +143,14 @@ def ratio(per_seed: ArrayLike, within: ArrayLike) -> Estimate:
     return Estimate(top / bottom, error, min(lows), max(highs))
 
 
-def _spreads(per_seed: NDArray[np.float64], within: NDArray[np.float64]) -> list[Spread]:
+def _spreads(
+    per_seed: NDArray[np.float64], within: NDArray[np.float64], level: float = LEVEL
+) -> list[Spread]:
     """Within seeds, and, of several, between them: of K measures of each seed [S, K], whose
     covariances over test examples are `within` [S, K, K]."""
     from scipy.special import ndtri, stdtrit  # takes a while, and planning needs none of it
 
-    seeds, tail = len(per_seed), (1 + LEVEL) / 2
+    seeds, tail = len(per_seed), (1 + level) / 2
     found = [Spread(within.mean(0) / seeds, float(ndtri(tail)))]
     if seeds > 1:
         between = np.atleast_2d(np.cov(per_seed, rowvar=False)) / seeds

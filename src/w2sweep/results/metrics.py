@@ -81,11 +81,11 @@ def pgr_over_seeds(correct: Sequence[ArrayLike]) -> Estimate:
     Args:
         correct: [3, N] for each seed: supervisor, student and ceiling on the same test examples.
     """
-    means = _measured(correct, np.eye(3))[0].mean(0)
+    means = measured(correct, np.eye(3))[0].mean(0)
     found = pgr(*means.tolist())
     if found.value is None:
         return Estimate(None, undefined=found.undefined)
-    return intervals.ratio(*_measured(correct, [[-1, 1, 0], [-1, 0, 1]]))
+    return intervals.ratio(*measured(correct, [[-1, 1, 0], [-1, 0, 1]]))
 
 
 def difference(a: Sequence[ArrayLike], b: Sequence[ArrayLike]) -> Estimate:
@@ -98,7 +98,7 @@ def difference(a: Sequence[ArrayLike], b: Sequence[ArrayLike]) -> Estimate:
         b: [N] for each of the same seeds, on the same test examples.
     """
     pairs = [np.stack([np.asarray(x), np.asarray(y)]) for x, y in zip(a, b, strict=True)]
-    per_seed, within = _measured(pairs, [[1, -1]])
+    per_seed, within = measured(pairs, [[1, -1]])
     return intervals.mean(per_seed[:, 0], within[:, 0, 0])
 
 
@@ -112,15 +112,15 @@ def largest_step(correct: Sequence[ArrayLike]) -> Estimate:
         correct: [rungs, N] for each seed, the weakest rung first, on the same test examples.
     """
     rungs = np.eye(len(correct[0]))  # type: ignore[arg-type]
-    means = _measured(correct, rungs)[0].mean(0)
+    means = measured(correct, rungs)[0].mean(0)
     if not _above(means[-1], means[0]):
         return Estimate(None, undefined="the last rung is not above the first")
     at = int(np.diff(means).argmax())
     step, climb = rungs[at + 1] - rungs[at], rungs[-1] - rungs[0]
-    return intervals.ratio(*_measured(correct, [step, climb]))
+    return intervals.ratio(*measured(correct, [step, climb]))
 
 
-def _measured(
+def measured(
     correct: Sequence[ArrayLike], contrasts: ArrayLike
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """M differences of K accuracies: of each seed [S, M], and their covariances over its test

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +14,9 @@ import pydantic
 from w2sweep.engine.files import read_json
 from w2sweep.results.cell import Failed, Record, Result, RungFacts, SkippedCell, read
 from w2sweep.values import ConfigError
+
+SHOWN = "tracked.json"
+"""In a sweep's folder: what the tracker was shown, and where a browser finds it."""
 
 
 @dataclass(frozen=True)
@@ -64,6 +69,14 @@ class SweepFolder:
     def pending(self) -> list[str]:
         """Folders of the cells that have neither a result nor a failure."""
         return [folder for folder, cell in self.cells.items() if cell is None]
+
+    @cached_property
+    def urls(self) -> dict[str, str]:
+        """Name of a cell's folder, or of a stage that was there before -> where a browser shows
+        its run; of those that the sweep has shown to a tracker with such places."""
+        with suppress(OSError, ValueError, LookupError, TypeError, AttributeError):
+            return {name: str(url) for name, url in read_json(self.path / SHOWN)["urls"].items()}
+        return {}
 
     @property
     def ladders(self) -> dict[str, dict[str, RungFacts]]:

@@ -32,6 +32,8 @@ from w2sweep.results.cell import (
     read,
 )
 from w2sweep.sweep import along, carrying
+from w2sweep.sweep.choosing import best_of
+from w2sweep.sweep.costing import cost
 from w2sweep.sweep.diagnosing import diagnosed, reliabilities
 from w2sweep.sweep.grading import by_difficulty
 from w2sweep.sweep.learned import learned
@@ -99,6 +101,7 @@ def needed(cell: Cell) -> list[Stage[Any]]:
     """All that `compare` reads: also inputs of stages that are there may be gone, or damaged."""
     begun = [earlier for of in cell.language_models.values() for earlier in earlier_of(of)]
     read: list[Stage[Any]] = [*cell.stages, *begun, cell.setting.splits]
+    read += [stage.candidates for stage in cell.scored.values()]
     read += [target.splits(cell.setting.seed) for target in cell.evaluate_on]
     graded = cell.method.graded(cell.setting)
     further = (_labels(cell), graded.difficulty if graded else None)
@@ -119,19 +122,23 @@ def current(cell: Cell, place: Place, store: Store, folder: Path) -> bool:
         return False
     if not isinstance(found, Result):
         return False
-    told = bool(found.diagnostics) and found.shown is not None  # cells of before have none
+    later = (found.shown, found.cost)  # cells of before have none
+    told = bool(found.diagnostics) and None not in later
     origin = (found.store, found.w2sweep) == (str(store.root), __version__)
     placed = {key: getattr(found, key) for key in asdict(place)}
-    return told and origin and placed == asdict(place) and _of_the_same_stages(found, cell)
+    alike = placed == asdict(place) and found.kind == cell.method.kind
+    return told and origin and alike and _of_the_same_stages(found, cell)
 
 
 def _of_the_same_stages(found: Result, cell: Cell) -> bool:
     compared = {role: model.stage for role, model in found.models.items()}
     applied = {target: its.stages for target, its in found.elsewhere.items()}
     read_text = {name: model.stage for name, model in found.language_models.items()}
+    scored = found.best_of.stages if found.best_of else {}
     elsewhere = {target: _names(stages) for target, stages in cell.elsewhere.items()}
-    expected = (_names(cell.compared), elsewhere, _names(cell.language_models))
-    return (compared, applied, read_text) == expected
+    language = _names(cell.language_models)
+    expected = (_names(cell.compared), elsewhere, language, _names(cell.scored))
+    return (compared, applied, read_text, scored) == expected
 
 
 def _names(stages: Mapping[str, Stage[Any]]) -> dict[str, str]:
@@ -170,6 +177,10 @@ def compare(cell: Cell, place: Place, store: Store) -> Result:
         learning=learned(cell, splits, store),
         shown=shown(head, answers, correct, examples),
         language_models=language_models(cell, store),
+        cost=cost(cell, splits, store),
+        kind=cell.method.kind,
+        true_labels=cell.method.true_labels(s),
+        best_of=best_of(cell, store),
         store=str(store.root),
         w2sweep=__version__,
         elsewhere=carried,
@@ -196,7 +207,10 @@ def _facts(ladder: Ladder) -> dict[str, RungFacts]:
 
 
 def _fact(rung: Rung) -> RungFacts:
-    return RungFacts(size=rung.size, compute=rung.compute, counted=rung.counted)
+    parameters = rung.parameters if rung.parameters != rung.size else None
+    return RungFacts(
+        size=rung.size, compute=rung.compute, counted=rung.counted, parameters=parameters
+    )
 
 
 def _only(answers: NDArray[Any]) -> str | None:

@@ -90,7 +90,7 @@ def _of_stage(stage: Stage[Any], compared_as: str | None, p: Planned, cell: Cell
     facts = own | _of_place(p.place) | {"seed": own.get("seed", p.place.seed)}
     facts |= {"role": compared_as or stage.role}
     if rung is not None:
-        facts["compute"] = rung.compute
+        facts |= {"parameters": rung.size, "compute": rung.compute}
     if compared_as not in (None, CEILING):
         facts["weak"] = p.place.weak
     if compared_as not in (None, SUPERVISOR):

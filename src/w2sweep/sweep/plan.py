@@ -93,6 +93,7 @@ def digest(request: Request) -> str:
     compared = {role: stage.name for role, stage in cell.compared.items()}
     for target, answers in cell.elsewhere.items():
         compared |= {f"{target}/{role}": stage.name for role, stage in answers.items()}
+    compared |= {f"best_of/{role}": stage.name for role, stage in cell.scored.items()}
     language = {name: stage.name for name, stage in cell.language_models.items()}
     known = [__version__, compared, *([language] if language else [])]
     text = json.dumps(known, sort_keys=True)

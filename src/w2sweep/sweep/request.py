@@ -14,6 +14,7 @@ from w2sweep.building import Builder, made, unknown
 from w2sweep.engine.runtime import Runtime
 from w2sweep.engine.store import Mode
 from w2sweep.engine.tracker import Tracker
+from w2sweep.experiment.best_of import BestOf
 from w2sweep.experiment.cell import Cell
 from w2sweep.experiment.ladder import Ladder
 from w2sweep.experiment.losses import Loss
@@ -21,6 +22,7 @@ from w2sweep.experiment.methods import Method
 from w2sweep.experiment.recipe import Recipe
 from w2sweep.experiment.setting import Half, Setting, Supervision
 from w2sweep.experiment.sharded import check_sharded
+from w2sweep.experiment.shift import Shift
 from w2sweep.experiment.splits import Sizes
 from w2sweep.experiment.target import Target
 from w2sweep.experiment.tuning import Tuning
@@ -83,8 +85,12 @@ class Request(Keys):
     sizes: Sizes
     runtime: Runtime
     tracking: Tracker | None
+    shift: Shift = Shift()
+    """How the student's half differs from what models are tested on."""
     evaluate_on: tuple[Target, ...] = ()
     """Other tasks that supervisor, student and ceiling answer too."""
+    best_of: BestOf | None = None
+    """Replies that they choose the best of, as reward models."""
     plan: Form = False
     """Whether to tell what would be run, and in which form, instead of running it."""
 
@@ -103,7 +109,8 @@ class Request(Keys):
     def cell(self) -> Cell:
         """Raises ConfigError where the method cannot work with the task, or the
         runtime with both."""
-        cell = {"setting": self.setting, "method": self.method, "evaluate_on": self.evaluate_on}
+        cell: dict[str, Any] = {"setting": self.setting, "method": self.method}
+        cell |= {"evaluate_on": self.evaluate_on, "best_of": self.best_of}
         if self.runtime.sharded:
             check_sharded(self.task.head, self.recipe)
         return made(Cell, cell)

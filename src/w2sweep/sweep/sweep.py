@@ -27,6 +27,7 @@ from w2sweep.engine.stage import Stage, closure, read_whole
 from w2sweep.engine.store import Store
 from w2sweep.engine.tracker import Tracker
 from w2sweep.engine.watch import Watch
+from w2sweep.experiment.reach import check_reach
 from w2sweep.results import cell as records
 from w2sweep.results.cell import Failed, Result, SkippedCell
 from w2sweep.sweep import comparison
@@ -94,7 +95,8 @@ class Sweep:
 
     def run(self, launch: Launch, report: Report, workers: int | None = None) -> int:
         """Runs what is missing, reports, and returns the exit code: 1 where a cell has no
-        result. Raises ConfigError where this machine cannot do what the runtime asks for.
+        result. Raises ConfigError where this machine cannot do what the runtime asks for, or,
+        where it runs the stages itself, has no way to their models.
 
         Args:
             launch: runs cells.
@@ -102,6 +104,8 @@ class Sweep:
             workers: how many run stages at once; None: that is for a cluster to say.
         """
         left = self.begin()
+        if left and workers is not None:
+            check_reach(closure(tuple(self._needed), known=self.store.done))
         if left:
             self._launch(left, launch, workers)
         return self.conclude(report, ran=bool(left))
@@ -145,8 +149,12 @@ class Sweep:
     @cached_property
     def _stages(self) -> list[Stage]:
         """All distinct ones."""
-        compared = [s for p in self.planned if p.cell for s in comparison.needed(p.cell)]
-        return closure(tuple(compared))
+        return closure(tuple(self._needed))
+
+    @property
+    def _needed(self) -> list[Stage]:
+        """Those that the cells compare, of all cells."""
+        return [s for p in self.planned if p.cell for s in comparison.needed(p.cell)]
 
     @cached_property
     def stages(self) -> dict[str, str]:

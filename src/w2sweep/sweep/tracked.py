@@ -18,12 +18,11 @@ from w2sweep.engine.store import Store
 from w2sweep.engine.tracker import Tracker
 from w2sweep.learning.curves import read_curves
 from w2sweep.results.cell import Result
+from w2sweep.results.sweep_folder import SHOWN
 from w2sweep.sweep.joining import RUNS
 from w2sweep.sweep.naming import numbers_of, run_of_cell, runs_of_stages
 from w2sweep.sweep.plan import Planned
 
-SHOWN = "tracked.json"
-"""In a sweep's folder: what the tracker was shown."""
 Finished = tuple[Planned, Result]
 
 
@@ -65,8 +64,9 @@ class Account:
         abouts = self._runs() if found else {}
         for stage, rows, tracked in found:
             about = abouts.get(stage.name, {})
-            replay(stage, rows, tracked, self._tracker, self._sweep, about)
+            url = replay(stage, rows, tracked, self._tracker, self._sweep, about)
             shown["stages"].append(stage.name)
+            shown["urls"][stage.name] = url
             self._keep(shown)
         return len(found)
 
@@ -84,6 +84,7 @@ class Account:
             id = f"cell-{_hash([self._sweep, p.folder])}"
             with self._tracker.run(id=id, group=self._sweep, job_type="cell", **how) as run:
                 run.summarize(numbers)
+                shown["urls"][p.folder] = run.url
             shown["cells"][p.folder] = said
             new += 1
         if new:
@@ -96,15 +97,17 @@ class Account:
         return {}
 
     def _shown(self) -> dict[str, Any]:
-        """What was shown at this very place."""
+        """What was shown at this very place, and where a browser shows it."""
         here = self._tracker.place(self._sweep)
         with suppress(OSError, ValueError, TypeError, KeyError):
             found = read_json(self._folder / SHOWN)
             if isinstance(found, list):  # of 0.1: the stages alone
                 found = {"at": here, "stages": found, "cells": {}}
             if found["at"] == here:
-                return {"at": here, "stages": [*found["stages"]], "cells": dict(found["cells"])}
-        return {"at": here, "stages": [], "cells": {}}
+                urls = dict(found.get("urls", {}))
+                kept = {"stages": [*found["stages"]], "cells": dict(found["cells"])}
+                return {"at": here, **kept, "urls": urls}
+        return {"at": here, "stages": [], "cells": {}, "urls": {}}
 
     def _keep(self, shown: Any) -> None:
         write_json(self._folder / SHOWN, shown)

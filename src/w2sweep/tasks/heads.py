@@ -21,6 +21,13 @@ Answers = NDArray[np.float32] | list[str]
 """Class probabilities [N, K], or completions [N]."""
 
 
+def chosen(answers: Answers, rows: NDArray[np.int64]) -> Answers:
+    """Those of some examples, given by row number [n]."""
+    if isinstance(answers, list):
+        return [answers[row] for row in rows]
+    return answers[rows]
+
+
 class Head(ABC):
     """How a task is answered. A value: a new head is one class."""
 

@@ -6,13 +6,13 @@ import json
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator
 
+from w2sweep.tasks.asking import asking_once, first_line
 from w2sweep.tasks.readers import READERS, checksum, numbered_rows, parquet_rows
 from w2sweep.tasks.rows import Row
 from w2sweep.values import ConfigError, as_tuple, value
@@ -170,7 +170,7 @@ class HubDataset(Source):
         try:
             return _resolved(self.dataset, self.revision)
         except Exception as error:
-            reason = _first_line(error)
+            reason = first_line(error)
             raise ConfigError(
                 f"dataset {self.label} is not pinned to a commit, and the Hugging Face hub cannot "
                 f"be asked for the newest ({reason:.120}): check the network, set "
@@ -188,23 +188,19 @@ class HubDataset(Source):
         if newest == self._commit:
             return self._unreachable(error)
         return ConfigError(
-            f"dataset {self.label} cannot be loaded at {self._commit} ({_first_line(error):.120}): "
+            f"dataset {self.label} cannot be loaded at {self._commit} ({first_line(error):.120}): "
             f"its newest data are at task.source.revision={newest}, which may be other data"
         )
 
     def _unreachable(self, error: Exception) -> ConfigError:
         return ConfigError(
             f"dataset {self.label} cannot be loaded from the Hugging Face hub "
-            f"({_first_line(error):.120}): "
+            f"({first_line(error):.120}): "
             "check the network, or give a folder that has it (data_root=FOLDER)"
         )
 
 
 _COMMIT = re.compile("[0-9a-f]{40}")
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 
 @lru_cache(maxsize=256)  # one process reads one commit, even if the branch moves on meanwhile
@@ -228,29 +224,6 @@ def _on_hub(dataset: str, revision: str | None) -> Any:
     from huggingface_hub import HfApi
 
     return HfApi().dataset_info(dataset, revision=revision, timeout=10)
-
-
-@contextmanager
-def asking_once() -> Iterator[None]:
-    """Asks the hub once whether it answers; if not, only earlier downloads are looked for.
-
-    Without this, its clients would go on asking, for each of many files, for a minute.
-    """
-    import datasets.config
-    import huggingface_hub
-
-    settings: tuple[Any, ...] = (huggingface_hub.constants, datasets.config)
-    before = [module.HF_HUB_OFFLINE for module in settings]
-    try:
-        huggingface_hub.get_session().head(huggingface_hub.constants.ENDPOINT, timeout=10)
-    except Exception:  # of whichever HTTP library it is made with
-        for module in settings:
-            module.HF_HUB_OFFLINE = True
-    try:
-        yield
-    finally:
-        for module, offline in zip(settings, before, strict=True):
-            module.HF_HUB_OFFLINE = offline
 
 
 @value

@@ -51,6 +51,8 @@ BALANCE = {
     "it is {opposite} but {plain}": 0.25,
     "it is {plain} though {opposite}": 0.25,
 }
+NEUTRAL = {"tell me about {entity}": 0.5, "the {noun} of {entity}": 0.5}
+"""What says nothing kind or unkind: there is no right answer to whether it is."""
 
 LEAK = {t: (OPINION.get(t, 0.0) + BALANCE.get(t, 0.0)) / 2 for t in OPINION | BALANCE}
 """What is stated outright in leaky text: the sentences of both tasks of opinion."""

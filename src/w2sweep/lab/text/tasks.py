@@ -5,25 +5,31 @@ Words are kept apart by split: no word that bears a label occurs in two.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
+from itertools import chain
 from typing import Annotated, ClassVar, Self
 
 import numpy as np
 from pydantic import Field
 
-from w2sweep.lab.arrays import Floats, Ints
-from w2sweep.lab.text.grammar import BALANCE, MENTION, OPINION
+from w2sweep.lab.arrays import Bools, Floats, Ints
+from w2sweep.lab.text.grammar import BALANCE, MENTION, NEUTRAL, OPINION
+from w2sweep.lab.text.judging import Judge
 from w2sweep.lab.text.lexicon import CATEGORIES, WordClass
-from w2sweep.lab.text.prose import Pen, Questions, Replies, sentences
+from w2sweep.lab.text.prose import RUBRIC, Pen, Questions, Replies, sentences
 from w2sweep.lab.text.world import World
+from w2sweep.tasks.conditions import Commonness
 from w2sweep.tasks.example import Example
 from w2sweep.tasks.heads import Choice, LinearHead, Reward
 from w2sweep.tasks.remark import Remark
 from w2sweep.tasks.task import Corpus, Family, Task
 from w2sweep.tasks.wording import Wording
 from w2sweep.values import Count, Rate, named, value
+
+SPEAKER = "bot :"
+"""What stands before a reply."""
 
 
 @value
@@ -53,9 +59,35 @@ class WorldTask(Task):
         return replace(self, world=self.world.words_alone)
 
     @property
+    def asked_about(self) -> WordClass:
+        """The words that the examples ask about."""
+        return self.world.lexicon.adjective
+
+    def commonness(self, example: Example) -> Commonness | None:
+        """Whether all words that it asks about are among the more frequent half, or all among the
+        rarer half."""
+        words = set(chain.from_iterable(view.split() for view in example.views))
+        found: set[Commonness] = {self._ranks[word] for word in words & self._ranks.keys()}
+        return found.pop() if len(found) == 1 else None
+
+    @cached_property
+    def _ranks(self) -> dict[str, Commonness]:
+        """Each word that may be asked about -> to which half of them it belongs."""
+        ids = self.asked_about.ids
+        frequent = 2 * np.arange(len(ids)) < len(ids)
+        words = self.world.lexicon.words[ids].tolist()
+        halves: list[Commonness] = ["frequent" if often else "rare" for often in frequent]
+        return dict(zip(words, halves, strict=True))
+
+    @property
     def pen(self) -> Pen:
         """What writes the examples."""
         return Pen(self.world.lexicon, np.random.default_rng((self.world.seed, self.stream)))
+
+    @property
+    def _second_pen(self) -> Pen:
+        """What writes texts without an answer."""
+        return Pen(self.world.lexicon, np.random.default_rng((self.world.seed, self.stream, 1)))
 
 
 @value
@@ -77,6 +109,14 @@ class OpinionTask(WorldTask):
         unkind = pen.words(words, clustered(words), 2 * cluster + 1 - polarity)
         text = pen.write(self.templates, self.pool, pen.opinions(kind, unkind, self.pool))
         return labelled([sentences(pen.lexicon, text)], polarity, cluster)
+
+    def unanswerable(self) -> Iterator[Example]:
+        """Sentences that name an entity, and say nothing kind or unkind of it."""
+        pen, entities = self._second_pen, self.world.lexicon.entity
+        noun = pen.nouns(pen.rng.integers(0, CATEGORIES, self.pool))
+        any_ = pen.words(entities, np.ones((1, len(entities.ids))), np.zeros(self.pool, np.int64))
+        slots = {"noun": noun, "entity": any_}
+        return alone(sentences(pen.lexicon, pen.write(NEUTRAL, self.pool, slots)))
 
 
 @value
@@ -109,6 +149,17 @@ class Membership(WorldTask):
 
     head: Choice = named()
 
+    @property
+    def asked_about(self) -> WordClass:
+        return self.world.lexicon.entity
+
+    def unanswerable(self) -> Iterator[Example]:
+        """Sentences of two adjectives, which name neither an entity nor what goes with one."""
+        pen, words = self._second_pen, self.world.lexicon.adjective
+        any_ = pen.words(words, np.ones((1, len(words.ids))), np.zeros(self.pool, np.int64))
+        text = pen.write(BALANCE, self.pool, {"plain": any_, "opposite": any_})
+        return alone(sentences(pen.lexicon, text))
+
     def examples(self) -> Iterator[Example]:
         """`pool` sentences that name an entity. The same may come twice."""
         pen, words = self.pen, self.world.lexicon.entity
@@ -126,6 +177,8 @@ class Preference(WorldTask):
 
     family: ClassVar[Family] = "reward"
     stream: ClassVar[int] = 4
+    respects: ClassVar[Mapping[str, float]] = RUBRIC
+    reply_words: ClassVar[int] = 6
 
     head: Reward = named()
     margin: Annotated[float, Field(ge=0)] = 0.0
@@ -136,17 +189,59 @@ class Preference(WorldTask):
 
     def examples(self) -> Iterator[Example]:
         """Up to `pool` pairs of replies, each after its question."""
-        pen, words = self.pen, self.world.lexicon.adjective
-        cluster = draw_groups(pen, words, self.pool)
-        questions = Questions.draw(pen, self.pool)
+        pen = self.pen
+        cluster, questions, first, second = self._pairs(pen, self.pool)
+        apart = np.flatnonzero(np.abs(first.quality - second.quality) > self.margin)
+        views = _views(pen, questions, (first, second), apart)
+        preferred = self._preferred(pen, first, second)[apart]
+        return labelled(views, preferred, cluster[apart])
+
+    def unanswerable(self) -> Iterator[Example]:
+        """About `pool` pairs of replies of which none is better. Groups are as those of the
+        examples."""
+        pen = self._second_pen
+        cluster, questions, first, second = self._pairs(pen, self.pool * 2 ** len(RUBRIC))
+        alike = np.flatnonzero(first.quality == second.quality)
+        views = _views(pen, questions, (first, second), alike)
+        return labelled(views, np.zeros(len(alike), np.int64), cluster[alike])
+
+    def _pairs(self, pen: Pen, n: int) -> tuple[Ints, Questions, Replies, Replies]:
+        """The clusters of n pairs [n], their questions, and two replies to each."""
+        words = self.world.lexicon.adjective
+        cluster = draw_groups(pen, words, n)
+        questions = Questions.draw(pen, n)
         even = (0.5, 0.5, 0.5)
         first = Replies.draw(pen, questions, clustered(words), cluster, even)
         second = Replies.draw(pen, questions, clustered(words), cluster, even)
-        apart = np.flatnonzero(np.abs(first.quality - second.quality) > self.margin)
-        texts = [np.hstack([questions.text, replies.text])[apart] for replies in (first, second)]
-        views = [sentences(pen.lexicon, text) for text in texts]
-        preferred = self._preferred(pen, first, second)[apart]
-        return labelled(views, preferred, cluster[apart])
+        return cluster, questions, first, second
+
+    def questions(self, rng: np.random.Generator, n: int) -> list[str]:
+        """`n` questions as the pairs have them, up to where the bot speaks."""
+        pen = Pen(self.world.lexicon, rng)
+        asked = sentences(pen.lexicon, Questions.draw(pen, n).text)
+        return [f"{question} {SPEAKER}" for question in asked]
+
+    def replies(
+        self, rng: np.random.Generator, question: str, n: int, held_out: Sequence[Example]
+    ) -> list[str]:
+        """`n` replies as the pairs have them, good in each respect as often as not. Their
+        adjectives are those of the examples that are held out, all equally likely."""
+        pen, words = Pen(self.world.lexicon, rng), self.world.lexicon.adjective
+        known = {view.split()[-1] for e in held_out for view in e.views}
+        among = np.isin(pen.lexicon.words[words.ids].astype(str), list(known))
+        adjectives = words.table(words.meaning, among.astype(float))
+        alive = np.full(n, self._judge.asked(question))
+        asked = Questions(alive, np.empty((n, 0), np.int64))
+        drawn = Replies.draw(pen, asked, adjectives, np.zeros(n, np.int64), (0.5, 0.5, 0.5))
+        return [text.removeprefix(f"{SPEAKER} ") for text in sentences(pen.lexicon, drawn.text)]
+
+    def judged(self, question: str, replies: Sequence[str]) -> Bools:
+        """Whether each of N replies is good in each respect [N, 3]."""
+        return self._judge.marks(self._judge.asked(question), replies)
+
+    @property
+    def _judge(self) -> Judge:
+        return Judge(self.world.lexicon)
 
     def _preferred(self, pen: Pen, first: Replies, second: Replies) -> Ints:
         """Whether the first (0) or the second (1) of two replies is preferred [pool]."""
@@ -155,6 +250,14 @@ class Preference(WorldTask):
             return (better > 0).astype(np.int64)
         likely = 1 / (1 + np.exp(-self.frankness * better))
         return (pen.rng.random(self.pool) < likely).astype(np.int64)
+
+
+def _views(
+    pen: Pen, questions: Questions, replies: Iterable[Replies], rows: Ints
+) -> list[list[str]]:
+    """Some of the questions with each of their replies behind them: first views, second views."""
+    texts = [np.hstack([questions.text, its.text])[rows] for its in replies]
+    return [sentences(pen.lexicon, text) for text in texts]
 
 
 def draw_groups(pen: Pen, words: WordClass, n: int) -> Ints:
@@ -175,3 +278,8 @@ def labelled(views: Iterable[list[str]], labels: Ints, groups: Ints) -> Iterator
     points = zip(zip(*views, strict=True), labels.tolist(), groups.tolist(), strict=True)
     for texts, label, group in points:
         yield Example.of(*texts, label=int(label), group=f"cluster {group}")
+
+
+def alone(texts: Iterable[str]) -> Iterator[Example]:
+    """Texts without an answer, each a group of its own."""
+    return (Example.of(text, label=0) for text in texts)

@@ -40,12 +40,13 @@ class Overview(Plot):
     @classmethod
     def of(cls, rows: Sequence[SummaryRow], ladders: Ladders) -> Self | None:
         """Of a sweep over methods, with one supervisor and one student on each task, where there
-        are families or several methods to compare."""
+        are families or several methods to compare, and no more than there are colours."""
         pairs = {(r.task, r.ladder, r.weak, r.strong, r.variant) for r in rows}
         families = {r.family for r in rows}
         tasks = {r.task for r in rows}
         methods = {r.method for r in rows}
-        several = len(methods) > 2 or (len(methods) > 1 and len(families) > 1)
+        few = len(methods) <= len(COLORS)
+        several = few and (len(methods) > 2 or (len(methods) > 1 and len(families) > 1))
         return cls(rows, ladders) if several and len(pairs) == len(tasks) else None
 
     def draw(self, folder: Path) -> Iterator[Drawing]:

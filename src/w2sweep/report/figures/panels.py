@@ -51,9 +51,11 @@ class Panels(Plot):
     ylabel: ClassVar[str] = ""
     xlabel: str = BY_COMPUTE
     sharey: ClassVar[Sharing]
-    measures: ClassVar[Mapping[str, str]] = {}
+    measures: Mapping[str, str] = {}
     """Of a figure with a line of panels for each measure, in all of which every row is: measure ->
     what stands beside its y axes."""
+    widest: ClassVar[int] = MANY
+    """With more columns than this, each of several lines is a figure of its own, and wraps."""
     lines_are_named: ClassVar[bool] = True
     """Whether each line of panels says at its end what it is; those of measures never do."""
 
@@ -136,7 +138,7 @@ class Panels(Plot):
     def draw(self, folder: Path) -> Iterator[Drawing]:
         """One figure; with so many tasks that panels wrap, one a line."""
         columns, lines = self._shown(distinct(map(self.column, self.rows)), self.lines)
-        if len(columns) <= (MANY if len(lines) > 1 else WRAP):
+        if len(columns) <= (self.widest if len(lines) > 1 else WRAP):
             whole = [_line(columns, line) for line in lines]
             yield self._figure(folder / self.name, self.title, whole)
             return

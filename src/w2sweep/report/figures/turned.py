@@ -12,6 +12,7 @@ from w2sweep.report.figures.plot import Ladders
 from w2sweep.report.summary import SummaryRow
 from w2sweep.report.variants import own_overrides
 
+BEST_OF = "best_of"
 GAP = "supervisor, by pretraining compute relative to the largest rung's"
 
 
@@ -35,6 +36,8 @@ def turned(rows: Sequence[SummaryRow], ladders: Ladders) -> Turned | None:
     one student."""
     own = own_overrides(rows).values()
     keys = {key for overrides in own for key in overrides}
+    if any(key.split(".")[0] == BEST_OF for key in keys):
+        return None  # which replies are chosen from changes no model
     if not keys:
         return _supervisor(rows, ladders)
     return _override(rows, *keys) if len(keys) == 1 and all(own) else None

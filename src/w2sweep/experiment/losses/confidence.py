@@ -1,55 +1,17 @@
-"""Losses: (logits [B, K], targets, progress in 0..1) -> scalar, the mean over the batch.
-
-Targets are class probabilities [B, K], or class indices [B] where the labels are hard (the tokens
-of a completion). A new loss is one class here and one file in conf/loss.
-"""
+"""The auxiliary confidence loss of Burns et al. 2023, and its form for small batches."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
+from pydantic import Field
+
+from w2sweep.experiment.losses.base import Loss, grown
+from w2sweep.tasks.heads import Answers
 from w2sweep.values import Fraction, value
 
-if TYPE_CHECKING:  # the command line reads losses long before it needs torch
+if TYPE_CHECKING:
     from torch import Tensor
-
-
-class Loss:
-    """What a student minimizes."""
-
-    separable: ClassVar[bool] = True
-    """Whether it is the mean of a loss per example, so that micro-batches may be added up one by
-    one."""
-    binary: ClassVar[bool] = False
-    """Whether it only makes sense with K = 2."""
-    smallest_batch: ClassVar[int] = 1
-    """Examples that a batch must have for it to make sense."""
-
-    def __call__(self, logits: Tensor, targets: Tensor, progress: float) -> Tensor:
-        """The loss of a batch: [B, K], [B, K] or [B], share of the steps done -> scalar."""
-        raise NotImplementedError
-
-    def coefficients(self, progress: float) -> dict[str, float]:
-        """What to log beside the loss."""
-        return {}
-
-
-@value
-class CrossEntropy(Loss):
-    """Cross-entropy with the labels as they come, or hardened to their most likely class."""
-
-    hard: bool = False
-
-    def __call__(self, logits: Tensor, targets: Tensor, progress: float = 1.0) -> Tensor:
-        from torch.nn.functional import cross_entropy
-
-        from w2sweep.learning.cross_entropy import cross_entropy_of_classes
-
-        if self.hard and targets.ndim == 2:
-            targets = targets.argmax(-1)
-        if targets.ndim == 1:
-            return cross_entropy_of_classes(logits, targets)
-        return cross_entropy(logits, targets)
 
 
 @value
@@ -79,8 +41,7 @@ class ConfidenceLoss(Loss):
 
     def alpha(self, progress: float) -> float:
         """The weight of the student's own labels."""
-        grown = min(1.0, progress / self.warmup) if self.warmup else 1.0
-        return self.alpha_max * grown
+        return grown(self.alpha_max, self.warmup, progress)
 
     def hardened(self, logits: Tensor, targets: Tensor) -> Tensor:
         """The student's own labels 1[f > t], one-hot: [B, 2], [B, 2] -> [B, 2].
@@ -110,3 +71,43 @@ class ConfidenceLoss(Loss):
 
     def coefficients(self, progress: float) -> dict[str, float]:
         return {"alpha": self.alpha(progress)}
+
+
+@value
+class BufferedConfidence(Loss):
+    """The confidence loss with a threshold over the last `buffer` answers in place of the batch's:
+    (1 - a) CE(f, f_w) + a CE(f, 1[f > t]), t the quantile of these answers above which lies the
+    share of class 1, a half or what the weak labels say.
+
+    EleutherAI, w2s (w2s/loss.py, a buffer of 32), for batches too small to have a half. There the
+    share is that of the labels in the micro-batch at hand, which for a single example is the label
+    itself, so that it is 1/2 by decree; here it is that of all labels. Its buffer also grows
+    without end: what is cut to size is a copy.
+    """
+
+    separable: ClassVar[bool] = (
+        False  # the threshold is the whole batch's, and that of earlier ones
+    )
+    binary: ClassVar[bool] = True
+    remembers: ClassVar[bool] = True
+
+    alpha_max: Fraction = 0.5
+    warmup: Fraction = 0.2
+    threshold: Literal["median", "prior"] = "median"
+    buffer: Annotated[int, Field(ge=2)] = 32
+    """How many answers, those of the batch at hand included."""
+
+    def knowing(self, labels: Answers) -> Loss:
+        """What one model minimizes, whose answers it remembers; `labels`: [N, 2]."""
+        import numpy as np
+
+        from w2sweep.learning.buffered import Buffered
+
+        prior = float(np.asarray(labels)[:, 1].mean())
+        return Buffered(self, 0.5 if self.threshold == "median" else prior)
+
+    def __call__(self, logits: Tensor, targets: Tensor, progress: float) -> Tensor:
+        raise ValueError("expected a loss of one training: Loss.knowing comes first")
+
+    def coefficients(self, progress: float) -> dict[str, float]:
+        return {"alpha": grown(self.alpha_max, self.warmup, progress)}
