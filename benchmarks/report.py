@@ -9,8 +9,9 @@ Cells are finished ones with results from a made-up law: three tasks, six pairs 
 methods, seeds, one or two numbers of epochs, 400 test examples each. Of stages there are 1.6 a
 cell, as in large sweeps (`planning.py`), each with a folder for its result.
 
-On one of two cores of an AMD EPYC that other work shared, 90 cells were read in 0.04 s, summed up
-in 0.04 s and reported in 2.7 s; their stages were found in the store in less than 0.01 s.
+On one of two cores of an AMD EPYC that other work shared, 90 and 1,980 cells were read in 0.05 and
+1.07 s, summed up in 0.05 and 0.44 s and reported in 2.4 and 14.5 s; their stages were found in the
+store in 0.07 s at most.
 """
 
 from __future__ import annotations
