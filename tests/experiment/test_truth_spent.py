@@ -97,13 +97,13 @@ def test_no_method_reads_more_truth_than_it_says(shelf: Store, tmp_path: Path):
     assert others.get(s.splits)["student"] != given.get(s.splits)["student"]
     found, same = answers(given, METHODS), answers(others, METHODS)
     for name, said in found.items():
-        np.testing.assert_array_equal(same[name], said, err_msg=name)
+        np.testing.assert_allclose(same[name], said, atol=1e-6, err_msg=name)  # rounding alone
     spending = [method for method in METHODS if isinstance(method, Spending)]
     for method in METHODS:
         assert method.true_labels(s) == (19 if method in spending else 0)
     mine = answers(turned(tmp_path / "mine", shelf, known, mine=True), spending)
     for name, said in mine.items():
-        assert (said != found[name]).any(), name
+        assert np.abs(said - found[name]).max() > 1e-4, name
 
 
 def test_a_student_of_the_truth_says_so():
