@@ -132,15 +132,20 @@ def test_a_choice_becomes_what_it_describes(path, loader):
     assert cell.place.task
 
 
+NARROWED = {"zoo": ["task=sentiment,mate_in_one"]}
+"""Of sweeps with two hundred cells a seed: a task with classes, and one without."""
+
+
 @pytest.mark.parametrize("path", sorted(SWEEPS.glob("*.yaml")), ids=name)
 def test_a_sweep_can_be_run_whole(path, loader):
-    cells = planned(loader, ["seed=0"], path.stem)  # seeds differ in nothing that is checked
+    fewer = NARROWED.get(path.stem, [])
+    cells = planned(loader, ["seed=0", *fewer], path.stem)  # seeds differ in nothing checked
     runnable = [p for p in cells if p.cell]
     assert runnable
     assert {p.request.sweep for p in cells} == {path.stem}
     assert len({p.folder for p in cells}) == len(cells)
     params = yaml.safe_load(path.read_text())["hydra"]["sweeper"]["params"]
-    methods = set(params["method"].split(","))
+    methods = {word.strip() for word in params["method"].split(",")}
     assert {p.place.method for p in runnable} == methods  # none is left out on all tasks
 
 

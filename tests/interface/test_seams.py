@@ -67,9 +67,9 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("seams")
     (folder / "mine.py").write_text(METHODS)
     (folder / "conf" / "method").mkdir(parents=True)
-    for name, target in (("lp_ft", "ProbeThenFinetune"), ("ft_lp", "FinetuneThenProbe")):
+    for name, target in (("probed_first", "ProbeThenFinetune"), ("ft_lp", "FinetuneThenProbe")):
         (folder / "conf" / "method" / f"{name}.yaml").write_text(YAML.format(name, target))
-    asked = [*TINY, "method=lp_ft,ft_lp", "sweep=phases"]
+    asked = [*TINY, "method=probed_first,ft_lp", "sweep=phases"]
     w2sweep(folder, *asked, python=TRAINING_ONCE, seconds=300)
     return folder
 
@@ -80,14 +80,16 @@ def cell(folder: Path, method: str) -> dict:
 
 
 def test_a_probe_and_then_finetuning_is_a_method_of_a_few_lines(ran: Path):
-    student = identity(ran, stages(cell(ran, "lp_ft"))["student"])
+    student = identity(ran, stages(cell(ran, "probed_first"))["student"])
     assert student["tuning"]["is"] == "Full"
     weights = identity(ran, student["init"]["stage"])
     assert weights["is"] == "Weights"
     probe = identity(ran, weights["of"]["stage"])
     assert probe["tuning"]["is"] == "LinearProbe"
     assert (
-        probe["labels"] == student["labels"] == {"stage": stages(cell(ran, "lp_ft"))["supervisor"]}
+        probe["labels"]
+        == student["labels"]
+        == {"stage": stages(cell(ran, "probed_first"))["supervisor"]}
     )
 
 
@@ -102,7 +104,7 @@ def test_finetuning_and_then_a_probe_with_the_truth_is_a_method_of_a_few_lines(r
 def test_a_method_names_a_fourth_model_to_compare(ran: Path):
     found = cell(ran, "ft_lp")
     assert list(accuracies(found)) == ["supervisor", "student", "ceiling", "finetuned"]
-    assert list(accuracies(cell(ran, "lp_ft"))) == ["supervisor", "student", "ceiling"]
+    assert list(accuracies(cell(ran, "probed_first"))) == ["supervisor", "student", "ceiling"]
     assert identity(ran, stages(found)["finetuned"])["labels"] == {
         "stage": stages(found)["supervisor"]
     }

@@ -131,7 +131,8 @@ def test_what_failed_and_what_is_missing_are_rows_too(tmp_path: Path):
     assert cells["pgr"].dtype == float
 
 
-def test_what_is_no_sweep_is_told_in_a_line(tmp_path: Path):
+def test_what_is_no_sweep_is_told_in_a_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)  # its store is named from there
     with pytest.raises(ConfigError, match=r"no folder .*expected a sweep"):
         load(tmp_path / "nothing")
     with pytest.raises(ConfigError, match="is no sweep"):
