@@ -132,7 +132,8 @@ def test_padding_and_other_texts_of_a_batch_change_nothing():
     assert together is not None
     for row, alone in enumerate(together):
         cut = slice(int(batch.mask[row].sum()))
-        one = Batch(*(x[row : row + 1, cut] for x in batch[:3]), batch.targets[:1])
+        ids, mask, asked = (x[row : row + 1, cut] for x in batch[:3])
+        one = Batch(ids, mask, asked, batch.targets[:1])
         assert_close(final_states(lm, one), alone[None], rtol=1e-5, atol=1e-5)
 
 

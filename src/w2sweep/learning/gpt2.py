@@ -193,7 +193,7 @@ class _Layer(torch.autograd.Function):
         of_out, d_at = (at.t() @ dy, dy.sum(0)), _before_out(dy, w_out, rows, len(x), layout)
         dq, d_heads = _before_attention(d_at, q, heads, looks, layout)
         d_made = _taken(d_heads, layout.made.back, layout).view(len(x), -1)
-        if layout.ends:
+        if dq is not None:
             *of_made, d_n1 = _before_product(d_made, n1, w_made[:, layout.width :])
             *of_q, d_last = _before_product(dq, last, w_made[:, : layout.width])
             of_made = [torch.cat(pair, -1) for pair in zip(of_q, of_made, strict=True)]
