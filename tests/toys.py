@@ -7,7 +7,7 @@ import hashlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import pytest
@@ -32,6 +32,9 @@ from w2sweep.tasks.heads import Choice, Completion, Head, Reward
 from w2sweep.tasks.task import Corpus, Task
 from w2sweep.tasks.wording import Wording
 from w2sweep.values import named, value
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedConfig, PreTrainedModel
 
 GOOD, BAD = ("sun", "rose", "honey", "song"), ("mud", "rust", "thorn", "noise")
 
@@ -139,6 +142,29 @@ def pretrained_store(root: Path) -> Store:
     stages = [s.pretrained(rung) for rung in s.ladder.rungs]
     shelf.ensure(s.splits, *(stage for stage in stages if stage is not None))
     return shelf
+
+
+def below(shelf: Store, root: Path, **runtime: Any) -> Store:
+    """A new store with what the toys' finetunings read."""
+    new = store(root, **runtime)
+    for folder in ("Splits", "Text", "Adapt"):
+        (root / folder).symlink_to(shelf.root / folder)
+    return new
+
+
+def outspoken(config: PreTrainedConfig) -> PreTrainedModel:
+    """A random language model with larger weights than is usual, so that nothing is close to
+    anything."""
+    import torch
+    from transformers import AutoModelForCausalLM
+
+    torch.manual_seed(0)
+    lm = AutoModelForCausalLM.from_config(config)
+    for p in lm.parameters():
+        if p.ndim > 1:
+            torch.nn.init.normal_(p, std=0.2)
+    lm.tie_weights()
+    return lm
 
 
 def run(stage: Stage, folder: Path, shelf: Store, **runtime: Any) -> dict[str, Any]:

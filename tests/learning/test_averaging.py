@@ -11,7 +11,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
-from toys import job, killed_after, pretrained_store, setting, store
+from toys import below, job, killed_after, pretrained_store, setting, store
 
 from w2sweep.engine.store import Store
 from w2sweep.experiment.controls import AveragedWeights
@@ -25,14 +25,6 @@ from w2sweep.learning.subjects import subject_of
 @pytest.fixture(scope="module")
 def shelf(tmp_path_factory: pytest.TempPathFactory) -> Store:
     return pretrained_store(tmp_path_factory.getbasetemp() / "toys")
-
-
-def below(shelf: Store, root: Path, **runtime: Any) -> Store:
-    """A new store with what the toys' finetunings read."""
-    new = store(root, **runtime)
-    for folder in ("Splits", "Text", "Adapt"):
-        (root / folder).symlink_to(shelf.root / folder)
-    return new
 
 
 def averaged(seed: int = 0, **recipe: Any) -> Finetune:

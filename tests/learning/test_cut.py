@@ -12,9 +12,8 @@ import torch
 from accelerate import init_empty_weights
 from safetensors.torch import load_file
 from torch.testing import assert_close
-from toys import ToyCorpus, setting, store
+from toys import ToyCorpus, outspoken, setting, store
 from transformers import (
-    AutoModelForCausalLM,
     Gemma2Config,
     GPT2Config,
     GPTNeoXConfig,
@@ -69,15 +68,10 @@ def tokenizer() -> PreTrainedTokenizerFast:
 def folders(
     tokenizer: PreTrainedTokenizerFast, tmp_path_factory: pytest.TempPathFactory
 ) -> dict[str, Path]:
-    """A whole model of each family, with larger weights than is usual."""
+    """A whole model of each family."""
     found = {}
     for family, config in FAMILIES.items():
-        torch.manual_seed(0)
-        lm = AutoModelForCausalLM.from_config(config)
-        for p in lm.parameters():
-            if p.ndim > 1:
-                torch.nn.init.normal_(p, std=0.2)
-        lm.tie_weights()
+        lm = outspoken(config)
         found[family] = tmp_path_factory.mktemp(family)
         lm.save_pretrained(found[family])
         tokenizer.save_pretrained(found[family])

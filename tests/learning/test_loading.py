@@ -14,7 +14,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from tokenizers import processors
 from torch.testing import assert_close
-from toys import ToyCorpus
+from toys import ToyCorpus, outspoken
 from transformers import (
     AutoModelForCausalLM,
     AutoTokenizer,
@@ -107,15 +107,10 @@ Make = Callable[..., HubModel]
 
 @pytest.fixture
 def make(tokenizer: PreTrainedTokenizerFast, tmp_path: Path) -> Make:
-    """Writes a model with larger weights than is usual, so that nothing is close to anything."""
+    """Writes a model."""
 
     def write(config: PreTrainedConfig, other: PreTrainedTokenizerFast | None = None) -> HubModel:
-        torch.manual_seed(0)
-        lm = AutoModelForCausalLM.from_config(config)
-        for p in lm.parameters():
-            if p.ndim > 1:
-                torch.nn.init.normal_(p, std=0.2)
-        lm.tie_weights()
+        lm = outspoken(config)
         lm.save_pretrained(tmp_path)
         (other or tokenizer).save_pretrained(tmp_path)
         return HubModel(str(tmp_path), rung="mine")

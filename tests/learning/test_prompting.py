@@ -12,7 +12,16 @@ import numpy as np
 import pytest
 import torch
 from test_loading import SOUND
-from toys import Toy, ToyCompletions, ToyCorpus, ToyPairs, pretrained_store, run, setting
+from toys import (
+    Toy,
+    ToyCompletions,
+    ToyCorpus,
+    ToyPairs,
+    outspoken,
+    pretrained_store,
+    run,
+    setting,
+)
 from transformers import (
     AutoModelForCausalLM,
     GPT2Config,
@@ -45,13 +54,7 @@ PROMPTS = ["the sun is", "one old old song was there and it was", "a", "the mud 
 
 
 def net_of(config: PreTrainedConfig) -> Net:
-    torch.manual_seed(0)
-    lm = AutoModelForCausalLM.from_config(config)
-    for p in lm.parameters():
-        if p.ndim > 1:
-            torch.nn.init.normal_(p, std=0.2)
-    lm.tie_weights()
-    return Net(lm, BPE, None).eval()
+    return Net(outspoken(config), BPE, None).eval()
 
 
 def plain(net: Net, prompt: list[int], word: list[int]) -> float:

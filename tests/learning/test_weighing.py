@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch import Tensor
 from torch.nn.functional import cross_entropy
-from toys import killed_after, pretrained_store, setting, store
+from toys import below, killed_after, pretrained_store, setting, store
 
 from w2sweep.engine.store import Store
 from w2sweep.experiment.ensembles import Raven
@@ -28,14 +28,6 @@ ALMOST = 1e-6
 @pytest.fixture(scope="module")
 def shelf(tmp_path_factory: pytest.TempPathFactory) -> Store:
     return pretrained_store(tmp_path_factory.getbasetemp() / "toys")
-
-
-def below(shelf: Store, root: Path, **runtime: Any) -> Store:
-    """A new store with what the toys' finetunings read."""
-    new = store(root, **runtime)
-    for folder in ("Splits", "Text", "Adapt"):
-        (root / folder).symlink_to(shelf.root / folder)
-    return new
 
 
 def batch() -> tuple[Tensor, Tensor]:

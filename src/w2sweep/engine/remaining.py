@@ -43,9 +43,8 @@ def time_left(
         at_most: how many stages one call runs.
     """
     ready = Ready(stages, takes, alike if at_most > 1 else lambda stage: None)
-    numbers = (
-        itertools.count()
-    )  # of calls that end at the same time the first one given comes first
+    # Of calls that end at the same time the first one given comes first.
+    numbers = itertools.count()
     calls: list[tuple[float, int, Sequence[Stage[Any]]]] = []
     for call in under_way:
         for stage in call.stages:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, ClassVar, cast
+from typing import Annotated, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +19,7 @@ from w2sweep.engine.stage import Job, Stage
 from w2sweep.experiment.setting import Setting
 from w2sweep.experiment.splits import Splits
 from w2sweep.experiment.stages import Adapt
-from w2sweep.experiment.weights import Weights
+from w2sweep.experiment.weights import Afterwards
 from w2sweep.tasks.heads import Reward
 from w2sweep.tasks.replying import Replying
 from w2sweep.values import ConfigError, Count, Impossible, Rate, value
@@ -151,25 +151,14 @@ class Candidates(Stage[Replied]):
 
 
 @dataclass(frozen=True)
-class Scored(Stage[NDArray[np.float32]]):
+class Scored(Afterwards[NDArray[np.float32]]):
     """What a reward model says of replies."""
 
-    spreads: ClassVar = True
-
-    of: Weights
     candidates: Candidates
 
     @property
     def what(self) -> str:
         return f"{self.of.of.what}, scores of {self.candidates.what}"
-
-    @property
-    def size(self) -> int:
-        return self.of.size
-
-    @property
-    def tags(self) -> list[str]:
-        return self.of.tags
 
     def run(self, job: Job) -> None:
         """Writes `scores.safetensors`."""

@@ -65,11 +65,7 @@ class ProbeFirst(Method):
     """Of the second phase."""
 
     def student(self, s: Setting) -> Finetune:
-        if s.task.head.classes is None:
-            raise Impossible(
-                f"a linear probe chooses between classes, but task {s.task.name} generates "
-                "completions: use another method"
-            )
+        s.check_classes("a linear probe chooses between classes")
         if isinstance(s.tuning, LinearProbe):
             raise Impossible(
                 "lp_ft finetunes the features behind a linear probe, but tuning=linear_probe "

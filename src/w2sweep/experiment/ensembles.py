@@ -160,11 +160,7 @@ class Raven(MeanOfSupervisors):
     agreed: Fraction = 0.1
 
     def student(self, s: Setting) -> Finetune:
-        if s.task.head.classes is None:
-            raise Impossible(
-                "weights of supervisors are learned through class probabilities, but task "
-                f"{s.task.name} generates completions: use method=ensemble_bags"
-            )
+        s.check_classes("weights of supervisors are learned through class probabilities")
         if self.loss.remembers:
             raise Impossible(
                 f"{type(self.loss).__name__} remembers earlier batches, and so do the weights of "

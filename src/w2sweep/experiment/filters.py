@@ -16,7 +16,7 @@ from w2sweep.experiment.methods import Method
 from w2sweep.experiment.recipe import Recipe
 from w2sweep.experiment.setting import Setting
 from w2sweep.experiment.stages import Finetune
-from w2sweep.values import Impossible, value
+from w2sweep.values import value
 
 Kept = Annotated[float, Field(gt=0, le=1)]
 Order = Literal["surest", "random"]
@@ -99,7 +99,7 @@ class ConfidenceFilter(Method):
     passes."""
 
     def student(self, s: Setting) -> Finetune:
-        check_probabilities(s, self.name)
+        s.check_classes(f"{self.name} needs probabilities as labels")
         rows = Surest(s.supervisor, "student", self.share, self.order, s.seed)
         recipe = lengthened(s.recipe, self.share) if self.as_many_steps else s.recipe
         return s.finetune(s.strong, labels=s.supervisor, loss=self.loss, rows=rows, recipe=recipe)
@@ -108,12 +108,3 @@ class ConfidenceFilter(Method):
 def lengthened(recipe: Recipe, share: float) -> Recipe:
     """The recipe with as many more epochs as make up for seeing a share of the examples only."""
     return replace(recipe, epochs=round(recipe.epochs / share))
-
-
-def check_probabilities(s: Setting, method: str) -> None:
-    """Raises Impossible where the labels are texts, and nothing says how sure one is."""
-    if s.task.head.classes is None:
-        raise Impossible(
-            f"{method} needs probabilities as labels, but task {s.task.name} generates "
-            "completions: use method=naive or bootstrap"
-        )

@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from w2sweep.engine.stage import Job
-from w2sweep.experiment.filters import check_probabilities
 from w2sweep.experiment.kinds import Labels, Rows
 from w2sweep.experiment.losses import Loss
 from w2sweep.experiment.methods import Method
@@ -193,7 +192,7 @@ class ProbeRelabel(Method):
 
 def _probed(s: Setting, method: str, probe: Knn | Logistic) -> Probed:
     """What a probe says on features of the student as it was pretrained."""
-    check_probabilities(s, method)
+    s.check_classes(f"{method} needs probabilities as labels")
     model = s.finetune(s.strong)
     features = Features(
         model.backbone,

@@ -20,7 +20,7 @@ from w2sweep.experiment.splits import Splits
 from w2sweep.experiment.splitting import groups_of
 from w2sweep.experiment.stages import Finetune
 from w2sweep.tasks.example import Example, digest
-from w2sweep.values import Count, Fraction, Impossible, value
+from w2sweep.values import Count, Fraction, value
 
 
 @dataclass(frozen=True)
@@ -171,11 +171,7 @@ class LabelRefinement(Method):
     of the proposals."""
 
     def student(self, s: Setting) -> Finetune:
-        if s.task.head.classes is None:
-            raise Impossible(
-                "labels are compared by class probabilities, but task "
-                f"{s.task.name} generates completions: use another method"
-            )
+        s.check_classes("labels are compared by class probabilities")
         labels = s.supervisor
         for _ in range(self.rounds):
             labels = self._refined(s, labels)

@@ -30,11 +30,7 @@ class Saliency(Method):
     """How probes are trained."""
 
     def student(self, s: Setting) -> Finetune:
-        if s.task.head.classes is None:
-            raise Impossible(
-                f"a linear probe chooses between classes, but task {s.task.name} generates "
-                "completions: use another method"
-            )
+        s.check_classes("a linear probe chooses between classes")
         if isinstance(s.tuning, LinearProbe):
             raise Impossible(
                 "saliency holds probes against a student whose features were finetuned, but "

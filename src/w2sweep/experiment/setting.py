@@ -16,7 +16,7 @@ from w2sweep.experiment.splits import Sizes, Splits
 from w2sweep.experiment.stages import Adapt, Finetune, Text
 from w2sweep.experiment.tuning import Tuning
 from w2sweep.tasks.task import Task
-from w2sweep.values import value
+from w2sweep.values import Impossible, value
 
 Half = Literal["supervisor", "student"]
 """The two halves of the training data, by whom they are for."""
@@ -121,6 +121,14 @@ class Setting:
             seed=self.seed if seed is None else seed,
             rows=rows,
         )
+
+    def check_classes(self, why: str) -> None:
+        """Raises Impossible where the task's answers are completions, which have no probabilities
+        of classes; `why` is what needs these, the first half of a sentence."""
+        if self.task.head.classes is None:
+            raise Impossible(
+                f"{why}, but task {self.task.name} generates completions: use another method"
+            )
 
     def further_seed(self, number: int) -> int:
         """Seeds of several models that differ in nothing else; number 0 has the setting's own."""

@@ -17,7 +17,7 @@ from w2sweep.experiment.splits import Splits
 from w2sweep.experiment.stages import Features, Finetune
 from w2sweep.experiment.weights import Weights
 from w2sweep.tasks.heads import Head
-from w2sweep.values import Fraction, Impossible, Natural, Rate, value
+from w2sweep.values import Fraction, Natural, Rate, value
 
 
 @dataclass(frozen=True)
@@ -139,11 +139,7 @@ class TrustFilter(Spending):
     """Whether the student also learns the slice, with its true labels."""
 
     def student(self, s: Setting) -> Finetune:
-        if s.task.head.classes is None:
-            raise Impossible(
-                "a trust filter reads the hidden state that a class is chosen by, but task "
-                f"{s.task.name} generates completions: use another method"
-            )
+        s.check_classes("a trust filter reads the hidden state that a class is chosen by")
         rungs = [*s.ladder.between(s.weak, s.strong, self.intermediate), s.strong]
         teacher, labels = s.weak_model, s.supervisor
         for rung in rungs:

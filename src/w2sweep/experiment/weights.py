@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, TypeVar
 
 from w2sweep.engine.stage import Job, Stage
 from w2sweep.experiment.kinds import Model
 from w2sweep.experiment.predictions import Predictions
 from w2sweep.experiment.splits import Splits
 from w2sweep.experiment.stages import Finetune
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -61,18 +63,12 @@ class Weights(Model):
 
 
 @dataclass(frozen=True)
-class Applied(Stage[Predictions]):
-    """What a finetuned model answers to the test split of a task that it was not finetuned on."""
+class Afterwards(Stage[T]):
+    """What a finetuned model says, asked after it was trained."""
 
     spreads: ClassVar = True
 
     of: Weights
-    splits: Splits
-    """Of the other task, which is answered by the same head."""
-
-    @property
-    def what(self) -> str:
-        return f"{self.of.of.what}, applied to {self.splits.task.name}"
 
     @property
     def size(self) -> int:
@@ -81,6 +77,18 @@ class Applied(Stage[Predictions]):
     @property
     def tags(self) -> list[str]:
         return self.of.tags
+
+
+@dataclass(frozen=True)
+class Applied(Afterwards[Predictions]):
+    """What a finetuned model answers to the test split of a task that it was not finetuned on."""
+
+    splits: Splits
+    """Of the other task, which is answered by the same head."""
+
+    @property
+    def what(self) -> str:
+        return f"{self.of.of.what}, applied to {self.splits.task.name}"
 
     def run(self, job: Job) -> None:
         """Writes the predictions."""
