@@ -8,9 +8,8 @@ It types what the README says, in a clone: what is committed counts. Seconds are
 that nothing else should run. It needs no package, but git, make, and what `make setup` downloads
 unless pip has it: PIP_NO_CACHE_DIR=1 downloads all of it, as on a new machine.
 
-On two cores of an AMD EPYC, torch 2.13.0, with packages that pip had already and a test run of
-half a minute beside it: clone 0.5 s, install 107, first answer 0.9, plan 2.4, demo 359, demo again
-8.3.
+On two cores of an AMD EPYC, torch 2.13.0, with packages that pip had already and little else
+running: clone 0.5 s, install 107, first answer 0.9, plan 2.4, demo 359, demo again 8.3.
 """
 
 from __future__ import annotations
