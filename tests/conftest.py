@@ -1,9 +1,11 @@
-"""What every test may rely on: one thread, no network, no accounts, as much time as it takes."""
+"""What every test may rely on: one thread, no network, no accounts, Ctrl-C, as much time as it
+takes."""
 
 from __future__ import annotations
 
 import logging
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,6 +19,10 @@ os.environ.update(
     HF_HUB_OFFLINE="1",
     TOKENIZERS_PARALLELISM="false",
 )
+
+# A shell starts a job in the background with Ctrl-C ignored, and every process under it inherits
+# that; tests press it.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 hypothesis.settings.register_profile(  # how long an example takes is no property
     "busy machines", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
