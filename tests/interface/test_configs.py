@@ -249,9 +249,11 @@ def test_the_same_cells_as_hydra_itself_would_compose(loader):
         "~tuning.lr_scale",
         "+recipe.added=2",
     ]
-    theirs = loader.load_sweep_config(composed, overrides)
-    ours = Composer(loader, composed, Origins(loader, composed, []))(overrides).config
-    assert ours == {k: v for k, v in theirs.items() if k != "hydra"}
+    others = ["task=preference", "method=lp_ft", "seed=1", "~tuning.lr_scale"]
+    compose = Composer(loader, composed, Origins(loader, composed, []))
+    for cell in (overrides, others, overrides):  # what one changes, the next one does not see
+        theirs = loader.load_sweep_config(composed, cell)
+        assert compose.afresh(cell).config == {k: v for k, v in theirs.items() if k != "hydra"}
 
 
 def commands() -> list[str]:

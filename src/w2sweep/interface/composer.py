@@ -13,8 +13,11 @@ from functools import cached_property
 from typing import Any
 
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra._internal.config_repository import ConfigRepository
+from hydra.core.config_search_path import ConfigSearchPath
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
+from hydra.plugins.config_source import ConfigResult
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from w2sweep.interface.completing import completed
@@ -80,7 +83,9 @@ class Composer:
     """
 
     def __init__(self, loader: ConfigLoaderImpl, config: DictConfig, origins: Origins):
-        self._loader, self._config, self._origins = loader, config, origins
+        self._loader = copy.copy(loader)
+        self._loader.repository = ReadOnce(loader.repository)
+        self._config, self._origins = config, origins
         parser = OverridesParser.create(config_loader=loader)
         self._parse = functools.cache(parser.parse_override)
         self._chosen = functools.cache(self._read)
@@ -140,6 +145,28 @@ class Composer:
         """What a hole of a template is filled with; None: the override stays as it is."""
         parsed: Override = self._parse(override)
         return None if self._chooses(override) else value_of(parsed)
+
+
+class ReadOnce(ConfigRepository):
+    """Files that many compositions read once: Hydra's own cache lives for a single one."""
+
+    def __init__(self, repository: ConfigRepository):
+        self.sources = repository.sources
+        self._read: dict[str, ConfigResult | None] = {}
+
+    def initialize_sources(self, config_search_path: ConfigSearchPath) -> None:
+        """Called by Hydra, of its copy, where a configuration adds folders to look in."""
+        super().initialize_sources(config_search_path)
+        self._read = {}
+
+    def load_config(self, config_path: str) -> ConfigResult | None:
+        """A copy of what was read, for composing changes what it is given."""
+        if config_path not in self._read:
+            self._read[config_path] = super().load_config(config_path)
+        return copy.deepcopy(self._read[config_path])
+
+    def __deepcopy__(self, memo: dict[int, object]) -> ReadOnce:
+        return copy.copy(self)
 
 
 def _shape(override: str, value: object) -> object:
