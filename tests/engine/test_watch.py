@@ -118,6 +118,19 @@ def test_time_left_comes_from_speeds_like_stages_and_workers(store: Store, clock
     assert looked(watch).endswith("about 1:45 left")
 
 
+def test_nobody_can_say_what_most_of_the_work_takes_before_some_of_its_class_is_done(
+    store: Store,
+):
+    """A thousand FLOPs to train took 60 s. Six thousand to test are said to take 360 s, and nobody
+    has seen a test; when one has run, in 2 s, six take 12 s."""
+    trained, tests = Train(1, flops=1000), [Test(n, flops=1000) for n in range(2, 9)]
+    watch = Watch([trained, *tests], store, 1, load, stream=io.StringIO())
+    finish(store.root, trained, seconds=60)
+    assert looked(watch) == "stages 1/8 done, 0:00 elapsed"
+    finish(store.root, tests[0], seconds=2)
+    assert looked(watch) == "stages 2/8 done, 0:00 elapsed, about 0:12 left"
+
+
 def test_stages_of_one_worker_are_one_line_and_end_together(store: Store):
     """Four stages run together have 60 s left, and then the reader takes as long as its like."""
     mates = [Train(n, mates="nano") for n in range(4)]

@@ -65,6 +65,10 @@ class Paces:
         """Whether one of its class and size is known."""
         return _Kind(public_name(type(stage)), stage.size) in self._known
 
+    def knows_class(self, stage: Stage[Any]) -> bool:
+        """Whether one of its class is known, of whatever size."""
+        return any(kind.name == public_name(type(stage)) for kind in self._known)
+
     def seconds(self, stage: Stage[Any]) -> float | None:
         """What a stage takes; None where nobody can say."""
         load = self._load(stage)

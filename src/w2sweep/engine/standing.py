@@ -6,7 +6,7 @@ from __future__ import annotations
 import os
 import time
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -23,6 +23,9 @@ from w2sweep.engine.stage import Stage
 from w2sweep.engine.store import Store
 from w2sweep.engine.working import begun, place
 
+MOST_GUESSED = 0.5
+"""Of what is to come, by stages of classes of which none has run. What another class takes for as
+much work was a hundred times too long where a model of 2,000 parameters told it of 100,000."""
 TIMED = 20
 """Stages of one class and size, found at one look, of which it is read how long they took."""
 
@@ -76,7 +79,7 @@ class Standing:
         """What each worker is at that is at work."""
         self.left: float | None = None
         """Seconds until the last stage that can be run is there; None where nobody can say, for no
-        stage is known that computes anything."""
+        stage is known that computes anything, or none like most of those to come."""
 
     def look(self) -> None:
         """Looks again: at the places of what is not done yet, and at what is worked on."""
@@ -136,7 +139,9 @@ class Standing:
                 paces.add(running.stage, whole)
         takes = {name: paces.seconds(stage) for name, stage in ahead.items()}
         coming = takes.keys() - {running.stage.name for running in at_work}
-        if any(takes[name] is None for name in coming):
+        told = [takes[name] for name in coming if paces.knows_class(ahead[name])]
+        guessed = [takes[name] for name in coming if not paces.knows_class(ahead[name])]
+        if None in (*told, *guessed) or _sum(guessed) > MOST_GUESSED * _sum((*told, *guessed)):
             return None
         for name in coming:
             if (by := ahead[name].delivered_by) and by.name in ahead:
@@ -166,6 +171,10 @@ class Standing:
         if self._workers is None:
             return self._most
         return self._workers + sum(call[0].elsewhere for call in self.running)
+
+
+def _sum(seconds: Iterable[float | None]) -> float:
+    return sum(of or 0.0 for of in seconds)
 
 
 def _took(folder: Path) -> float | None:
