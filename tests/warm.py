@@ -82,6 +82,7 @@ class _Original:
 
     def end(self) -> None:
         """With all of its copies."""
+        atexit.unregister(self.end)
         os.killpg(self._process.pid, signal.SIGKILL)
         self._process.communicate()
         _original.cache_clear()
