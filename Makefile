@@ -24,7 +24,7 @@ paper: $(READY) ## every figure of the paper in the lab, and one page of them; h
 	@echo "Open outputs/paper/index.html"
 
 test: $(READY) ## all tests, without network
-	@$(BIN)/python -m pytest -n 2 --dist loadfile
+	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 lint: $(READY) ## ruff and pyright
 	@$(BIN)/ruff check

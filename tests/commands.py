@@ -11,8 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import warm
 from conftest import REPOSITORY
 
+START = "from w2sweep.interface.command import main; main()"
 QUIET = ("tracking=none", "runtime.accelerator=cpu")
 PRETEND = """# @package _global_
 task: {_target_: pretend.%s, failing: "", deadly: "", lasting: ""}
@@ -37,22 +39,43 @@ def environment() -> dict[str, str]:
 
 
 def w2sweep(
-    folder: Path, *arguments: str, code: int = 0, python: str = "", seconds: float = 120
+    folder: Path,
+    *arguments: str,
+    code: int = 0,
+    python: str = START,
+    seconds: float = 120,
+    anew: bool = False,
 ) -> subprocess.CompletedProcess[str]:
-    """Runs `w2sweep` in the folder, without tracking unless the arguments say so; `python` is a
-    script that calls it instead."""
-    call = ["-c", python] if python else ["-m", "w2sweep"]
-    done = subprocess.run(
-        [sys.executable, *call, *QUIET, *arguments],
+    """Runs `w2sweep` in the folder, without tracking unless the arguments say so.
+
+    Args:
+        code: the exit code that is expected.
+        python: a script that calls the command.
+        seconds: after which it is taken to hang.
+        anew: in a process that begins with nothing, as that of a launcher always does, whose
+            workers depend on it; else in one that has its imports behind it (see `warm`).
+    """
+    words = [*QUIET, *arguments]
+    launches = any(word.startswith("hydra/launcher=") for word in arguments)
+    run = _begun if anew or launches else warm.run
+    done = run(python, words, folder, environment(), seconds)
+    assert done.returncode == code, done.stdout + done.stderr
+    return done
+
+
+def _begun(
+    script: str, words: list[str], folder: Path, environment: dict[str, str], seconds: float
+) -> subprocess.CompletedProcess[str]:
+    call = [sys.executable, *(("-m", "w2sweep") if script == START else ("-c", script))]
+    return subprocess.run(
+        [*call, *words],
         cwd=folder,
-        env=environment(),
+        env=environment,
         capture_output=True,
         text=True,
         timeout=seconds,
         check=False,
     )
-    assert done.returncode == code, done.stdout + done.stderr
-    return done
 
 
 def complaint(

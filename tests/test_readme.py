@@ -6,10 +6,10 @@ import os
 import re
 import shlex
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+import warm
 
 REPOSITORY = Path(__file__).parents[1]
 DOCUMENTS = sorted([*REPOSITORY.glob("*.md"), *REPOSITORY.glob("docs/**/*.md")])
@@ -37,14 +37,7 @@ def python(
     script: str, *arguments: str, folder: Path = REPOSITORY
 ) -> subprocess.CompletedProcess[str]:
     """Runs a script in the folder, whose modules it may import."""
-    return subprocess.run(
-        [sys.executable, "-c", script, *arguments],
-        cwd=folder,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(folder), *sys.path])},
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
+    return warm.run(script, arguments, folder, os.environ)
 
 
 PLAN = """

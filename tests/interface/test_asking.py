@@ -170,7 +170,7 @@ def test_the_surroundings_of_a_notebook_stop_no_report(folder: Path, monkeypatch
     monkeypatch.setenv("MPLBACKEND", "module://nobody_has_this.backend_inline")
     monkeypatch.setenv("PYTHONIOENCODING", "ascii")
     (folder / "matplotlibrc").write_text("figure.facecolor: red\naxes.titlesize: 40\n")
-    w2sweep(folder, "task=pretend", "strong=mini,small", "sweep=notebook")
+    w2sweep(folder, "task=pretend", "strong=mini,small", "sweep=notebook", anew=True)
     red = (folder / "outputs/sweeps/notebook/report/accuracy.png").read_bytes()
     (folder / "matplotlibrc").unlink()
     w2sweep(folder, "task=pretend", "strong=mini,small", "sweep=notebook")

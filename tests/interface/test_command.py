@@ -10,6 +10,7 @@ import sys
 import numpy as np
 import pytest
 from commands import (
+    START,
     accuracies,
     cells,
     complaint,
@@ -115,7 +116,7 @@ def test_a_sweep_computes_no_stage_twice_and_a_second_one_nothing(folder):
     assert (folder / "outputs/sweeps/grid/report/index.html").exists()
 
     before = executed(folder)
-    second = w2sweep(folder, *grid)
+    second = w2sweep(folder, *grid, anew=True)  # with another seed of hashes, and so order of sets
     assert "0 cells to run, 12 answered" in second.stderr
     assert executed(folder) == before
     assert second.stdout == first.stdout
@@ -206,12 +207,11 @@ def test_the_precision_is_settled_once_a_sweep(folder):
     grid = ["task=pretend", "seed=0,1", "sweep=precise"]
     grid += ["hydra/launcher=stages_local", "hydra.launcher.preload=[]"]
     gains = "from w2sweep.sweep import sweep; sweep.gains_from_bf16 = lambda device: {}; "
-    start = "from w2sweep.interface.command import main; main()"
-    w2sweep(folder, *grid, python=gains.format(True) + start)
+    w2sweep(folder, *grid, python=gains.format(True) + START)
     assert plan(folder, "precise")["bf16"] == "yes"
     assert bf16_of_stages(folder) == {True}
 
-    w2sweep(folder, *grid[:1], "seed=0,1,2", *grid[2:], python=gains.format(False) + start)
+    w2sweep(folder, *grid[:1], "seed=0,1,2", *grid[2:], python=gains.format(False) + START)
     assert plan(folder, "precise")["bf16"] == "yes"
     assert bf16_of_stages(folder) == {True}
 
@@ -247,7 +247,7 @@ def test_what_is_in_the_store_is_answered_without_torch(folder):
         "heavy = {'torch', 'transformers', 'wandb', 'datasets', 'joblib'};"
         "sys.exit(not heavy.isdisjoint(sys.modules))"
     )
-    w2sweep(folder, "task=pretend", "seed=0,1", "sweep=second", python=probe)
+    w2sweep(folder, "task=pretend", "seed=0,1", "sweep=second", python=probe, anew=True)
     assert len(cells(folder, "second")) == 2
 
 

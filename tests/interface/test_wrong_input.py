@@ -453,7 +453,7 @@ def test_a_wrong_file_is_one_line_and_code_2_before_anything_runs(
 
 @pytest.fixture(scope="module")
 def read_once() -> Iterator[None]:
-    """The files of this package are read once for all cases: that takes most of their time."""
+    """What Hydra composes is composed once for all cases: that takes most of their time."""
     read, found = ConfigLoaderImpl.load_configuration, dict[tuple, DictConfig]()
 
     def reads(self, config_name, overrides, run_mode, *more, **options):

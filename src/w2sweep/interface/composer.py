@@ -13,13 +13,11 @@ from functools import cached_property
 from typing import Any
 
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
-from hydra._internal.config_repository import ConfigRepository
-from hydra.core.config_search_path import ConfigSearchPath
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
-from hydra.plugins.config_source import ConfigResult
-from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf import DictConfig, OmegaConf
 
+from w2sweep.interface.choices import Choices, copies
 from w2sweep.interface.completing import completed
 from w2sweep.interface.origins import Origins
 from w2sweep.interface.targets import with_targets
@@ -83,12 +81,11 @@ class Composer:
     """
 
     def __init__(self, loader: ConfigLoaderImpl, config: DictConfig, origins: Origins):
-        self._loader = copy.copy(loader)
-        self._loader.repository = ReadOnce(loader.repository)
-        self._config, self._origins = config, origins
+        self._loader, self._origins = loader, origins
+        self._choices = Choices(loader, config)
         parser = OverridesParser.create(config_loader=loader)
         self._parse = functools.cache(parser.parse_override)
-        self._chosen = functools.cache(self._read)
+        self._chosen = functools.cache(self._copies)
         self._chooses = functools.cache(self._is_choice)
         self._value = functools.cache(self._single_value)
         self._templates: dict[tuple[object, ...], tuple[Template, tuple[str, ...]] | None] = {}
@@ -120,7 +117,7 @@ class Composer:
     def _composed(self, overrides: Sequence[str]) -> tuple[tuple[str, ...], DictConfig]:
         """The overrides as Hydra needs them, and the configuration that they make."""
         choices = tuple(filter(self._chooses, overrides))
-        composed = copy.deepcopy(self._chosen(choices))
+        composed = self._chosen(choices)()
         whole = []
         for override in overrides:
             if override not in choices:
@@ -131,12 +128,9 @@ class Composer:
         found = with_targets(composed, overrides, tasks, lambda its: self._composed(its)[1])
         return tuple(whole), found
 
-    def _read(self, choices: tuple[str, ...]) -> DictConfig:
+    def _copies(self, choices: tuple[str, ...]) -> Callable[[], DictConfig]:
         self._origins.check(choices)
-        composed = self._loader.load_sweep_config(self._config, list(choices))
-        with open_dict(composed):
-            del composed["hydra"]
-        return composed
+        return copies(self._choices.composed(choices))
 
     def _is_choice(self, override: str) -> bool:
         return self._loader.repository.group_exists(self._parse(override).key_or_group)
@@ -145,28 +139,6 @@ class Composer:
         """What a hole of a template is filled with; None: the override stays as it is."""
         parsed: Override = self._parse(override)
         return None if self._chooses(override) else value_of(parsed)
-
-
-class ReadOnce(ConfigRepository):
-    """Files that many compositions read once: Hydra's own cache lives for a single one."""
-
-    def __init__(self, repository: ConfigRepository):
-        self.sources = repository.sources
-        self._read: dict[str, ConfigResult | None] = {}
-
-    def initialize_sources(self, config_search_path: ConfigSearchPath) -> None:
-        """Called by Hydra, of its copy, where a configuration adds folders to look in."""
-        super().initialize_sources(config_search_path)
-        self._read = {}
-
-    def load_config(self, config_path: str) -> ConfigResult | None:
-        """A copy of what was read, for composing changes what it is given."""
-        if config_path not in self._read:
-            self._read[config_path] = super().load_config(config_path)
-        return copy.deepcopy(self._read[config_path])
-
-    def __deepcopy__(self, memo: dict[int, object]) -> ReadOnce:
-        return copy.copy(self)
 
 
 def _shape(override: str, value: object) -> object:

@@ -26,6 +26,7 @@ from hydra.version import setbase
 from omegaconf import DictConfig, OmegaConf
 
 from w2sweep.interface.asking import parts, with_additions
+from w2sweep.interface.choices import ReadOnce
 from w2sweep.interface.composer import Composed, Composer
 from w2sweep.interface.explaining import mendable, one_line
 from w2sweep.interface.origins import Origins
@@ -96,7 +97,9 @@ def opened(folder: str = CONF, more: str | None = None) -> ConfigLoaderImpl:
     if more is not None:
         first = SearchPathQuery(provider="schema")
         search_path.prepend("command-line", f"file://{Path(more).resolve()}", anchor=first)
-    return ConfigLoaderImpl(search_path)
+    loader = ConfigLoaderImpl(search_path)
+    loader.repository = ReadOnce(loader.repository)
+    return loader
 
 
 def plan(loader: ConfigLoaderImpl, config: DictConfig, overrides: Sequence[str]) -> list[Planned]:
