@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import re
+import shlex
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from w2sweep.report.zoo import Entry, MethodStanding, Zoo, averaged_over, entrie
 from w2sweep.report.zoo_tables import Table, column_table, points, zoo_table
 from w2sweep.results.comparisons import OneOfMany, corrected
 from w2sweep.results.sweep_folder import read_sweep
+from w2sweep.sweep.plan import is_neutral
 
 DOCS = Path(__file__).resolve().parents[1] / "docs"
 PAGE = "zoo.md"
@@ -135,7 +137,7 @@ def write(sweep: Path, docs: Path) -> None:
         raise ValueError(f"{sweep} has too few methods beside naive to be a zoo")
     seeds = sorted({r.seed for r in cells.results})
     parts = {
-        "origin": f"Seeds {seeds[0]} to {seeds[-1]}: `{cells.command}`.",
+        "origin": f"Seeds {seeds[0]} to {seeds[-1]}: `{what_matters(cells.command)}`.",
         "over all tasks": f"{FIGURE}\n\n{markdown(zoo_table(found))}",
         "task by task": markdown(column_table(found)),
         "claims": markdown(claim_table(found, rows)),
@@ -146,6 +148,16 @@ def write(sweep: Path, docs: Path) -> None:
     (docs / PAGE).write_text(page, "utf-8")
     (docs / "images").mkdir(exist_ok=True)
     shutil.copyfile(sweep / "report" / "zoo.png", docs / "images" / "zoo.png")
+
+
+def what_matters(command: str) -> str:
+    """A command without what changes no result: where it was run, and how."""
+    return shlex.join(word for word in shlex.split(command) if not _is_how(word))
+
+
+def _is_how(word: str) -> bool:
+    key, given, _ = word.partition("=")
+    return bool(given) and (is_neutral(key) or key.startswith("hydra"))
 
 
 def replaced(page: str, name: str, text: str) -> str:
