@@ -23,8 +23,9 @@ paper: $(READY) ## every figure of the paper in the lab, and one page of them; h
 	@$(BIN)/w2sweep-paper
 	@echo "Open outputs/paper/index.html"
 
+# Three files at once, on two cores: tests of several processes wait a third of their time.
 test: $(READY) ## all tests, without network
-	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+	@$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 
 lint: $(READY) ## ruff and pyright
 	@$(BIN)/ruff check
