@@ -40,6 +40,8 @@ class Claim:
     """naive, or the method that it is said to be better than."""
     sign: int
     """1: better; 0: no better; -1: worse."""
+    column: str | None = None
+    """The task that it is said of; None: all of them. (Only for claims beside naive.)"""
 
 
 CLAIMS = (
@@ -47,11 +49,7 @@ CLAIMS = (
         "the confidence loss beats naive finetuning", "Burns 2023, 4.3.2", "confidence", "naive", 1
     ),
     Claim(
-        "bootstrapping helps in chess, little elsewhere",
-        "Burns 2023, 4.3.1",
-        "bootstrap",
-        "naive",
-        1,
+        "bootstrapping helps in chess", "Burns 2023, 4.3.1", "bootstrap", "naive", 1, "mate_in_one"
     ),
     Claim("reading the texts first helps", "Burns 2023, 5.2.2", "generative", "naive", 1),
     Claim("reverse KL beats forward KL", "Yao 2025", "reverse_kl", "naive", 1),
@@ -178,17 +176,27 @@ def markdown(table: Table) -> str:
 
 def claim_table(found: Zoo, rows: Sequence[SummaryRow]) -> Table:
     """A line for each claim about methods that the sweep has. Differences to naive are those of the
-    table over all tasks; those between two other methods are a family of their own."""
-    overall = {of.method: of for of in found.overall}
-    known = [c for c in CLAIMS if {c.method, c.beside} <= {*overall, "naive"}]
+    table over all tasks, or of that of single tasks; those between two other methods are a family
+    of their own."""
+    methods = {of.method for of in found.overall} | {"naive"}
+    said = [c for c in CLAIMS if {c.method, c.beside} <= methods]
+    known = [c for c in said if c.column is None or (c.method, c.column) in found.single]
     others = between([(c.method, c.beside) for c in known if c.beside != "naive"], rows)
     lines = []
     for claim in known:
-        told = others.get((claim.method, claim.beside)) or _over_naive(overall[claim.method])
+        told = others.get((claim.method, claim.beside)) or _over_naive(_standing(found, claim))
         difference = points(told.estimate)
         where = f"`{claim.method}` over `{claim.beside}`"
+        where += f", {claim.column}" if claim.column else ""
         lines.append([claim.said, claim.source, where, difference, verdict(told, claim.sign)])
     return ["claim", "source", "here", "points [95 %]", "seen?"], lines
+
+
+def _standing(found: Zoo, claim: Claim) -> MethodStanding:
+    """Beside naive, where the claim is said to hold."""
+    if claim.column is not None:
+        return found.single[claim.method, claim.column]
+    return next(of for of in found.overall if of.method == claim.method)
 
 
 def _over_naive(of: MethodStanding) -> OneOfMany:

@@ -40,3 +40,22 @@ def test_a_second_ceiling_has_a_bar_and_a_pgr_of_its_own(tmp_path: Path):
     assert heights == [100 * accuracy for accuracy in expected]
     assert [label.get_text() for label in below.get_xticklabels()] == ["naive", "confidence"]
     assert {Told, Generative} <= set(kinds())
+
+
+def test_of_many_methods_naive_and_those_with_a_second_ceiling_are_shown(tmp_path: Path):
+    others = [f"method_{i}" for i in range(6)]
+    sweep = fake_sweep(
+        tmp_path / "s",
+        tasks={"sentiment": "nlp"},
+        ladder=TWO_RUNGS,
+        methods=["naive", *others, "confidence"],
+        further=["ceiling_told"],
+    )
+    folder = read_sweep(sweep)
+    figure = Told.of(summarize(folder), folder.ladders)
+    assert figure is not None
+    assert figure.methods == ["naive", "confidence"]
+    assert [patch.get_label() for patch in figure.legend()][1:3] == ["naive", "confidence"]
+    with styled():
+        (drawing,) = figure.draw(tmp_path)
+    assert "Methods without a second ceiling, of 8" in drawing.caption

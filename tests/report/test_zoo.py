@@ -36,6 +36,8 @@ RIGHT |= {"few_shot_truth": 165}
 """Method -> of 200 test examples, how many are answered rightly, give or take what seeds differ."""
 N, WEAK, CEILING = 200, 110, 180
 SEEDS, STEPS = 6, {"naive": 150, "worse": 450}
+HALF = ("half", "preference")
+COMMAND = "w2sweep -cn zoo 'seed=range(0,6)' store=here hydra.sweep.dir=there runtime.together=8"
 LADDER = {"nano": 1.7e3, "small": 1.0e5}
 
 
@@ -78,7 +80,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
                     result(task, method, seed).write(folder)
                     folders.append(folder.name)
     cells = [{"dir": name, "overrides": [], "digest": ""} for name in folders]
-    write_json(path / "sweep.json", {"name": "zoo", "command": "w2sweep -cn zoo", "cells": cells})
+    write_json(path / "sweep.json", {"name": "zoo", "command": COMMAND, "cells": cells})
     report(path)
     return path
 
@@ -184,17 +186,23 @@ def test_the_documents_tables_are_written_from_a_sweep(made: Path, tmp_path: Pat
         script.Claim("half adds nothing", "C", "half", "naive", 0),
         script.Claim("better is better than half", "D", "better", "half", 1),
         script.Claim("nobody has run it", "E", "mine", "naive", 1),
+        script.Claim("half is worse in reward", "F", "half", "naive", -1, "preference"),
+        script.Claim("half is worse in chess", "G", "half", "naive", -1, "mate"),
     )
     monkeypatch.setattr(script, "CLAIMS", claims)
     (tmp_path / "zoo.md").write_text(before, "utf-8")
     script.write(made, tmp_path)
     page = (tmp_path / "zoo.md").read_text("utf-8")
-    assert "Seeds 0 to 5: `w2sweep -cn zoo`." in page
+    assert "Seeds 0 to 5: `w2sweep -cn zoo 'seed=range(0,6)'`." in page
     seen = {line.split(" | ")[0][2:]: line for line in page.splitlines() if " is " in line}
     assert seen["better is better"].endswith("| yes |")
     assert seen["worse is better"].endswith("| no, the opposite |")
     assert seen["better is better than half"].endswith("| yes |")
     assert "nobody has run it" not in page
+    single = script.zoo(summarize(read_sweep(made))).single[HALF].over_naive
+    in_reward = script.points(single.estimate)
+    assert f"`half` over `naive`, preference | {in_reward} |" in seen["half is worse in reward"]
+    assert "half is worse in chess" not in page  # which it cannot do
     assert page.startswith(before.partition("<!-- origin -->")[0])
     script.write(made, tmp_path)
     assert (tmp_path / "zoo.md").read_text("utf-8") == page

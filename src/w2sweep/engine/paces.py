@@ -65,9 +65,10 @@ class Paces:
         """Whether one of its class and size is known."""
         return _Kind(public_name(type(stage)), stage.size) in self._known
 
-    def knows_class(self, stage: Stage[Any]) -> bool:
-        """Whether one of its class is known, of whatever size."""
-        return any(kind.name == public_name(type(stage)) for kind in self._known)
+    @property
+    def classes(self) -> set[str]:
+        """The public names of the classes of stages that are known."""
+        return {kind.name for kind in self._known}
 
     def seconds(self, stage: Stage[Any]) -> float | None:
         """What a stage takes; None where nobody can say."""

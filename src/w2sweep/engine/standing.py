@@ -6,7 +6,7 @@ from __future__ import annotations
 import os
 import time
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -19,13 +19,14 @@ from w2sweep.engine.owners import Owner
 from w2sweep.engine.paces import Loads, Paces, unknown
 from w2sweep.engine.progress import StageProgress, said
 from w2sweep.engine.remaining import UnderWay, time_left
-from w2sweep.engine.stage import Stage
+from w2sweep.engine.stage import Stage, public_name
 from w2sweep.engine.store import Store
 from w2sweep.engine.working import begun, place
 
 MOST_GUESSED = 0.5
-"""Of what is to come, by stages of classes of which none has run. What another class takes for as
-much work was a hundred times too long where a model of 2,000 parameters told it of 100,000."""
+"""The share of the seconds to come that may be of classes of which no stage has run, where they are
+told by the work of other classes. Small models take long for little work: where one of 2,000
+parameters alone had run, stages of 100,000 were said to take a hundred times what they took."""
 TIMED = 20
 """Stages of one class and size, found at one look, of which it is read how long they took."""
 
@@ -139,13 +140,13 @@ class Standing:
                 paces.add(running.stage, whole)
         takes = {name: paces.seconds(stage) for name, stage in ahead.items()}
         coming = takes.keys() - {running.stage.name for running in at_work}
-        told = [takes[name] for name in coming if paces.knows_class(ahead[name])]
-        guessed = [takes[name] for name in coming if not paces.knows_class(ahead[name])]
-        if None in (*told, *guessed) or _sum(guessed) > MOST_GUESSED * _sum((*told, *guessed)):
+        if any(takes[name] is None for name in coming):
             return None
         for name in coming:
             if (by := ahead[name].delivered_by) and by.name in ahead:
                 takes[name] = 0.0
+        if _guessed([ahead[name] for name in coming], takes, paces.classes) > MOST_GUESSED:
+            return None
         calls = [_under_way(call, takes, now) for call in self.running]
         return time_left(
             stages=list(ahead.values()),
@@ -173,8 +174,16 @@ class Standing:
         return self._workers + sum(call[0].elsewhere for call in self.running)
 
 
-def _sum(seconds: Iterable[float | None]) -> float:
-    return sum(of or 0.0 for of in seconds)
+def _guessed(
+    stages: Iterable[Stage[Any]], takes: Mapping[str, float | None], known: Collection[str]
+) -> float:
+    """The share of the seconds that is of other classes than the known ones."""
+    all_of_them = of_others = 0.0
+    for stage in stages:
+        seconds = takes[stage.name] or 0.0
+        all_of_them += seconds
+        of_others += 0.0 if public_name(type(stage)) in known else seconds
+    return of_others / all_of_them if all_of_them else 0.0
 
 
 def _took(folder: Path) -> float | None:

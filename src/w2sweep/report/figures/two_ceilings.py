@@ -11,10 +11,10 @@ from matplotlib.axes import Axes
 from matplotlib.patches import Patch
 
 from w2sweep.report.figures.captions import errors, sample
-from w2sweep.report.figures.panels import Panels, Sharing, distinct
+from w2sweep.report.figures.panels import ALL, Panels, Sharing, distinct
 from w2sweep.report.figures.plot import Ladders
 from w2sweep.report.figures.style import COLORS, FAINT, INK
-from w2sweep.report.summary import SummaryRow
+from w2sweep.report.summary import BASELINE, SummaryRow
 from w2sweep.report.table import over
 from w2sweep.results.intervals import Estimate
 
@@ -47,6 +47,14 @@ class TwoCeilings(Panels):
     sharey: Sharing = "none"
     xlabel = ""
     lines_are_named = False
+
+    def __init__(self, rows: Sequence[SummaryRow], ladders: Ladders):
+        super().__init__(rows, ladders)
+        whole = len(self.methods)
+        if whole > len(COLORS):
+            self.rows = [r for r in rows if r.method == BASELINE or self.second in r.others]
+            self.methods = distinct(self.method(r) for r in self.rows)
+            self.left_out.append(f"Methods without a second ceiling, of {whole}: {ALL}.")
 
     @classmethod
     def of(cls, rows: Sequence[SummaryRow], ladders: Ladders) -> Self | None:
