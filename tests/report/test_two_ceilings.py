@@ -58,4 +58,4 @@ def test_of_many_methods_naive_and_those_with_a_second_ceiling_are_shown(tmp_pat
     assert [patch.get_label() for patch in figure.legend()][1:3] == ["naive", "confidence"]
     with styled():
         (drawing,) = figure.draw(tmp_path)
-    assert "Methods without a second ceiling, of 8" in drawing.caption
+    assert "Shown: naive and what has a second ceiling, of 8 methods" in drawing.caption

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 import sys
 from collections.abc import Mapping
 from dataclasses import replace
@@ -166,6 +167,25 @@ def test_the_page_has_the_table_and_the_figure(made: Path):
     assert "few_shot_truth†" in page
     assert "made with 80 true labels" in page
     assert (made / "report" / "zoo.svg").exists()
+
+
+def test_the_best_of_a_family_is_told_by_an_interval_for_all_of_its_methods(made: Path):
+    """Of better, worse, same and half on sentiment, which are no controls."""
+    said = {of.family: of.sentence for of in outcomes(summarize(read_sweep(made)))}["nlp"]
+    told = r"best, better reaches .*, (\S+) points over naive \[(\S+), (\S+)\] (.*)"
+    found = re.search(told, said)
+    assert found is not None
+    value, low, high = (float(found[i]) for i in (1, 2, 3))
+    share = np.array(differences("better", "sentiment"))  # of the test, right where naive is wrong
+    error_of_test = np.sqrt((share * (1 - share)).sum() / N) / SEEDS
+    error_of_seeds = share.std(ddof=1) / np.sqrt(SEEDS)
+    level = 1 - 0.05 / 4 / 2
+    by_test, by_seeds = stats.norm.ppf(level), stats.t.ppf(level, SEEDS - 1)
+    reach = 100 * max(by_test * error_of_test, by_seeds * error_of_seeds)
+    assert value == pytest.approx(100 * share.mean(), abs=0.06)
+    assert high - value == pytest.approx(reach, abs=0.11)
+    assert value - low == pytest.approx(reach, abs=0.11)
+    assert found[4] == "for all of them at once."
 
 
 def zoo_page() -> Any:

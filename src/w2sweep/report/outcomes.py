@@ -12,7 +12,8 @@ from w2sweep.report.extremes import of_strongest, of_weakest
 from w2sweep.report.medians import MEDIAN
 from w2sweep.report.summary import BASELINE, SummaryRow
 from w2sweep.report.variants import Names, short_variants
-from w2sweep.report.zoo import zoo
+from w2sweep.report.zoo import over_naive, zoo
+from w2sweep.results.comparisons import FAMILY_WISE
 from w2sweep.results.cost import METHOD
 from w2sweep.results.intervals import Estimate
 
@@ -131,17 +132,19 @@ def _median_recovered(rows: Sequence[SummaryRow], method: str) -> str:
 
 
 def _best(rows: Sequence[SummaryRow], names: Names, first: SummaryRow) -> str:
-    """The best of the other methods on the one task of a family."""
+    """The best of the other methods on the one task of a family, with an interval that holds for
+    all of them at once (Bonferroni), as that of a best one has to."""
     best = max(rows, key=lambda row: row.student_accuracy)
     said = f"{_method(best, names)} reaches {100 * best.student_accuracy:.1f} %"
     if len(rows) > 1:
         said = f"of {len(rows)} other methods the best, {said}"
-    low, high = best.over_naive_low, best.over_naive_high
-    if best.over_naive is None or low is None or high is None:
+    over = over_naive(best, 1 - FAMILY_WISE / len(rows))
+    if over is None or over.value is None or over.low is None or over.high is None:
         return f"{said}, {_points(best.student_accuracy - first.student_accuracy)} points"
-    told = "" if low > 0 or high < 0 else ", which may be noise"
-    interval = f"[{_points(low)}, {_points(high)}]"
-    return f"{said}, {_points(best.over_naive)} points over naive {interval}{told}"
+    interval = f"[{_points(over.low)}, {_points(over.high)}]"
+    of_all = " for all of them at once" if len(rows) > 1 else ""
+    told = "" if over.low > 0 or over.high < 0 else ", which may be noise"
+    return f"{said}, {_points(over.value)} points over naive {interval}{of_all}{told}"
 
 
 def _best_of_medians(rows: Sequence[SummaryRow], names: Names) -> str:

@@ -224,6 +224,16 @@ def _standings(groups: Sequence[Sequence[Entry]], column: str | None) -> list[Me
     return [_standing(group, column, tested.get(id(group))) for group in groups]
 
 
+def over_naive(row: SummaryRow, level: float) -> Estimate | None:
+    """The accuracy of a row's student over the naive one's, with an interval of this level; None
+    where there is no naive one on the same seeds."""
+    entry = next(iter(entries_of([row])), None)
+    if entry is None or not entry.seeds:
+        return None
+    measure = entry.over_naive(entry.seeds)
+    return intervals.mean(measure.per_seed, measure.within, level)
+
+
 def averaged_over(group: Sequence[Entry]) -> PairedMeasure:
     """Over columns, on the seeds that all of them have."""
     shared = _shared(group)

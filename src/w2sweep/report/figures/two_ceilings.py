@@ -54,7 +54,8 @@ class TwoCeilings(Panels):
         if whole > len(COLORS):
             self.rows = [r for r in rows if r.method == BASELINE or self.second in r.others]
             self.methods = distinct(self.method(r) for r in self.rows)
-            self.left_out.append(f"Methods without a second ceiling, of {whole}: {ALL}.")
+            shown = f"{BASELINE} and what has a second ceiling, of {whole} methods"
+            self.left_out.append(f"Shown: {shown}; {ALL}.")
 
     @classmethod
     def of(cls, rows: Sequence[SummaryRow], ladders: Ladders) -> Self | None:
