@@ -1,5 +1,5 @@
 """Whole finetuning stages of GPT-2-shaped models against the machine's matmul rate, and against the
-loop that anybody would write in PyTorch, side by side in one run of about three minutes.
+loop that anybody would write in PyTorch, side by side in one run of about four minutes.
 
     python benchmarks/stage_rate.py
 
@@ -8,11 +8,15 @@ token, 2 a predicted one. A stage does less than that. Of the last layer of a cl
 keys and values of all tokens, and all else for the last token of each text alone: of five layers
 that spares a sixth of the matmuls, of eight a tenth. The loops do all of it.
 
-On one of two cores of an AMD EPYC with AVX2 only that other programs shared, torch 2.13.0, the
-shares of the matmul rate (67 to 73 GFLOP/s) were: stages .49 (0.2M), .65 (1M) and .77 (3.5M), the
-plain loop .08, .11 and .18, with batches of similar length .13, .23 and .33. Stages of 10M alone,
-without the loops, reached .95 and 1.02 (78 GFLOP/s). With Transformers' layers stages had reached
-.32, .52, .60 and .71 to .76.
+On one of two idle cores of an AMD EPYC with AVX2 only, torch 2.13.0:
+
+           documents  GFLOP/s  stage, s   stage    loop  by length
+    0.2M       1,000       77       3.3    0.47    0.08       0.13
+    1M           512       75       6.0    0.71    0.12       0.20
+    3.5M         224       77       8.8    0.71    0.17       0.33
+    10M           96       78       6.6    1.00    0.23       0.43
+
+With Transformers' layers stages had reached .32, .52, .60 and .71 to .76, beside other programs.
 """
 
 from __future__ import annotations

@@ -22,7 +22,8 @@ from w2sweep.experiment.stages import Text
 from w2sweep.interface.data_command import composed
 from w2sweep.tasks.example import Example, Skipped
 from w2sweep.tasks.pgn import Pgn, numbered_moves
-from w2sweep.tasks.puzzles import Puzzles, board_of, prompt_of
+from w2sweep.tasks.positions import board_of, prompt_of
+from w2sweep.tasks.puzzles import Puzzles
 from w2sweep.tasks.source import File
 from w2sweep.tasks.text_file import TextFile
 from w2sweep.values import ConfigError

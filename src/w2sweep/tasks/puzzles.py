@@ -17,6 +17,7 @@ from w2sweep.tasks.difficulty import Scale
 from w2sweep.tasks.example import Example, Skipped, digest
 from w2sweep.tasks.heads import Completion
 from w2sweep.tasks.pgn import Game, GamesFile, legal_games, numbered_moves
+from w2sweep.tasks.positions import Prompt, board_of, parsed, prompt_of
 from w2sweep.tasks.rows import Row, some
 from w2sweep.tasks.source import Names, SourceOrFile
 from w2sweep.tasks.task import Corpus, Family, Task
@@ -24,8 +25,6 @@ from w2sweep.values import ConfigError, Count, as_tuple, named, value
 
 if TYPE_CHECKING:
     import chess
-
-Prompt = Literal["pieces", "fen", "game"]
 
 RATINGS = (0, *range(800, 2801, 200))
 """Where the bins of a figure over ratings begin."""
@@ -121,7 +120,7 @@ class Puzzles(Task):
         """`legality`: whether the move can be made. `mates_too`: whether it mates but is not the
         answer, which Lichess accepts."""
         board = board_of(example.views[0])
-        move = _parsed(board, completion.strip())
+        move = parsed(board, completion.strip())
         if move is None:
             return {"legality": 0.0, "mates_too": 0.0}
         board.push(move)
@@ -250,7 +249,7 @@ def _positions_of(game: Game, chosen: set[int]) -> Iterator[tuple[chess.Board, c
 
     board = chess.Board()
     for n, san in enumerate(game.moves[: max(chosen) + 1]):
-        move = _parsed(board, san)
+        move = parsed(board, san)
         if move is None:
             return
         if n in chosen:
@@ -258,80 +257,9 @@ def _positions_of(game: Game, chosen: set[int]) -> Iterator[tuple[chess.Board, c
         board.push(move)
 
 
-def prompt_of(board: chess.Board, prompt: Prompt) -> str | None:
-    """The position as text; None where the prompt is a game that is not known."""
-    if prompt == "fen":
-        return board.fen()
-    return _game_prompt(board) if prompt == "game" else _pieces_prompt(board)
-
-
-def board_of(prompt: str) -> chess.Board:
-    """The position of a prompt, whichever way `prompt_of` wrote it."""
-    import chess
-
-    if prompt.startswith("1."):
-        board = chess.Board()
-        for move in prompt.split()[1:-1:2]:
-            board.push_san(move)
-        return board
-    return chess.Board(prompt) if "/" in prompt.split()[0] else _board_of_pieces(prompt)
-
-
-def _game_prompt(board: chess.Board) -> str | None:
-    import chess
-
-    replay = board.root()
-    if replay.fen() != chess.STARTING_FEN:
-        return None
-    moves = [replay.san_and_push(move) for move in board.move_stack]
-    return numbered_moves([*moves, ""]).rstrip()
-
-
-def _pieces_prompt(board: chess.Board) -> str:
-    """White's men, then black's, from king to pawn; special rights; who is to move."""
-    import chess
-
-    men = board.piece_map().items()
-    ordered = sorted(men, key=lambda at: (not at[1].color, -at[1].piece_type, at[0]))
-    words = [f"{piece.symbol()} {chess.square_name(square)}" for square, piece in ordered]
-    if board.has_castling_rights(chess.WHITE) or board.has_castling_rights(chess.BLACK):
-        words.append(f"castling {board.castling_xfen()}")
-    if board.has_legal_en_passant() and board.ep_square is not None:
-        words.append(f"passant {chess.square_name(board.ep_square)}")
-    return " ".join([*words, "white" if board.turn else "black"])
-
-
-def _board_of_pieces(prompt: str) -> chess.Board:
-    import chess
-
-    board = chess.Board(None)
-    *men, turn = prompt.split()
-    rights: dict[str, str] = {}
-    for name, square in zip(men[::2], men[1::2], strict=True):
-        if name in ("castling", "passant"):
-            rights[name] = square
-        else:
-            board.set_piece_at(chess.parse_square(square), chess.Piece.from_symbol(name))
-    board.turn = turn == "white"
-    board.set_castling_fen(rights.get("castling", "-"))
-    board.ep_square = chess.parse_square(rights["passant"]) if "passant" in rights else None
-    return board
-
-
-def _parsed(board: chess.Board, text: str) -> chess.Move | None:
-    """A legal move in SAN or UCI, or None."""
-    for parse in (board.parse_san, board.parse_uci):
-        try:
-            move = parse(text)
-        except ValueError:
-            continue
-        return move or None  # the null move is no move
-    return None
-
-
 def _legal(row: Row, column: str, board: chess.Board, text: str) -> chess.Move:
     """The move that a text is. Raises ConfigError where it is none, or no legal one."""
-    move = _parsed(board, text)
+    move = parsed(board, text)
     if move is None:
         illegal = f"'{text}' is no legal move in {board.fen()}"
         raise row.wrong(column, illegal if text else "fewer than two moves")
@@ -364,7 +292,7 @@ def _with_history(board: chess.Board, game: Game | None) -> chess.Board:
 
     replay = chess.Board()
     for san in game.moves[: board.ply()] if game else ():
-        move = _parsed(replay, san)
+        move = parsed(replay, san)
         if move is None:
             return board
         replay.push(move)
