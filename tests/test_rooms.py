@@ -45,7 +45,7 @@ KNOWN_TO = {
     "matplotlib": {"report.figures", "analyses"},
     "jinja2": {"report", "analyses"},
     "rich": {"engine.watch", "report"},
-    "chess": {"tasks.puzzles", "tasks.pgn"},
+    "chess": {"tasks.puzzles", "tasks.positions", "tasks.pgn"},
     "datasets": {"tasks.asking", "tasks.source"},
     "huggingface_hub": {"tasks.asking", "tasks.source", "experiment.shape"},
     "hydra": {"interface"},
