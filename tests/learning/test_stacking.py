@@ -129,7 +129,10 @@ def test_logits_and_gradients_are_those_of_transformers_own_module(
         parts = {names[p]: part for p, part in stack.of_model(number, whole)}
         assert parts.keys() == gradients[number].keys()
         for name, part in parts.items():
-            assert_close(part, gradients[number][name], atol=2e-5, rtol=1e-4)
+            whole_gradient = gradients[number][name]
+            # an element is a sum of such as large as the largest, so that its rounding is of these
+            largest = whole_gradient.abs().max()
+            assert_close(part / largest, whole_gradient / largest, atol=2e-6, rtol=0)
 
 
 def test_micro_batches_are_put_together_again(shelf: Store):
