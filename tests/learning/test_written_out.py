@@ -3,12 +3,12 @@ gradients."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 import torch
+from rounding import errors_to, flat_gradients, in_bf16
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 from transformers import LlamaConfig, LlamaForCausalLM
@@ -101,10 +101,26 @@ def test_what_is_frozen_gets_no_gradient():
     assert len(given) == 2 + 9 * 2 - 1
 
 
-@contextmanager
-def in_bf16() -> Iterator[None]:
-    with torch.autocast("cpu", torch.bfloat16):
-        yield
+@pytest.mark.parametrize("ask", [all_tokens, last_tokens])
+def test_in_bf16_they_are_no_further_from_fp32_than_transformers_are(
+    ask: Callable[[Tensor], Tensor],
+):
+    """The median over models, for single ones are nearer or further by chance."""
+    batch = texts([9, 7, 2], ask)
+    errors = errors_to(by_transformers, final_states, lambda: llama(3), batch)
+    assert errors.min() > 0  # else it would have been fp32
+    assert errors.median(0).values.max() < 1.1
+
+
+def test_in_bf16_a_backward_pass_is_the_same_outside_of_autocast():
+    lm, batch = llama(), texts([9, 7, 2], all_tokens)
+    with in_bf16():
+        within, behind = final_states(lm, batch), final_states(lm, batch)
+        assert within is not None
+        assert behind is not None
+        expected = flat_gradients(lm, within.square().sum())
+    found = flat_gradients(lm, behind.square().sum())
+    torch.testing.assert_close(found, expected, rtol=0, atol=0)
 
 
 def test_other_models_and_batches_are_left_to_transformers():
@@ -127,8 +143,6 @@ def test_other_models_and_batches_are_left_to_transformers():
     assert final_states(adapted, batch) is None
     left = batch._replace(mask=batch.mask.flip(-1))
     assert final_states(llama(), left) is None
-    with in_bf16():
-        assert final_states(llama(), batch) is None
     checkpointing = llama().train()
     checkpointing.activation_checkpointing_enable()
     assert final_states(checkpointing, batch) is None
@@ -141,7 +155,7 @@ def test_the_loss_of_tokens_is_torchs(
 ):
     """Chunks that end with the rows and such that do not; logits whose powers overflow, and such
     whose powers vanish."""
-    monkeypatch.setattr(losses, "CACHE", at_once * 4 * VOCABULARY)
+    monkeypatch.setattr(losses, "AT_ONCE", {torch.float32: at_once})
     torch.manual_seed(0)
     hidden, table = torch.randn(10, WIDTH), torch.randn(VOCABULARY, WIDTH)
     hidden[:, 0], table[:, 0] = 1.0, -lowered
@@ -158,6 +172,28 @@ def test_the_loss_of_tokens_is_torchs(
         assert ours.grad is not None
         assert theirs.grad is not None
         torch.testing.assert_close(ours.grad.double(), theirs.grad, rtol=1e-3, atol=2e-5)
+
+
+@pytest.mark.parametrize("at_once", [1, 4, 100], ids=lambda n: f"{n} rows")
+def test_in_bf16_the_loss_is_no_further_from_fp32_than_torchs(
+    monkeypatch: pytest.MonkeyPatch, at_once: int
+):
+    monkeypatch.setattr(losses, "AT_ONCE", {torch.bfloat16: at_once})
+    torch.manual_seed(0)
+    hidden, table = torch.randn(40, WIDTH), torch.randn(VOCABULARY, WIDTH)
+    tokens = torch.randint(VOCABULARY, (40,))
+    learning = [hidden.requires_grad_(), table.requires_grad_()]
+
+    def found(loss: Tensor) -> Tensor:
+        """The loss and its gradients, in one row."""
+        parts = [loss.detach(), *torch.autograd.grad(loss, learning)]
+        return torch.cat([part.flatten().float() for part in parts])
+
+    exact = found(cross_entropy(hidden @ table.t(), tokens))
+    with in_bf16():
+        theirs = found(cross_entropy((hidden @ table.t()).float(), tokens))
+        ours = found(cross_entropy_of_tokens(hidden, table, tokens))
+    assert 0 < (ours - exact).norm() < 1.2 * (theirs - exact).norm()
 
 
 def test_a_loss_that_nothing_learns_from_is_the_same():

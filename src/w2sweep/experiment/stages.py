@@ -108,8 +108,8 @@ class Text(Stage[Path]):
 class Adapt(Model):
     """A backbone trained on as a language model. With no tokens to read it is what it was."""
 
-    # 2: sums in another order, which in the lab grows to another model of the same quality
-    version: ClassVar[int] = 2
+    # 2, 3: sums in another order, which in the lab grows to another model of the same quality
+    version: ClassVar[int] = 3
     spreads: ClassVar = True
 
     backbone: Backbone

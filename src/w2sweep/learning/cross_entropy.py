@@ -9,6 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from w2sweep.learning.products import add_product, in_fp32, matmul_dtype
+
 
 def cross_entropy_of_classes(logits: Tensor, classes: Tensor) -> Tensor:
     """`torch.nn.functional.cross_entropy` of class indices: [B, K], [B] -> scalar.
@@ -40,66 +42,75 @@ class _CrossEntropy(torch.autograd.Function):
 
 def cross_entropy_of_tokens(hidden: Tensor, table: Tensor, tokens: Tensor) -> Tensor:
     """Cross-entropy of the logits `hidden @ table.t()` with token ids, without keeping any logits:
-    [N, width], [V, width], [N] -> scalar, the mean. On a CPU in fp32.
+    [N, width], [V, width], [N] -> scalar, the mean. On a CPU, all in fp32 but what is multiplied,
+    which is in bf16 where the trainer asks for that.
 
-    A few rows of logits at a time lie in the processor's cache: they become powers, and these a
-    part of both gradients, by matmuls of what is not yet divided by its sum. (Gradients made with
-    the loss: Hsu et al. 2024, Liger Kernel, arXiv 2410.10989.)
+    The logits of a few tokens at a time become powers, and these a part of both gradients, by
+    matmuls of what is not yet divided by its sum. (Gradients made with the loss: Hsu et al. 2024,
+    Liger Kernel, arXiv 2410.10989.)
     """
-    loss: Tensor = _CrossEntropyOfTokens.apply(hidden, table, tokens)  # type: ignore[assignment]
+    loss: Tensor = _CrossEntropyOfTokens.apply(hidden, table, tokens, matmul_dtype())  # type: ignore[assignment]
     return loss
 
 
-CACHE = 2**19
-"""Bytes of powers at a time: half of what a core has to itself."""
+AT_ONCE = {torch.float32: 96, torch.bfloat16: 192}
+"""Tokens whose powers are made at a time. With half as many, matmuls are slower; with more, powers
+leave the caches before they are read again."""
 SAFE = (2.0**-60, 2.0**100)
 """Sums of powers of two that neither overflow in a matmul nor lose their small parts."""
 
 
 class _CrossEntropyOfTokens(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, hidden: Tensor, table: Tensor, tokens: Tensor) -> Tensor:
+    @in_fp32
+    def forward(
+        ctx: Any, hidden: Tensor, table: Tensor, tokens: Tensor, low: torch.dtype
+    ) -> Tensor:
         learns = any(ctx.needs_input_grad[:2])
-        found = _summed_powers(hidden, table, learns, shifted=False)
+        found = _summed_powers(hidden, table, low, learns, shifted=False)
         lowest, highest = found[0].aminmax()
         if not SAFE[0] < lowest.item() <= highest.item() < SAFE[1]:
-            found = _summed_powers(hidden, table, learns, shifted=True)
+            found = _summed_powers(hidden, table, low, learns, shifted=True)
         sums, shift, d_hidden, d_table = found
         answers = table.index_select(0, tokens)
         if learns:  # the mean of softmax minus one-hot, times what the logits are made of
             n = len(hidden)
             d_hidden.div_(sums[:, None]).sub_(answers).div_(n)
-            d_table.index_add_(0, tokens, hidden, alpha=-1).div_(n)
+            d_table.index_add_(0, tokens, hidden, alpha=-1 / n)
             ctx.save_for_backward(d_hidden, d_table)
         return (sums.log() + shift * math.log(2) - (hidden * answers).sum(1)).mean()
 
     @staticmethod
     @torch.autograd.function.once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, None]:
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, None, None]:
         d_hidden, d_table = ctx.saved_tensors
-        return d_hidden * gradient, d_table * gradient, None
+        if gradient.item() != 1:  # of a micro-batch, which is a part of the mean
+            d_hidden, d_table = d_hidden * gradient, d_table * gradient
+        return d_hidden, d_table, None, None
 
 
 def _summed_powers(
-    hidden: Tensor, table: Tensor, learns: bool, shifted: bool
+    hidden: Tensor, table: Tensor, low: torch.dtype, learns: bool, shifted: bool
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """For logits that are counted in bits: the sum over the vocabulary of two to their power [N];
     how far they were lowered before [N], nothing unless `shifted`; and, where something `learns`,
-    the powers times `table` [N, width], and times `hidden` over the sums [V, width]."""
-    n, at_once = len(hidden), max(1, CACHE // (4 * len(table)))
-    bits = hidden * math.log2(math.e)
+    the powers times `table` [N, width], and times `hidden` over the sums and N [V, width]. `low` is
+    what is multiplied in."""
+    n, vocabulary, at_once = len(hidden), len(table), AT_ONCE[low]
+    bits, words = (hidden * math.log2(math.e)).to(low), table.to(low)
     sums, shift = hidden.new_empty(n), hidden.new_zeros(n)
     by_table, by_hidden = torch.empty_like(hidden), torch.zeros_like(table)
-    memory = hidden.new_empty(min(at_once, n), len(table))
+    memory = words.new_empty(vocabulary * min(at_once, n))
     for start in range(0, n, at_once):
         rows = slice(start, min(n, start + at_once))
-        powers = memory[: rows.stop - start]
-        torch.mm(bits[rows], table.t(), out=powers)
+        tokens = rows.stop - start
+        powers = memory[: vocabulary * tokens].view(vocabulary, tokens)
+        torch.mm(words, bits[rows].t(), out=powers)
         if shifted:
-            torch.amax(powers, 1, out=shift[rows])
-            powers.sub_(shift[rows, None])
-        torch.sum(powers.exp2_(), 1, out=sums[rows])
+            shift[rows] = powers.amax(0)
+            powers.sub_(shift[rows])
+        torch.sum(powers.exp2_(), 0, dtype=torch.float32, out=sums[rows])
         if learns:
-            torch.mm(powers, table, out=by_table[rows])
-            by_hidden.addmm_(powers.t(), hidden[rows] / sums[rows, None])
+            by_table[rows] = powers.t() @ words
+            add_product(by_hidden, powers, (hidden[rows] / (sums[rows, None] * n)).to(low))
     return sums, shift, by_table, by_hidden

@@ -1,11 +1,14 @@
-"""GPT-2's layers on a CPU in fp32, forward and backward written out.
+"""GPT-2's layers on a CPU, forward and backward written out.
 
 A layer is one node of the graph, and computes what somebody reads: real tokens alone, for the texts
 of a batch lie one behind the other without padding between them (see `packing.py`); and in the last
 layer of a model that classifies, of all tokens only keys and values, and the rest for the last
 token of each text. The results are those of Transformers, up to the order of sums.
 
-Where a batch or a model is of another kind, as with adapters, dropout at work or bf16,
+Where the trainer asks for bf16, the products with weights are made of numbers in bf16, and what is
+between them in fp32.
+
+Where a batch or a model is of another kind, as with adapters, dropout at work or weights in bf16,
 `final_states` returns None, and Transformers computes them.
 """
 
@@ -24,6 +27,7 @@ from transformers.pytorch_utils import Conv1D
 from w2sweep.learning.activations import GeluByTanh, gelu_and_slope, gelu_by_tanh
 from w2sweep.learning.batches import Batch, padded_behind
 from w2sweep.learning.packing import Index, Packed
+from w2sweep.learning.products import add_product, in_fp32, matmul_dtype, plus_product
 
 aten = torch.ops.aten
 EVERY = [True, True, True]
@@ -53,6 +57,8 @@ class Layout(NamedTuple):
     """Whether a backward pass may follow."""
     ends: bool
     """Whether of each text only the last token is read afterwards."""
+    low: torch.dtype
+    """What is multiplied with weights: fp32 or bf16."""
 
 
 def final_states(lm: nn.Module, batch: Batch) -> Tensor | None:
@@ -79,7 +85,7 @@ def final_states(lm: nn.Module, batch: Batch) -> Tensor | None:
 
 
 def is_written_out(lm: nn.Module) -> bool:
-    """Whether this model is written out here, if it computes in fp32."""
+    """Whether this model is written out here, if its weights are in fp32."""
     return type(lm) is GPT2LMHeadModel and type(lm.transformer.h[0].attn.c_attn) is Conv1D  # type: ignore[union-attr]
 
 
@@ -89,8 +95,6 @@ def _layers(lm: nn.Module, ids: Tensor) -> list[tuple[float, list[Tensor]]] | No
     if type(lm) is not GPT2LMHeadModel or ids.device.type != "cpu":
         return None
     body, config = lm.transformer, lm.config
-    if torch.is_autocast_enabled("cpu"):
-        return None
     if config.add_cross_attention or config.reorder_and_upcast_attn:
         return None
     table = body.wte.weight
@@ -129,8 +133,8 @@ def _layout(packed: Packed, heads: int, width: int, eps: float) -> Layout:
         blocks.append((texts * heads, tokens))
         masks.append(torch.full((tokens, tokens), -torch.inf).triu_(1))
     made, found = packed.index(3, heads), packed.index(1, heads)
-    learns = torch.is_grad_enabled()
-    return Layout(width, width // heads, blocks, masks, made, found, 1.0, eps, learns, False)
+    learns, low = torch.is_grad_enabled(), matmul_dtype()
+    return Layout(width, width // heads, blocks, masks, made, found, 1.0, eps, learns, False, low)
 
 
 def _of_ends(layout: Layout, packed: Packed, heads: int) -> Layout:
@@ -149,38 +153,45 @@ class _Layer(torch.autograd.Function):
     that are asked for alone, which spares the last layer most of its work."""
 
     @staticmethod
+    @in_fp32
     def forward(
         ctx: Any, x: Tensor, layout: Layout, rows: Tensor | None, *weights: Tensor
     ) -> Tensor:
         g1, b1, w_made, b_made, w_out, b_out, g2, b2, w_up, b_up, w_down, b_down = weights
-        width = [layout.width]
+        width, low = [layout.width], layout.low
+        w_made, w_out, w_up, w_down = (w.to(low) for w in (w_made, w_out, w_up, w_down))
         n1, *of_1 = aten.native_layer_norm(x, width, g1, b1, layout.eps)
+        n1 = n1.to(low)
         last = q = None
         if layout.ends:
             assert rows is not None
             last = n1.index_select(0, rows)
-            q = torch.addmm(b_made[: layout.width], last, w_made[:, : layout.width])
+            q = plus_product(b_made[: layout.width], last, w_made[:, : layout.width])
         rest = slice(layout.width if layout.ends else 0, None)
         heads = _before_padding(len(x), b_made[rest])
-        torch.addmm(b_made[rest], n1, w_made[:, rest], out=heads[:-1])
+        plus_product(b_made[rest], n1, w_made[:, rest], out=heads[:-1])
         heads = _taken(heads, layout.made.into, layout)
         at, looks = _attended(q, heads, layout)
         y = x if rows is None else x.index_select(0, rows)
         if rows is not None and not layout.ends:
             at = at.index_select(0, rows)
-        y = torch.add(y, b_out).addmm_(at, w_out)
+        at = at.to(low)
+        y = add_product(torch.add(y, b_out), at, w_out)
         n2, *of_2 = aten.native_layer_norm(y, width, g2, b2, layout.eps)
-        up = torch.addmm(b_up, n2, w_up)
+        n2 = n2.to(low)
+        up = plus_product(b_up, n2, w_up)
         if not layout.learns:
-            return y.add_(b_down).addmm_(gelu_by_tanh(up), w_down)
+            return add_product(y.add_(b_down), gelu_by_tanh(up).to(low), w_down)
         h, slope = gelu_and_slope(up)
+        h = h.to(low)
         ctx.layout = layout
         found = (x, *of_1, n1, last, q, heads, at, y, *of_2, n2, slope, h)
         ctx.save_for_backward(rows, g1, b1, w_made, w_out, g2, b2, w_up, w_down, *found, *looks)
-        return torch.add(y, b_down).addmm_(h, w_down)
+        return add_product(torch.add(y, b_down), h, w_down)
 
     @staticmethod
     @torch.autograd.function.once_differentiable
+    @in_fp32
     def backward(ctx: Any, d: Tensor) -> tuple[Tensor | None, ...]:
         layout: Layout = ctx.layout
         rows, g1, b1, w_made, w_out, g2, b2, w_up, w_down, *found = ctx.saved_tensors
@@ -190,7 +201,9 @@ class _Layer(torch.autograd.Function):
         *of_up, d_n2 = _before_product(d_h.mul_(slope), n2, w_up)
         dy, *of_norm_2 = aten.native_layer_norm_backward(d_n2, y, width, m2, r2, g2, b2, EVERY)
         dy.add_(d)
-        of_out, d_at = (at.t() @ dy, dy.sum(0)), _before_out(dy, w_out, rows, len(x), layout)
+        low_dy = dy.to(layout.low)
+        of_out = ((at.t() @ low_dy).float(), dy.sum(0))
+        d_at = _before_out(low_dy, w_out, rows, len(x), layout)
         dq, d_heads = _before_attention(d_at, q, heads, looks, layout)
         d_made = _taken(d_heads, layout.made.back, layout).view(len(x), -1)
         if dq is not None:
@@ -211,20 +224,21 @@ class _Layer(torch.autograd.Function):
 
 def _before_product(d: Tensor, x: Tensor, w: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """From the gradient of `x @ w` and a bias: those of the weight, of the bias and of x."""
-    return x.t() @ d, d.sum(0), d @ w.t()
+    low = d.to(x.dtype)
+    return (x.t() @ low).float(), d.sum(0), (low @ w.t()).float()
 
 
 def _before_out(d: Tensor, w: Tensor, rows: Tensor | None, n: int, layout: Layout) -> Tensor:
     """From the gradient of what attention adds to tokens: that of what it finds, as blocks [taken,
     size]; of last tokens as [S, width]."""
     if layout.ends:
-        return d @ w.t()
+        return (d @ w.t()).float()
     found = _before_padding(n, w[0])
     if rows is None:
         torch.mm(d, w.t(), out=found[:-1])
     else:
         found.zero_().index_copy_(0, rows, d @ w.t())
-    return _taken(found, layout.found.into, layout)
+    return _taken(found, layout.found.into, layout).float()
 
 
 def _before_padding(n: int, like: Tensor) -> Tensor:

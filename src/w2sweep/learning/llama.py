@@ -1,9 +1,12 @@
-"""The small Llamas of homegrown ladders on a CPU in fp32, forward and backward written out.
+"""The small Llamas of homegrown ladders on a CPU, forward and backward written out.
 
 A model this small spends half of its time on what each of Transformers' many small operations, and
 of their gradients, costs beside its arithmetic. Here a layer is one node of the graph: one matmul
 for queries, keys and values, one for gate and up, a rotation that is a product of complex numbers,
 residuals added where matmuls end. The results are those of Transformers, up to the order of sums.
+
+Where the trainer asks for bf16, the products with weights are made of numbers in bf16, and what is
+between them in fp32: sums of residuals, norms, and attention, whose matmuls are too small to gain.
 
 Padding is behind the text, where causal attention sees none of it, so there is no mask of it. Where
 a batch or a model is of another kind, `final_states` returns None, and Transformers computes them.
@@ -22,6 +25,7 @@ from transformers import LlamaConfig, LlamaForCausalLM
 from transformers.models.llama.modeling_llama import LlamaDecoderLayer
 
 from w2sweep.learning.batches import Batch, padded_behind
+from w2sweep.learning.products import in_fp32, matmul_dtype, plus_product
 
 aten = torch.ops.aten
 
@@ -51,6 +55,8 @@ class Layout(NamedTuple):
     """The width of a head."""
     eps: float
     """What norms add to a mean square before they divide by its root."""
+    low: torch.dtype
+    """What matrices are multiplied in: fp32 or bf16."""
 
 
 def final_states(lm: nn.Module, batch: Batch) -> Tensor | None:
@@ -64,7 +70,7 @@ def final_states(lm: nn.Module, batch: Batch) -> Tensor | None:
     sequences, tokens = batch.ids.shape
     heads = config.num_attention_heads
     size = config.hidden_size // heads
-    layout = Layout(sequences, tokens, heads, size, config.rms_norm_eps)
+    layout = Layout(sequences, tokens, heads, size, config.rms_norm_eps, matmul_dtype())
     theta = float(config.rope_parameters["rope_theta"])  # type: ignore[index]
     tables = _tables(tokens, heads, size, theta)
     asked = None if batch.asked.all() else batch.asked.flatten().nonzero()[:, 0]
@@ -78,11 +84,12 @@ def final_states(lm: nn.Module, batch: Batch) -> Tensor | None:
 
 def _weights(lm: nn.Module, ids: Tensor) -> tuple[Tensor, list[list[Tensor]], Tensor] | None:
     """The embedding, the weights of each layer, and that of the last norm; None where the model
-    does anything but what is written out here, as with adapters, in shards or in bf16."""
+    does anything but what is written out here, as with adapters, in shards or with weights in
+    bf16."""
     if type(lm) is not LlamaForCausalLM or ids.device.type != "cpu" or not is_plain(lm.config):
         return None
     body = lm.model
-    if torch.is_autocast_enabled("cpu") or (lm.training and body.gradient_checkpointing):
+    if lm.training and body.gradient_checkpointing:
         return None
     layers = []
     for layer in body.layers:
@@ -138,6 +145,7 @@ class _Norm(torch.autograd.Function):
     """The last norm: [N, width] -> [N, width]."""
 
     @staticmethod
+    @in_fp32
     def forward(ctx: Any, x: Tensor, weight: Tensor, eps: float) -> Tensor:
         y, r = _normed(x, eps)
         ctx.save_for_backward(y, r, weight)
@@ -145,6 +153,7 @@ class _Norm(torch.autograd.Function):
 
     @staticmethod
     @torch.autograd.function.once_differentiable
+    @in_fp32
     def backward(ctx: Any, dn: Tensor) -> tuple[Tensor, Tensor, None]:
         y, r, weight = ctx.saved_tensors
         dy, d_weight = _before_norm(dn.clone(), y, weight)
@@ -156,6 +165,7 @@ class _Layer(torch.autograd.Function):
     `rows` that are asked for alone, which spares the last layer most of its work."""
 
     @staticmethod
+    @in_fp32
     def forward(
         ctx: Any,
         x: Tensor,
@@ -165,10 +175,11 @@ class _Layer(torch.autograd.Function):
         *weights: Tensor,
     ) -> Tensor:
         g1, g2, wq, wk, wv, wo, w_gate, w_up, w_down = weights
+        low = layout.low
         y1, r1 = _normed(x, layout.eps)
-        n1 = y1 * g1
-        w_qkv = torch.cat([wq, wk, wv]).index_select(0, tables.paired)
-        qkv = torch.mm(n1, w_qkv.t())
+        n1 = (y1 * g1).to(low)
+        w_qkv = torch.cat([wq, wk, wv]).index_select(0, tables.paired).to(low)
+        qkv = torch.mm(n1, w_qkv.t()).float()
         _turned(qkv, layout, tables.rotation)
         heads = _by_head(qkv, layout)
         q, k, v = heads
@@ -177,43 +188,49 @@ class _Layer(torch.autograd.Function):
         attended = _by_token(torch.bmm(p, v)[None], layout)
         if rows is not None:
             x, attended = x.index_select(0, rows), attended.index_select(0, rows)
-        x = torch.addmm(x, attended, wo.t())
+        attended, wo = attended.to(low), wo.to(low)
+        x = plus_product(x, attended, wo.t())
         y2, r2 = _normed(x, layout.eps)
-        n2 = y2 * g2
-        w_gate_up = torch.cat([w_gate, w_up])
+        n2 = (y2 * g2).to(low)
+        w_gate_up = torch.cat([w_gate, w_up]).to(low)
         gate_up = torch.mm(n2, w_gate_up.t())
         gate, up = gate_up.split(len(w_gate), 1)
         activated = silu(gate)
-        h = activated * up
+        h, w_down = activated * up, w_down.to(low)
         ctx.layout, ctx.tables = layout, tables
         found = (y1, r1, n1, heads, p, attended, y2, r2, n2, gate_up, activated, h)
         ctx.save_for_backward(rows, g1, g2, w_qkv, wo, w_gate_up, w_down, *found)
-        return torch.addmm(x, h, w_down.t())
+        return plus_product(x, h, w_down.t())
 
     @staticmethod
     @torch.autograd.function.once_differentiable
+    @in_fp32
     def backward(ctx: Any, dx: Tensor) -> tuple[Tensor | None, ...]:
         rows, g1, g2, w_qkv, wo, w_gate_up, w_down, *found = ctx.saved_tensors
         y1, r1, n1, heads, p, attended, y2, r2, n2, gate_up, activated, h = found
         gate, up = gate_up.chunk(2, 1)
-        d_down = dx.t() @ h
-        dh = dx @ w_down
+        low = ctx.layout.low
+        d = dx.to(low)
+        d_down = (d.t() @ h).float()
+        dh = d @ w_down
         d_gate_up = torch.empty_like(gate_up)
         d_gate, d_up = d_gate_up.chunk(2, 1)
         torch.mul(dh, activated, out=d_up)
         aten.silu_backward.grad_input(dh.mul_(up), gate, grad_input=d_gate)
-        dy, dg2 = _before_norm(d_gate_up @ w_gate_up, y2, g2)
+        dy, dg2 = _before_norm((d_gate_up @ w_gate_up).float(), y2, g2)
         dx = torch.addcmul(dx, dy, r2)
-        d_out = dx.t() @ attended
-        d_attended = dx @ wo
+        d = dx.to(low)
+        d_out = (d.t() @ attended).float()
+        d_attended = (d @ wo).float()
         if rows is not None:
             dx, d_attended = (_among_zeros(d, rows, len(y1)) for d in (dx, d_attended))
         d_qkv = _before_attention(d_attended, heads, p, ctx.layout)
         _turned(d_qkv, ctx.layout, ctx.tables.rotation.conj())
-        dy, dg1 = _before_norm(d_qkv @ w_qkv, y1, g1)
+        d_qkv = d_qkv.to(low)
+        dy, dg1 = _before_norm((d_qkv @ w_qkv).float(), y1, g1)
         dx = torch.addcmul(dx, dy, r1)
-        of_qkv = (d_qkv.t() @ n1).index_select(0, ctx.tables.unpaired).chunk(3)
-        of_gate_up = (d_gate_up.t() @ n2).chunk(2)
+        of_qkv = (d_qkv.t() @ n1).float().index_select(0, ctx.tables.unpaired).chunk(3)
+        of_gate_up = (d_gate_up.t() @ n2).float().chunk(2)
         return (dx, None, None, None, dg1, dg2, *of_qkv, d_out, *of_gate_up, d_down)
 
 
