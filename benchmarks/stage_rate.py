@@ -8,6 +8,9 @@ token, 2 a predicted one. A stage does less than that. Of the last layer of a cl
 keys and values of all tokens, and all else for the last token of each text alone: of five layers
 that spares a sixth of the matmuls, of eight a tenth. The loops do all of it.
 
+Where the processor gains from bf16 (`gains_from_bf16`), a stage with `recipe.precision=bf16-mixed`
+is measured too, against matmuls in bf16.
+
 On one of two idle cores of an AMD EPYC with AVX2 only, torch 2.13.0:
 
            documents  GFLOP/s  stage, s   stage    loop  by length
@@ -17,6 +20,18 @@ On one of two idle cores of an AMD EPYC with AVX2 only, torch 2.13.0:
     10M           96       78       6.6    1.00    0.23       0.43
 
 With Transformers' layers stages had reached .32, .52, .60 and .71 to .76, beside other programs.
+
+On one of two cores of an AMD EPYC with AVX512 and bf16, which other programs shared:
+
+           documents  GFLOP/s  stage, s   stage    loop  by length    in bf16: GFLOP/s      s  stage
+    0.2M       1,000       87       3.5    0.40    0.08       0.13                 210    3.3   0.17
+    1M           512       85       5.2    0.73    0.11       0.20                 200    4.3   0.38
+    3.5M         224       81       7.0    0.84    0.17       0.29                 202    5.0   0.47
+    10M           96       95       5.4    0.99    0.21       0.43                 210    3.7   0.65
+
+In bf16, with Transformers' layers, stages of half as many documents had taken 1.20, 1.35, 1.30 and
+1.37 times as long as with those written out, and .90, 1.26, 1.32 and 1.40 times as long in fp32
+(three rounds in turn, medians, CPU seconds).
 """
 
 from __future__ import annotations
@@ -27,6 +42,7 @@ import shutil
 import statistics
 import tempfile
 import time
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,13 +59,14 @@ from transformers import (
 )
 from transformers import logging as transformers_logging
 
+from w2sweep.engine.devices import gains_from_bf16
 from w2sweep.engine.job import Circumstances
 from w2sweep.engine.runtime import Runtime
 from w2sweep.engine.store import Store
 from w2sweep.experiment.backbone import HubModel, Tokenizer
 from w2sweep.experiment.losses import CrossEntropy
 from w2sweep.experiment.predictions import Predictions
-from w2sweep.experiment.recipe import Recipe
+from w2sweep.experiment.recipe import Precision, Recipe
 from w2sweep.experiment.splits import Splits
 from w2sweep.experiment.splitting import Sizes
 from w2sweep.experiment.stages import Finetune
@@ -130,11 +147,11 @@ def made(size: Size, folder: Path) -> Path:
     return folder
 
 
-def stage_of(size: Size, model: Path) -> Finetune:
+def stage_of(size: Size, model: Path, precision: Precision = "32-true") -> Finetune:
     n = size.documents
     task = Documents(2 * n, Choice(init="zero"))
     sizes = Sizes(supervisor=BATCH, student=n, validation=n // 4, test=n // 2)
-    recipe = Recipe(epochs=EPOCHS, batch_size=BATCH, evaluations=EVALUATIONS)
+    recipe = Recipe(epochs=EPOCHS, batch_size=BATCH, evaluations=EVALUATIONS, precision=precision)
     return Finetune(
         backbone=HubModel(str(model), parameters=size.parameters),
         init=None,
@@ -228,9 +245,9 @@ def _at(ids: list[list[int]], rows: Sequence[int]) -> list[list[int]]:
     return [ids[row] for row in rows]
 
 
-def matmul_rate(n: int = 1024, seconds: float = 0.5) -> float:
-    """Floating-point operations a second of a product of two square matrices in fp32."""
-    a, b = torch.rand(n, n), torch.rand(n, n)
+def matmul_rate(dtype: torch.dtype, n: int = 1024, seconds: float = 0.5) -> float:
+    """Floating-point operations a second of a product of two square matrices."""
+    a, b = torch.rand(2, n, n).to(dtype)
     started, done = time.process_time(), 0
     while time.process_time() - started < seconds:
         a @ b
@@ -258,33 +275,33 @@ def _tokens(e: Example) -> int:
     return 1 + len(e.views[0].split())
 
 
-def measured(size: Size, rounds: int, folder: Path) -> dict[str, float]:
-    """Medians over the rounds: FLOP/s of a matmul, and what a stage and two loops reach of it."""
+def measured(size: Size, rounds: int, folder: Path, bf16: bool) -> dict[str, float]:
+    """Medians over the rounds: FLOP/s of matmuls, and what stages and two loops reach of them.
+    `bf16`: whether a stage is run in it too."""
     circumstances = Circumstances(Runtime(accelerator="cpu", checkpoint_seconds=1e9))
-    store = Store(folder / "store", circumstances)
-    stage = stage_of(size, made(size, folder / "model"))
-    store.ensure(stage)  # warms up, and says what it answers
+    store, model = Store(folder / "store", circumstances), made(size, folder / "model")
+    stage, low = stage_of(size, model), stage_of(size, model, "bf16-mixed")
+    store.ensure(stage, low)  # warms up, and says what it answers
     texts, answered = store.get(stage.splits), list(Predictions.load(store.path(stage)).answers)
-    shutil.rmtree(store.path(stage))
-    its, plain = needed(size, texts, answered), needed(size, texts, ())
-    ways: dict[str, tuple[float, Callable[[], float]]] = {
-        "stage": (its, lambda: by_stage(stage, store)),
-        "loop": (plain, lambda: by_loop(folder / "model", texts)),
-        "loop by length": (plain, lambda: by_loop(folder / "model", texts, by_length=True)),
+    for its in (stage, low):
+        shutil.rmtree(store.path(its))
+    delivered, plain = needed(size, texts, answered), needed(size, texts, ())
+    ways: dict[str, tuple[float, torch.dtype, Callable[[], float]]] = {
+        "stage": (delivered, torch.float32, lambda: by_stage(stage, store)),
+        "loop": (plain, torch.float32, lambda: by_loop(model, texts)),
+        "by length": (plain, torch.float32, lambda: by_loop(model, texts, by_length=True)),
     }
-    seen: dict[str, list[float]] = {name: [] for name in ("matmul", "seconds", *ways)}
+    if bf16:
+        ways["in bf16"] = (delivered, torch.bfloat16, lambda: by_stage(low, store))
+    seen: dict[str, list[float]] = defaultdict(list)
     for _ in range(rounds):
-        rates = [matmul_rate()]
-        reached: dict[str, float] = {}
-        for name, (flops, run) in ways.items():
+        for name, (flops, dtype, run) in ways.items():
+            before = matmul_rate(dtype)
             seconds = run()
-            rates.append(matmul_rate())
-            reached[name] = flops / seconds
-            if name == "stage":
-                seen["seconds"].append(seconds)
-        seen["matmul"].append(statistics.median(rates))
-        for name, rate in reached.items():
-            seen[name].append(rate / seen["matmul"][-1])
+            rate = (before + matmul_rate(dtype)) / 2
+            seen[f"{name}, s"].append(seconds)
+            seen[f"{name}, rate"].append(rate / 1e9)
+            seen[name].append(flops / seconds / rate)
     return {name: statistics.median(values) for name, values in seen.items()}
 
 
@@ -305,21 +322,18 @@ def main() -> None:
     parser.add_argument("--documents", type=int, help="the same number for all sizes")
     options = parser.parse_args()
     settle()
-    print(
-        f"{'':6}{'documents':>10}{'GFLOP/s':>9}{'stage, s':>10}{'stage':>8}{'loop':>8}"
-        f"{'by length':>11}"
-    )
+    bf16 = gains_from_bf16("cpu")
+    columns = ["stage, rate", "stage, s", "stage", "loop", "by length"]
+    columns += ["in bf16, rate", "in bf16, s", "in bf16"] if bf16 else []
+    print(f"{'':6}{'documents':>10}", *(f"{name:>14}" for name in columns))
     for name in options.sizes:
         size = SIZES[name]
         size = Size(size.width, size.depth, options.documents or size.documents)
         folder = Path(tempfile.mkdtemp())
-        found = measured(size, options.rounds, folder)
+        found = measured(size, options.rounds, folder, bf16)
         shutil.rmtree(folder)
-        print(
-            f"{name:6}{size.documents:>10,}{found['matmul'] / 1e9:>9.0f}{found['seconds']:>10.1f}"
-            f"{found['stage']:>8.2f}{found['loop']:>8.2f}{found['loop by length']:>11.2f}",
-            flush=True,
-        )
+        told = (f"{found[column]:>14.{1 if ',' in column else 2}f}" for column in columns)
+        print(f"{name:6}{size.documents:>10,}", *told, flush=True)
 
 
 if __name__ == "__main__":
