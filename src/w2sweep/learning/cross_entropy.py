@@ -49,7 +49,7 @@ def cross_entropy_of_tokens(hidden: Tensor, table: Tensor, tokens: Tensor) -> Te
     matmuls of what is not yet divided by its sum. (Gradients made with the loss: Hsu et al. 2024,
     Liger Kernel, arXiv 2410.10989.)
     """
-    loss: Tensor = _CrossEntropyOfTokens.apply(hidden, table, tokens, matmul_dtype())  # type: ignore[assignment]
+    loss: Tensor = _CrossEntropyOfTokens.apply(hidden, table, tokens, matmul_dtype(hidden.device))  # type: ignore[assignment]
     return loss
 
 

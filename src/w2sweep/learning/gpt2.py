@@ -133,7 +133,7 @@ def _layout(packed: Packed, heads: int, width: int, eps: float) -> Layout:
         blocks.append((texts * heads, tokens))
         masks.append(torch.full((tokens, tokens), -torch.inf).triu_(1))
     made, found = packed.index(3, heads), packed.index(1, heads)
-    learns, low = torch.is_grad_enabled(), matmul_dtype()
+    learns, low = torch.is_grad_enabled(), matmul_dtype(packed.places.device)
     return Layout(width, width // heads, blocks, masks, made, found, 1.0, eps, learns, False, low)
 
 

@@ -70,7 +70,9 @@ def final_states(lm: nn.Module, batch: Batch) -> Tensor | None:
     sequences, tokens = batch.ids.shape
     heads = config.num_attention_heads
     size = config.hidden_size // heads
-    layout = Layout(sequences, tokens, heads, size, config.rms_norm_eps, matmul_dtype())
+    layout = Layout(
+        sequences, tokens, heads, size, config.rms_norm_eps, matmul_dtype(batch.ids.device)
+    )
     theta = float(config.rope_parameters["rope_theta"])  # type: ignore[index]
     tables = _tables(tokens, heads, size, theta)
     asked = None if batch.asked.all() else batch.asked.flatten().nonzero()[:, 0]

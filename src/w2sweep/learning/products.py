@@ -1,4 +1,4 @@
-"""Products of matrices on a CPU that are made of fp32 numbers, or of the same numbers in bf16.
+"""Products of matrices of fp32 numbers, or of the same numbers in bf16.
 
 What is written out by hand decides itself what is rounded to bf16, so autocast is off within it.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -15,20 +15,23 @@ from torch import Tensor
 F = TypeVar("F", bound=Callable)
 
 
-def matmul_dtype() -> torch.dtype:
-    """What matrices are to be multiplied in: bf16 within an autocast on CPUs, fp32 elsewhere."""
-    return torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else torch.float32
+def matmul_dtype(device: torch.device) -> torch.dtype:
+    """What matrices are to be multiplied in there: bf16 within an autocast, fp32 elsewhere."""
+    if torch.is_autocast_enabled(device.type):
+        return torch.get_autocast_dtype(device.type)
+    return torch.float32
 
 
 def in_fp32(function: F) -> F:
-    """Has a forward or backward pass compute what it says, also within an autocast."""
+    """Has a forward or backward pass, which is given its context and a tensor, compute what it
+    says, also within an autocast."""
 
     @functools.wraps(function)
-    def as_written(*arguments):
-        if not torch.is_autocast_enabled("cpu"):
-            return function(*arguments)
-        with torch.autocast("cpu", enabled=False):
-            return function(*arguments)
+    def as_written(ctx: Any, x: Tensor, *rest: Any) -> Any:
+        if not torch.is_autocast_enabled(x.device.type):
+            return function(ctx, x, *rest)
+        with torch.autocast(x.device.type, enabled=False):
+            return function(ctx, x, *rest)
 
     return as_written  # type: ignore[return-value]
 
