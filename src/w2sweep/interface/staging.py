@@ -13,6 +13,7 @@ from hydra.core.override_parser.types import Quote, QuotedString
 from omegaconf import DictConfig, OmegaConf
 
 from w2sweep.building import made
+from w2sweep.engine import server
 from w2sweep.engine.handover import Handover
 from w2sweep.engine.resources import Rule
 from w2sweep.interface.launching import asked_for, local_options, room
@@ -84,7 +85,12 @@ def run_stages(whole: Sweep, config: DictConfig, launcher: OfStages, report: Rep
         options = local_options(launcher.options)
         workers = asked_for(options.n_jobs, room(whole.runtime))
         place = Here(whole.folder, workers, options.preload)
-        return whole.run(lambda left: run_here(left, place, whole.say), report, workers)
+
+        def told(finished: Sweep, ran: bool) -> None:
+            server.end()  # there is no more to run, or there never was
+            report(finished, ran)
+
+        return whole.run(lambda left: run_here(left, place, whole.say), told, workers)
     rules = rules_of(config)
 
     def start(left: Sequence[Planned]) -> None:
