@@ -66,8 +66,7 @@ class Pool:
         use_known_start_method()
         method = "forkserver" if server.THERE else SPAWN
         self._context: Any = multiprocessing.get_context(method)
-        if server.THERE:
-            server.begin(self._preload, self._threads)
+        server.begin(self._preload, self._threads)
         self._variables.__enter__()
         return self
 

@@ -24,14 +24,15 @@ def use_known_start_method() -> None:
 
 
 @contextmanager
-def collecting_nothing() -> Iterator[None]:
-    """For imports in the block: what they make stays, and among it Python would look for garbage
-    again and again."""
+def making_what_stays() -> Iterator[None]:
+    """For imports in the block: what they make is looked through for garbage neither there nor
+    ever after."""
     collects = gc.isenabled()
     gc.disable()
     try:
         yield
     finally:
+        gc.freeze()
         if collects:
             gc.enable()
 

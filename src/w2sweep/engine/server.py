@@ -38,7 +38,9 @@ _AT: list[_Task] = []
 def begin(preload: Sequence[str], threads: int) -> None:
     """Has a server import modules, which are to compute with so many threads, while this process
     goes on. Where there is one with the same ones already, there is nothing to be done; one with
-    others is ended."""
+    others is ended. On systems without such servers nothing happens."""
+    if not THERE:
+        return
     task = _Task(tuple(preload), threads)
     if [task] != _AT:
         end()

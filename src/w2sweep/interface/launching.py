@@ -46,7 +46,7 @@ class LocalOptions:
 def make_ready(launcher: Mapping[str, Any], threads: int) -> None:
     """Has imported what workers need, by a launcher that is configured so, while this process goes
     on; where they are of this machine, and it has a core for that."""
-    if launcher.get("_target_") == LOCAL and server.THERE and cores() > 1:
+    if launcher.get("_target_") == LOCAL and cores() > 1:
         options = {key: held for key, held in launcher.items() if key != "_target_"}
         server.begin(local_options(options).preload, threads)
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from w2sweep.engine.processes import collecting_nothing
+from w2sweep.engine.processes import making_what_stays
 
-with collecting_nothing():
+with making_what_stays():
     import w2sweep.learning.applying
     import w2sweep.learning.finetuning
     import w2sweep.learning.inference
