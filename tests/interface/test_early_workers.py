@@ -76,7 +76,7 @@ def test_workers_come_from_a_server_that_was_there_when_cells_were_planned(folde
     told = [line.split() for line in (folder / "servers").read_text().splitlines()]
     [at_first, *_], processes = zip(*told, strict=True)
     assert (at_first, told[-1][0]) == ("planning", "working")
-    assert len({*processes, "None"}) == 2
+    assert len(set(processes) - {"None"}) == len(set(processes)) == 1
     assert len(cells(folder, "early")) == 2
 
 
@@ -105,7 +105,9 @@ def test_a_server_that_still_imports_ends_with_the_command(
         reach = os.killpg if end == signal.SIGINT else os.kill  # a terminal tells all processes
         reach(sweep.pid, end)
         said = sweep.communicate(timeout=60)[1]
-    assert sweep.returncode == 130
+    # Python ends itself by SIGINT where it met code in a string, such as a dataclass is made by; a
+    # shell calls both 130.
+    assert sweep.returncode in (130, -signal.SIGINT)
     assert "Traceback" not in said
     assert eventually(lambda: not of_sweep(folder), seconds=30)
 
