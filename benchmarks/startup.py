@@ -9,6 +9,17 @@ checkout: seconds from the command to the first stage, to the first one that tra
 report; and the same command again, which the store answers. These are on the clock, so that the
 machine should be idle; the CPU seconds beside them are of all processes of the command. Medians of
 the rounds.
+
+The second core of two is idle while the workers' server imports, so that the gain on the clock is
+one of machines with a core to spare, and the CPU seconds are what holds on busy ones too. On two
+cores of an AMD EPYC (Zen 4) that other work shared, torch 2.13.0+cpu, OMP_NUM_THREADS=1, by
+`--launchers stages_local --rounds 5`, twice; before is commit d15cac5:
+
+                         begins  trains  report     CPU   again     CPU
+    now                     4.9     5.3     7.9     9.4     2.7     2.7
+    before                  7.1     7.5    12.7    13.1     2.8     2.7
+    now, busier             8.7     9.6    14.5     9.6     4.0     2.8
+    before, busier         10.6    11.3    17.3    13.6     4.3     2.8
 """
 
 from __future__ import annotations
