@@ -50,7 +50,7 @@ KNOWN_TO = {
     "huggingface_hub": {"tasks.asking", "tasks.source", "experiment.shape"},
     "hydra": {"interface"},
     "omegaconf": {"interface"},
-    "scipy": {"results.intervals"},
+    "scipy": {"results.intervals", "report.everything"},
     "submitit": {"engine.slurm", "engine.slurm_job", "interface.launching"},
     "ray": {"engine.ray_tasks"},
     "joblib": set(),

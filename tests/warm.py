@@ -23,13 +23,9 @@ from typing import Any
 
 TESTS = Path(__file__).parent
 READ = (
-    "rich.console",
     "w2sweep.interface.command",
     "w2sweep.learning.curves",
-    "w2sweep.report.figures.saving",
-    "w2sweep.report.publishing",
-    "w2sweep.report.sweep_page",
-    "w2sweep.report.table",
+    "w2sweep.report.everything",
 )
 """What commands read sooner or later, without torch."""
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import importlib.metadata
+import sys
 from pathlib import Path
 
 import pytest
 
 from w2sweep.engine import devices
-from w2sweep.engine.devices import cpu_gains_from_bf16, device, gains_from_bf16
+from w2sweep.engine.devices import built_for_cpus, cpu_gains_from_bf16, device, gains_from_bf16
 from w2sweep.values import ConfigError
 
 AMD = """
@@ -76,6 +78,7 @@ def gpu(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> bool
     import torch
 
     monkeypatch.setattr(torch.cuda, "is_available", lambda: request.param)
+    monkeypatch.setattr(devices, "built_for_cpus", lambda: False)
     return request.param
 
 
@@ -93,3 +96,24 @@ def test_a_gpu_that_is_asked_for_and_not_there_is_one_line(gpu: bool):
     [line] = str(refused.value).splitlines()
     assert line.startswith("runtime.accelerator=gpu, but torch ")
     assert line.endswith(" sees none here: say auto or cpu")
+
+
+def test_a_torch_that_is_built_for_cpus_is_not_asked_for_gpus(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(devices, "built_for_cpus", lambda: True)
+    monkeypatch.setitem(sys.modules, "torch", None)  # importing it fails
+    assert device("auto") == "cpu"
+    with pytest.raises(ImportError):
+        device("gpu")
+
+
+@pytest.mark.parametrize(
+    ("version", "cpus"), [("2.13.0+cpu", True), ("2.13.0", False), ("2.13.0+cu130", False)]
+)
+def test_a_torch_says_in_its_version_that_it_is_built_for_cpus(
+    version: str, cpus: bool, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(importlib.metadata, "version", lambda name: version)
+    built_for_cpus.cache_clear()
+    assert built_for_cpus() is cpus
+    monkeypatch.undo()
+    built_for_cpus.cache_clear()

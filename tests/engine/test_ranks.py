@@ -246,8 +246,8 @@ def test_more_gpus_than_there_are_is_said_at_once(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     with pytest.raises(ConfigError, match=r"runtime.devices: found 3, but there are 2 GPUs here"):
-        check_devices("auto", 3)
-    check_devices("auto", 2)
+        check_devices("gpu", 3)
+    check_devices("gpu", 2)
     check_devices("cpu", 64)
 
 

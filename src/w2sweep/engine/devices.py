@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import importlib.metadata
 import platform
 from pathlib import Path
 from typing import Literal
@@ -17,7 +18,7 @@ CPUINFO = Path("/proc/cpuinfo")
 
 def device(accelerator: Accelerator) -> Device:
     """Where stages compute. Raises ConfigError where a GPU is asked for and there is none."""
-    if accelerator == "cpu":
+    if accelerator == "cpu" or (accelerator == "auto" and built_for_cpus()):
         return "cpu"
     import torch
 
@@ -29,6 +30,13 @@ def device(accelerator: Accelerator) -> Device:
             "say auto or cpu"
         )
     return "cpu"
+
+
+@functools.cache
+def built_for_cpus() -> bool:
+    """Whether the torch that is installed says, before a second goes by in importing it, that it
+    knows no GPU."""
+    return importlib.metadata.version("torch").endswith("+cpu")
 
 
 def check_devices(accelerator: Accelerator, devices: int) -> None:

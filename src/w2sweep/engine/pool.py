@@ -4,9 +4,7 @@ Each worker runs one call at a time, and the pool knows which. So the death of a
 own call and nothing else, and it is known what the worker was at and how it died: the executors of
 `concurrent.futures` and joblib end all workers when one dies, and do not say which call it was.
 
-On Linux workers are forked from a server that has imported what they need, once: a new worker is
-there in milliseconds, and shares its memory with the others. The server itself computes nothing, so
-that neither threads nor a GPU have to survive a fork.
+On Linux workers are forked from a server that has imported what they need (see `server`).
 """
 
 from __future__ import annotations
@@ -15,21 +13,18 @@ import gc
 import multiprocessing
 import os
 import signal
-import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
-from multiprocessing import forkserver
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
+from w2sweep.engine import server
 from w2sweep.engine.owners import Owner, end_with
 from w2sweep.engine.processes import SPAWN, cause_of_death, sendable, use_known_start_method
 
 STOPPING_S = 3.0
 """How long workers may take to give back what they hold, before they are killed."""
-THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
-"""The variables by which libraries are told how many threads to compute with."""
 
 
 @dataclass(frozen=True)
@@ -63,17 +58,16 @@ class Pool:
         begin: Callable[[], object] | None = None,
         preload: Sequence[str] = (),
     ):
-        self._begin, self._preload = begin, list(preload)
+        self._begin, self._preload, self._threads = begin, preload, threads
         self._workers: list[_Worker | None] = [None] * workers
-        self._variables = _threads_told(threads)
+        self._variables = server.threads_told(threads)
 
     def __enter__(self) -> Pool:
         use_known_start_method()
-        self._context: Any = multiprocessing.get_context(_method())
+        method = "forkserver" if server.THERE else SPAWN
+        self._context: Any = multiprocessing.get_context(method)
+        server.begin(self._preload, self._threads)
         self._variables.__enter__()
-        if _method() == "forkserver":
-            forkserver.set_forkserver_preload(self._preload)
-            forkserver.ensure_running()  # it imports while this process goes on
         return self
 
     def __exit__(self, *error: Any) -> None:
@@ -205,22 +199,3 @@ def _answer(call: Callable[..., Any], arguments: Sequence[Any]) -> tuple[Any, Ba
         return call(*arguments), None
     except Exception as error:
         return None, sendable(error)
-
-
-def _method() -> str:
-    """How workers are started. Elsewhere than on Linux libraries of the system do not survive a
-    fork."""
-    return "forkserver" if sys.platform == "linux" else SPAWN
-
-
-@contextmanager
-def _threads_told(threads: int) -> Iterator[None]:
-    """Tells processes that are started in the block how many threads to compute with, where nobody
-    has told them."""
-    told = [name for name in THREADS if name not in os.environ]
-    os.environ.update(dict.fromkeys(told, str(threads)))
-    try:
-        yield
-    finally:
-        for name in told:
-            os.environ.pop(name, None)

@@ -16,21 +16,24 @@ from hydra._internal.utils import _run_hydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.plugins.launcher import Launcher
 from hydra.types import RunMode
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
+from w2sweep.engine.runtime import Runtime
+from w2sweep.engine.server import ended_after
 from w2sweep.interface.asking import asked, parser, parts
 from w2sweep.interface.composing import (
     CONF,
     Cells,
     opened,
     planned,
+    sweep_folder,
     sweeps,
     use_folders,
 )
 from w2sweep.interface.console import answering, say
 from w2sweep.interface.explaining import one_line
 from w2sweep.interface.keeping import about, bare, resolved
-from w2sweep.interface.launching import launch, room, workers
+from w2sweep.interface.launching import launch, make_ready, room, workers
 from w2sweep.interface.outlooks import means_of, tell
 from w2sweep.interface.settling import check_hydra, is_timed, settle
 from w2sweep.interface.staging import SAID, Said, of_stages, run_stages
@@ -55,7 +58,7 @@ def main() -> None:
     # As Ctrl-C: the workers of a launcher end too.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     use_folders()
-    with answering(NAME, lambda error: one_line(error, sweeps())):
+    with answering(NAME, lambda error: one_line(error, sweeps())), ended_after():
         words = asked()
         words.overrides = _for_hydra(words)
         _run_hydra(words, parser(), run, CONF, CONFIG)
@@ -117,12 +120,22 @@ def _for_hydra(words: argparse.Namespace) -> list[str]:
     if cells.unread:
         say(NAME, f"{cells.unread} is not read: w2sweep begins with a {CONFIG}.yaml of its own")
     if words.multirun:
+        _begin_early(config, cells.first().config)
         PLANNED.set(cells.planned())
         SAID.set(Said(_flags(words), tuple(for_hydra), tuple(ours)))
     first = cells.first().overrides
     if words.cfg and len(cells) > 1:
         say(NAME, f"the first of {len(cells)} cells: {folder_name(first)}")
     return [*for_hydra, *first]
+
+
+def _begin_early(config: DictConfig, first: DictConfig) -> None:
+    """Has workers of this machine made ready while the cells are planned, if the first cell is to
+    be run. A sweep that has its report has its results too, mostly, and starts no worker."""
+    idle = first.get("plan") or first.get("cache") == "read-only"
+    if not idle and not Path(sweep_folder(first.get("sweep")), "report").exists():
+        threads = OmegaConf.select(first, "runtime.threads", default=Runtime.threads)
+        make_ready(config.hydra.launcher, threads)
 
 
 def _flags(words: argparse.Namespace) -> tuple[str, ...]:

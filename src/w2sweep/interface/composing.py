@@ -235,6 +235,11 @@ def _check_sweep(override: Override) -> None:
         )
 
 
+def sweep_folder(name: str | None, now: str = "") -> str:
+    """Where a sweep goes of which nobody said where, by its name or else by the time."""
+    return f"outputs/sweeps/{name}" if name else f"outputs/runs/{now}"
+
+
 def _folders() -> list[Path]:
     """Where configuration is looked for after ROOT/conf."""
     places = [place.resolve() for place in (ROOT / "sweeps", Path("conf"), Path("sweeps"))]
@@ -248,9 +253,5 @@ def _own_folders() -> list[Path]:
 
 
 # Registered on import: the configuration of every command reads them.
-OmegaConf.register_new_resolver(
-    "sweep_folder",
-    lambda name, now: f"outputs/sweeps/{name}" if name else f"outputs/runs/{now}",
-    replace=True,
-)
+OmegaConf.register_new_resolver("sweep_folder", sweep_folder, replace=True)
 OmegaConf.register_new_resolver("cell_folder", folder_name, replace=True)

@@ -20,13 +20,14 @@ from unittest import mock
 from hydra.plugins.launcher import Launcher
 
 from w2sweep.building import made
-from w2sweep.engine import gpus
+from w2sweep.engine import gpus, server
 from w2sweep.engine.owners import Owner, end_with
 from w2sweep.engine.runtime import Runtime
 from w2sweep.values import value
 
 SUBMITIT = "hydra_plugins.hydra_submitit_launcher"
 JOBLIB = "hydra_plugins.hydra_joblib_launcher"
+LOCAL = "hydra_plugins.w2sweep.StagesLocal"
 BASIC = "hydra._internal.core_plugins.basic_launcher"
 WAIT_S = 0.2
 """Between two looks for a worker that has ended."""
@@ -40,6 +41,14 @@ class LocalOptions:
     """Workers; None: as many as have cores of their own; below 0 as joblib counts."""
     preload: tuple[str, ...] = ()
     """Modules that are imported once, before workers are forked. (On Linux alone.)"""
+
+
+def make_ready(launcher: Mapping[str, Any], threads: int) -> None:
+    """Has imported what workers need, by a launcher that is configured so, while this process goes
+    on; where they are of this machine, and it has a core for that."""
+    if launcher.get("_target_") == LOCAL and cores() > 1:
+        options = {key: held for key, held in launcher.items() if key != "_target_"}
+        server.begin(local_options(options).preload, threads)
 
 
 def launch(launcher: Launcher, jobs: Sequence[Sequence[str]], runtime: Runtime) -> None:

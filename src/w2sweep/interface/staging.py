@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextvars import ContextVar
@@ -13,6 +14,7 @@ from hydra.core.override_parser.types import Quote, QuotedString
 from omegaconf import DictConfig, OmegaConf
 
 from w2sweep.building import made
+from w2sweep.engine import server
 from w2sweep.engine.handover import Handover
 from w2sweep.engine.resources import Rule
 from w2sweep.interface.launching import asked_for, local_options, room
@@ -81,10 +83,7 @@ def run_stages(whole: Sweep, config: DictConfig, launcher: OfStages, report: Rep
     if launcher.onlooker:
         return whole.look(report)
     if launcher.here:
-        options = local_options(launcher.options)
-        workers = asked_for(options.n_jobs, room(whole.runtime))
-        place = Here(whole.folder, workers, options.preload)
-        return whole.run(lambda left: run_here(left, place, whole.say), report, workers)
+        return _run_here(whole, launcher, report)
     rules = rules_of(config)
 
     def start(left: Sequence[Planned]) -> None:
@@ -101,6 +100,24 @@ def run_stages(whole: Sweep, config: DictConfig, launcher: OfStages, report: Rep
         whole.say(f"w2sweep-status {whole.folder} tells it again, without submitting anything")
         return 0
     return whole.conclude(report, ran=False)
+
+
+def _run_here(whole: Sweep, launcher: OfStages, report: Report) -> int:
+    options = local_options(launcher.options)
+    workers = asked_for(options.n_jobs, room(whole.runtime))
+    place = Here(whole.folder, workers, options.preload)
+
+    def start(left: Sequence[Planned]) -> None:
+        server.begin(options.preload, whole.runtime.threads)
+        if len(whole.planned) > 1:  # while the server imports too, instead of when all wait for it
+            importlib.import_module("w2sweep.report.everything")
+        run_here(left, place, whole.say)
+
+    def told(finished: Sweep, ran: bool) -> None:
+        server.end()  # it has nothing more to do
+        report(finished, ran)
+
+    return whole.run(start, told, workers)
 
 
 def rules_of(config: DictConfig) -> dict[str, Rule]:
