@@ -142,7 +142,8 @@ def _weights(lm: nn.Module, ids: Tensor) -> tuple[Tensor, list[LayerWeights], Te
         modules = list(_modules(layer))  # type: ignore[arg-type]
         if any(type(module) is not nn.Linear for module in modules[2:]):
             return None
-        before, between, q, k, v, out, gate, up, down = (module.weight for module in modules)
+        weights: list[Any] = [module.weight for module in modules]
+        before, between, q, k, v, out, gate, up, down = weights
         qkv, gate_up = torch.cat([q, k, v]), torch.cat([gate, up])
         layers.append(LayerWeights(before, between, qkv, out, gate_up, down))
     table = body.embed_tokens.weight
