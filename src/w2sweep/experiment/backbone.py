@@ -229,15 +229,15 @@ def _check_model(model: str, rung: str) -> None:
 
 Backbone = HubModel | SmallLlama
 
-TRAINED_TOGETHER = 110_000
+FINETUNED_TOGETHER, PRETRAINED_TOGETHER = 110_000, 400_000
 """Parameters, without embeddings, up to which it pays to train models side by side:
 `benchmarks/stacked.py`."""
 
 
-def small_shape(backbone: Backbone) -> tuple[int, int, int] | None:
-    """What must be equal for small models that are pretrained here to be trained side by side; None
-    for all others."""
-    if isinstance(backbone, SmallLlama) and backbone.parameters <= TRAINED_TOGETHER:
+def small_shape(backbone: Backbone, largest: int) -> tuple[int, int, int] | None:
+    """What must be equal for models of at most `largest` parameters that are pretrained here to be
+    trained side by side; None for all others."""
+    if isinstance(backbone, SmallLlama) and backbone.parameters <= largest:
         return backbone.width, backbone.depth, backbone.heads
     return None
 

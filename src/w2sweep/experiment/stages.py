@@ -19,6 +19,8 @@ from numpy.typing import NDArray
 
 from w2sweep.engine.stage import Job, Stage
 from w2sweep.experiment.backbone import (
+    FINETUNED_TOGETHER,
+    PRETRAINED_TOGETHER,
     Backbone,
     HubModel,
     Pretraining,
@@ -141,7 +143,7 @@ class Adapt(Model):
     @property
     def together(self) -> Hashable | None:
         """Small models of one shape that learn alike, each from a text of its own."""
-        shape = small_shape(self.backbone)
+        shape = small_shape(self.backbone, PRETRAINED_TOGETHER)
         steps = self.recipe.steps(1, self.text.tokenizer.context)
         return (shape, self.recipe, self.text.tokenizer) if shape and steps else None
 
@@ -304,7 +306,7 @@ class Finetune(Labels):
     def together(self) -> Hashable | None:
         """Small models of one shape that learn one task alike, on the same split: seeds, labels,
         losses and texts may differ."""
-        shape = small_shape(self.backbone)
+        shape = small_shape(self.backbone, FINETUNED_TOGETHER)
         plain = isinstance(self.tuning, Full) and self.recipe.precision == "32-true"
         task = (self.splits.task.name, self.on, self.rows is None)
         return (shape, self.recipe, self.lr, self.head, task) if shape and plain else None
