@@ -108,8 +108,8 @@ def _kind(begun: Begun) -> object:
     """Equal for stages that have models of one shape, courses alike, and made as many steps. Of its
     own for one that cannot be stacked."""
     course, shape = begun.course, shape_of(begun.net)
-    known = ("32-true", "bf16-mixed") if begun.job.device == "cpu" else ("32-true",)
-    plain = course.precision in known and course.optimizer == "adamw" and course.largest > 0
+    known = course.precision in ("32-true", "bf16-mixed")
+    plain = known and course.optimizer == "adamw" and course.largest > 0
     if shape is None or not plain or begun.job.rank.of > 1:
         return id(begun)
     names = {p: name for name, p in begun.net.named_parameters()}
