@@ -3,31 +3,38 @@ over that of the same models stacked.
 
     python benchmarks/stacked.py
 
-On one of two cores of an AMD EPYC with AVX2 only, the other one busy, seconds of the processor,
-with the milliseconds of a step of a model alone:
+On one of two cores of an AMD EPYC with AVX-512 and bf16, which other programs used too, seconds of
+the processor, with the milliseconds of a step of a model alone:
 
-                       alone   M = 4   M = 8   M = 16
-    finetuning  nano     3.5    1.49    1.60     1.75
-    finetuning  micro    3.7    1.26    1.49     1.59
-    finetuning  mini     6.2    1.17    1.20     1.20
-    finetuning  small    7.9    0.91    0.87     0.87
-    finetuning  medium   9.1    0.79    0.75     0.74
-    pretraining nano     4.8    1.48    1.57     1.79
-    pretraining micro    5.3    1.39    1.51     1.67
-    pretraining mini     8.4    1.46    1.30     1.49
-    pretraining small   10.3    1.15    1.30     1.30
-    pretraining medium  15.2    1.24    1.28     1.29
+                          alone   M = 4   M = 8  M = 16
+    finetuning  nano        3.0    1.89    1.91    2.65
+    finetuning  micro       2.8    1.79    2.01    1.91
+    finetuning  mini        5.0    1.43    1.74    1.68
+    finetuning  small       6.7    1.30    1.37    1.24
+    finetuning  medium      7.3    1.09    1.13    1.07
+    finetuning  base       16.8    1.00    0.88    0.93
+    pretraining nano        6.2    1.37    1.47    1.57
+    pretraining micro       7.4    1.38    1.51    1.54
+    pretraining mini        9.1    1.36    1.34    1.45
+    pretraining small      12.5    1.17    1.28    1.28
+    pretraining medium     15.6    1.11    1.22    1.20
+    pretraining base       32.8    1.09    1.13    1.04
+    in_bf16     nano        6.4    1.50    1.89    1.93
+    in_bf16     micro       7.4    1.40    1.59    1.86
+    in_bf16     mini       10.2    1.58    1.75    1.57
+    in_bf16     small      13.2    1.33    1.68    1.63
+    in_bf16     medium     13.1    1.30    1.38    1.44
+    in_bf16     base       23.0    1.17    1.19    1.15
 
-Before models alone had their layers written out (`learning/llama.py`), so that a step of nano took
-8.3 ms instead of 3.7, the ratios in finetuning with 2, 4, 8 and 16 models were 1.61, 2.16, 2.76 and
-3.45 (nano), 1.68, 1.79, 2.22 and 2.59 (micro), 1.41, 1.70, 2.00 and 2.04 (mini), 1.35, 1.41, 1.37
-and 1.24 (small), 1.09, 1.19, 1.15 and 1.07 (medium). So rungs up to mini are finetuned side by
-side, and those up to medium pretrained.
+A step of a stack in finetuning took 1.4 to 1.7 times as long before stacked layers were written out
+as those of models alone are (in turn, M = 8 and 16), in pretraining 1.0 to 1.1 times; stacks of
+small and medium were slower than models alone, .75 to .9. So rungs up to medium are finetuned side
+by side, and all are pretrained.
 
 Finetuning: batches of 16 texts of 24 tokens on average, two classes; pretraining: 8 windows of 48
-tokens, a vocabulary of 835 words. Steps alone count, which is where the difference is: no
-evaluations. Each ratio is the median over rounds, in each of which the models are trained both
-ways, in turn, by one thread; above 1, together is faster.
+tokens, a vocabulary of 2,767 words as `sentiment` has. Steps alone count, which is where the
+difference is: no evaluations. Each ratio is the median over rounds, in each of which the models are
+trained both ways, in turn, by one thread; above 1, together is faster.
 """
 
 from __future__ import annotations
@@ -50,7 +57,7 @@ from w2sweep.engine.job import Circumstances, StoreJob
 from w2sweep.engine.runtime import Runtime
 from w2sweep.engine.stage import Job
 from w2sweep.experiment.losses import CrossEntropy
-from w2sweep.experiment.recipe import Recipe
+from w2sweep.experiment.recipe import Precision, Recipe
 from w2sweep.learning.batches import Labelled, finetuning_batches, pretraining_batches
 from w2sweep.learning.learner import Course, Evaluation
 from w2sweep.learning.model import Net
@@ -59,7 +66,7 @@ from w2sweep.learning.tokens import Ragged
 from w2sweep.learning.tuned import parameter_groups
 from w2sweep.tasks.heads import Choice
 
-VOCABULARY, CONTEXT = 835, 48
+VOCABULARY, CONTEXT = 2767, 48
 RUNGS = {
     "nano": (12, 1, 2),
     "micro": (20, 1, 2),
@@ -93,13 +100,20 @@ def finetuning(shape: tuple[int, int, int], seed: int, job: Job) -> Ready:
     return _ready(job, network(shape, Choice(init="zero"), VOCABULARY, CONTEXT), batches)
 
 
-def pretraining(shape: tuple[int, int, int], seed: int, job: Job) -> Ready:
+def pretraining(
+    shape: tuple[int, int, int], seed: int, job: Job, precision: Precision = "32-true"
+) -> Ready:
     stream = np.random.default_rng(seed).integers(3, VOCABULARY, 100_000)
     batches = partial(pretraining_batches, stream, CONTEXT, 8, seed, STEPS)
-    return _ready(job, network(shape, None, VOCABULARY, CONTEXT), batches)
+    return _ready(job, network(shape, None, VOCABULARY, CONTEXT), batches, precision)
 
 
-def _ready(job: Job, net: Net, batches: Callable) -> Ready:
+def in_bf16(shape: tuple[int, int, int], seed: int, job: Job) -> Ready:
+    """Pretraining."""
+    return pretraining(shape, seed, job, "bf16-mixed")
+
+
+def _ready(job: Job, net: Net, batches: Callable, precision: Precision = "32-true") -> Ready:
     course = Course(
         steps=STEPS,
         batches=batches,
@@ -108,6 +122,7 @@ def _ready(job: Job, net: Net, batches: Callable) -> Ready:
         lr_factor=lambda _: 1.0,
         evaluate=lambda *_: Evaluation({}),
         evaluations=1,
+        precision=precision,
         largest=16 * CONTEXT,
     )
     return Ready(job, net, course)
@@ -134,11 +149,11 @@ def seconds(kind: Callable[..., Ready], shape: tuple[int, int, int], models: int
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--rounds", type=int, default=2)
-    parser.add_argument("--rungs", default="nano,micro,mini,small,medium")
+    parser.add_argument("--rungs", default="nano,micro,mini,small,medium,base")
     asked = parser.parse_args()
     settle(keep=True)
     print(f"{'':22}{'alone, ms a step':>17}", *(f"{f'M = {n}':>8}" for n in MODELS))
-    for kind in (finetuning, pretraining):
+    for kind in (finetuning, pretraining, in_bf16):
         for rung in asked.rungs.split(","):
             seconds(kind, RUNGS[rung], 2)  # warms up
             alone: list[float] = []

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 from toys import ToyCorpus, job
-from transformers import PreTrainedTokenizerFast
+from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 from w2sweep.experiment.backbone import Tokenizer
-from w2sweep.learning import lengths
+from w2sweep.learning import lengths, tokens
 from w2sweep.learning.lengths import completions_within, prompts_within, views_within
 from w2sweep.learning.tokens import token_ids, train_tokenizer
 from w2sweep.tasks.example import Example
@@ -160,3 +160,27 @@ def test_a_text_without_a_token_is_said(tokenizer: PreTrainedTokenizerFast, tmp_
     splits = texts(" ", "a b")
     with pytest.raises(ConfigError, match="makes no token of the text ' '"):
         read(bare, splits, 4, tmp_path)
+
+
+def test_texts_that_were_read_before_are_what_their_own_tokenizer_makes_of_them(
+    tokenizer: PreTrainedTokenizerFast, tmp_path: Path
+):
+    other = train_tokenizer(Tokenizer("word"), ["p o n m l k j i h g f e d c b a z"])
+    splits = texts("a b", "c d e", "f p", "g")
+    views = [view for e in splits["student"] for view in e.views]
+    for each in (tokenizer, other, tokenizer, other):
+        found, _ = read(each, splits, 9, tmp_path)
+        assert found == token_ids(each, views)
+        found[0].clear()  # is nobody else's
+    assert token_ids(tokenizer, views) != token_ids(other, views)
+
+
+def test_texts_are_tokenized_once_by_tokenizers_of_one_content(
+    tokenizer: PreTrainedTokenizerFast, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    splits, made = texts("m n", "o p", "o p a"), []
+    monkeypatch.setattr(tokens, "token_ids", lambda *given: made.append(1) or token_ids(*given))
+    tokenizer.save_pretrained(tmp_path)
+    expected = read(tokenizer, splits, 3, tmp_path / "job")
+    assert read(AutoTokenizer.from_pretrained(tmp_path), splits, 3, tmp_path / "job") == expected
+    assert len(made) == 1

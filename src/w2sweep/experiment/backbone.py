@@ -229,7 +229,7 @@ def _check_model(model: str, rung: str) -> None:
 
 Backbone = HubModel | SmallLlama
 
-FINETUNED_TOGETHER, PRETRAINED_TOGETHER = 30_000, 110_000
+FINETUNED_TOGETHER, PRETRAINED_TOGETHER = 110_000, 400_000
 """Parameters, without embeddings, up to which it pays to train models side by side:
 `benchmarks/stacked.py`."""
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from w2sweep.engine.files import write_json
+from w2sweep.engine.kept import Kept
 from w2sweep.engine.stage import Job, Stage, identity
 from w2sweep.experiment.shift import Shift
 from w2sweep.experiment.shifting import Shifting
@@ -69,8 +70,9 @@ class Splits(Answered):
         return split(self.task.examples(), self.sizes, self.seed, shifting)
 
     def read(self, path: Path) -> dict[str, list[Example]]:
-        """The examples of each split, in the order of their ids."""
-        return {name: read_examples(path / f"{name}.jsonl") for name in self.sizes.asked}
+        """The examples of each split, in the order of their ids. All models of a task read them, so
+        a process reads a file again only when it has changed."""
+        return {name: list(_kept(path / f"{name}.jsonl")) for name in self.sizes.asked}
 
 
 def _origin(task: Task) -> dict[str, Any]:
@@ -96,6 +98,16 @@ def read_examples(file: Path) -> list[Example]:
     """What `write_examples` wrote."""
     with file.open(encoding="utf-8", newline="\n") as lines:
         return [_example(line) for line in lines]
+
+
+_READ = Kept[list[Example]](room=2**25)
+"""Bytes of files, which take about three times as much in memory."""
+
+
+def _kept(file: Path) -> list[Example]:
+    found = file.stat()
+    key = (file, found.st_size, found.st_mtime_ns, found.st_ino)
+    return _READ.get(key, lambda: read_examples(file), lambda _: found.st_size)
 
 
 def _example(line: str) -> Example:

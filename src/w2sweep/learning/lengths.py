@@ -14,7 +14,7 @@ from functools import lru_cache
 from transformers import PreTrainedTokenizerFast
 
 from w2sweep.engine.stage import Job
-from w2sweep.learning.tokens import keep_end, marks_of, token_ids, without_end
+from w2sweep.learning.tokens import keep_end, marks_of, token_ids, token_ids_kept, without_end
 from w2sweep.tasks.example import Example
 from w2sweep.values import ConfigError
 
@@ -75,7 +75,7 @@ def completions_within(
 def _views(tokenizer: PreTrainedTokenizerFast, examples: Sequence[Example]) -> Ids:
     """All token ids of the views of some examples. Raises ConfigError where one has none."""
     views = [view for e in examples for view in e.views]
-    whole = token_ids(tokenizer, views)
+    whole = token_ids_kept(tokenizer, views)
     for ids, text in zip(whole, views, strict=True):
         if not ids:
             raise ConfigError(

@@ -37,9 +37,10 @@ def in_fp32(function: F) -> F:
 
 
 def plus_product(x: Tensor, a: Tensor, b: Tensor, out: Tensor | None = None) -> Tensor:
-    """x + a @ b, in fp32, as x is."""
+    """x + a @ b, in fp32, as x is; of one pair of matrices, or of a stack of them."""
     if a.dtype is x.dtype:
-        return torch.addmm(x, a, b, out=out)
+        add = torch.addmm if a.ndim == 2 else torch.baddbmm
+        return add(x, a, b, out=out)
     return torch.add(x, a @ b, out=out)
 
 

@@ -12,11 +12,11 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import embedding, linear, pad, scaled_dot_product_attention, silu
+from torch.nn.functional import embedding, linear, pad
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from w2sweep.learning.batches import Batch
-from w2sweep.learning.llama import is_plain
+from w2sweep.learning.llama import LayerWeights, is_plain, through_layers
 from w2sweep.learning.model import Net, class_logits
 
 LAYER = {
@@ -27,8 +27,8 @@ LAYER = {
     "gate_up": ("mlp.gate_proj", "mlp.up_proj"),
     "down": ("mlp.down_proj",),
 }
-"""Weights of a layer here, and the modules of Transformers whose weights they are, one below the
-other."""
+"""The fields of `LayerWeights`, and the modules of Transformers whose weights they are, one below
+the other."""
 
 
 class StackedBatch(NamedTuple):
@@ -71,9 +71,6 @@ class StackedLlama:
         """By name, parameters [M, ...]."""
         for stack, parts in _parts(nets[0]).items():
             self._stack(stack, parts)
-        positions = torch.arange(self.config.max_position_embeddings, device=lm.device)
-        cos, sin = lm.model.rotary_emb(self.stacks["table"], positions[None])
-        self.cos, self.sin = cos[0].contiguous(), sin[0].contiguous()
         vocabulary = self.stacks["table"].shape[1]
         starts = vocabulary * torch.arange(len(nets), device=lm.device)
         self.first_rows = starts[:, None, None]
@@ -119,7 +116,7 @@ class StackedLlama:
     def before_heads(self, batch: StackedBatch) -> list[tuple[Tensor, list[Tensor]]]:
         """Of each model, the final hidden states at the positions asked for [asked, width], and
         what its head consists of; of a language model the rows of its vocabulary."""
-        states = self.hidden(batch.ids)[batch.asked].split(batch.counts)
+        states = self._states(batch)
         heads = zip(*[self.stacks[name].unbind(0) for name in self._head], strict=True)
         found = []
         for net, of_model, head in zip(self.nets, states, heads, strict=True):
@@ -141,30 +138,20 @@ class StackedLlama:
             return outputs
         return class_logits(net.head, outputs, len(batch.targets[number]))
 
-    def hidden(self, ids: Tensor) -> Tensor:
-        """Final hidden states [M, S, T, width]. Padding is behind what is read, so that it is
-        enough that nobody looks ahead."""
-        x = embedding(ids + self.first_rows, self.stacks["table"].flatten(0, 1))
-        for layer in range(self.config.num_hidden_layers):
-            w = {name: self.stacks[f"{name}{layer}"] for name in LAYER}
-            x = x + _times(self._attention(self._normed(x, w["before"]), w["qkv"]), w["out"])
-            gate, up = _times(self._normed(x, w["between"]), w["gate_up"]).chunk(2, -1)
-            x = x + _times(silu(gate) * up, w["down"])
-        return self._normed(x, self.stacks["norm"])
+    def _states(self, batch: StackedBatch) -> Sequence[Tensor]:
+        """Of each model, the final hidden states at the positions asked for [asked, width]. Padding
+        is behind what is read, so that it is enough that nobody looks ahead."""
+        x = embedding(batch.ids + self.first_rows, self.stacks["table"].flatten(0, 1))
+        layers = [self._layer(number) for number in range(self.config.num_hidden_layers)]
+        asked = batch.asked.flatten()
+        alike = len(set(batch.counts)) == 1
+        rows = asked.nonzero()[:, 0] if alike and sum(batch.counts) < len(asked) else None
+        tokens, norm = batch.ids.shape[-1], self.stacks["norm"]
+        states = through_layers(x.flatten(1, 2), tokens, layers, norm, self.config, rows)
+        return states.unbind() if alike else states.flatten(0, 1)[asked].split(batch.counts)
 
-    def _attention(self, x: Tensor, qkv: Tensor) -> Tensor:
-        heads, (models, sequences, tokens, _) = self.config.num_attention_heads, x.shape
-        parts = _times(x, qkv).view(models * sequences, tokens, 3 * heads, -1).transpose(1, 2)
-        turned, v = parts[:, : 2 * heads], parts[:, 2 * heads :]
-        first, second = turned.chunk(2, -1)
-        beside = torch.cat((-second, first), -1)
-        q, k = (turned * self.cos[:tokens] + beside * self.sin[:tokens]).chunk(2, 1)
-        found = scaled_dot_product_attention(q, k, v, is_causal=True)
-        return found.transpose(1, 2).reshape(x.shape)
-
-    def _normed(self, x: Tensor, weight: Tensor) -> Tensor:
-        scale = torch.rsqrt(x.square().mean(-1, keepdim=True) + self.config.rms_norm_eps)
-        return x * scale * weight[:, None, None]
+    def _layer(self, number: int) -> LayerWeights:
+        return LayerWeights(**{part: self.stacks[f"{part}{number}"] for part in LAYER})
 
 
 def shape_of(net: nn.Module) -> tuple[object, ...] | None:
@@ -223,8 +210,3 @@ def _parts(net: Net) -> dict[str, list[str]]:
         for kind, _ in net.own_head.named_parameters():
             found[f"head_{kind}"] = [f"own_head.{kind}"]
     return found
-
-
-def _times(x: Tensor, weight: Tensor) -> Tensor:
-    """[M, S, T, in], [M, out, in] -> [M, S, T, out]."""
-    return torch.bmm(x.flatten(1, 2), weight.mT).unflatten(1, x.shape[1:3])

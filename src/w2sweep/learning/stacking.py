@@ -108,7 +108,8 @@ def _kind(begun: Begun) -> object:
     """Equal for stages that have models of one shape, courses alike, and made as many steps. Of its
     own for one that cannot be stacked."""
     course, shape = begun.course, shape_of(begun.net)
-    plain = course.precision == "32-true" and course.optimizer == "adamw" and course.largest > 0
+    known = course.precision in ("32-true", "bf16-mixed")
+    plain = known and course.optimizer == "adamw" and course.largest > 0
     if shape is None or not plain or begun.job.rank.of > 1:
         return id(begun)
     names = {p: name for name, p in begun.net.named_parameters()}
@@ -119,7 +120,7 @@ def _kind(begun: Begun) -> object:
     at = checkpoint.step_at(begun.job.out / "checkpoint.safetensors")
     optimizer = (course.betas, course.weight_decay, course.clip)
     rates = tuple(course.lr_factor(tenth / 10) for tenth in range(1, 11))
-    return (shape, at, course.steps, tuple(groups), optimizer, rates)
+    return (shape, course.precision, at, course.steps, tuple(groups), optimizer, rates)
 
 
 def _trained(group: Sequence[Begun]) -> list[Trained | Exception]:
@@ -132,7 +133,7 @@ def _trained(group: Sequence[Begun]) -> list[Trained | Exception]:
         except Exception as error:
             return [error]
     together = Learners([Member(each.net.train(), each.course, each.job) for each in group])
-    run_trainer(together, "32-true", group[0].job)
+    run_trainer(together, group[0].course.precision, group[0].job)
     return together.trained()
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -16,6 +18,7 @@ from tokenizers import decoders, models, pre_tokenizers, processors, trainers
 from torch import Tensor
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
+from w2sweep.engine.kept import Kept
 from w2sweep.engine.stage import Job
 from w2sweep.experiment.backbone import HubModel, Tokenizer
 from w2sweep.experiment.stages import OwnTokenizer, SplitTexts, Text
@@ -184,6 +187,11 @@ class Ragged:
         ids = itertools.chain.from_iterable(sequences)
         return Ragged(np.fromiter(ids, np.int64, lengths.sum()), lengths)
 
+    def apart(self) -> list[list[int]]:
+        """The sequences as lists of their own."""
+        flat, ends = self.flat.tolist(), np.cumsum(self.lengths).tolist()
+        return [flat[start:end] for start, end in itertools.pairwise([0, *ends])]
+
     @property
     def starts(self) -> NDArray[np.int64]:
         """Where each sequence begins in `flat` [S]."""
@@ -222,6 +230,26 @@ def token_ids(
 ) -> list[list[int]]:
     """All token ids of N texts, however many they are."""
     return tokenizer(list(texts), add_special_tokens=begin)["input_ids"] if texts else []  # type: ignore[return-value]
+
+
+_IDS = Kept[Ragged](room=2**25)
+"""In the unit of `_room_for`."""
+
+
+def token_ids_kept(tokenizer: PreTrainedTokenizerFast, texts: Sequence[str]) -> list[list[int]]:
+    """As `token_ids`, for texts that other models of the same ladder read as well: they are only
+    tokenized once a process, as long as there is room for what came of it."""
+    if not tokenizer.is_fast:
+        return token_ids(tokenizer, texts)
+    engine = hashlib.sha256(tokenizer.backend_tokenizer.to_str().encode()).digest()
+    key = (type(tokenizer), tokenizer.split_special_tokens, engine, tuple(texts))
+    kept = _IDS.get(key, lambda: Ragged.of(token_ids(tokenizer, texts)), partial(_room_for, texts))
+    return kept.apart()
+
+
+def _room_for(texts: Sequence[str], ids: Ragged) -> int:
+    """Bytes of texts and their token ids, about."""
+    return sum(map(len, texts)) + ids.flat.nbytes + ids.lengths.nbytes
 
 
 def without_end(tokenizer: PreTrainedTokenizerFast, texts: Sequence[list[int]]) -> list[list[int]]:
