@@ -7,28 +7,28 @@ The plain loop trains Transformers' own module on the same windows, with torch's
 clipping and AdamW, and does nothing else: no Lightning, no curves, no checkpoints. `ours/plain` is
 the median of what both read in the same rounds.
 
-Before the models were written out (`learning/llama.py`), on one of two cores of an Intel Xeon with
-bf16 instructions but no AMX, nothing else running, torch 2.13.0, --rounds 2:
+On one of two cores of an AMD EPYC with AVX512 and bf16, nothing else running, torch 2.13.0,
+--rounds 2:
 
-    matmul: 32-true 162 GFLOP/s, bf16-mixed 84 GFLOP/s
-                32-true tokens/s   share bf16-mixed tokens/s   share   bf16/fp32
-    nano                  65,401      8%              47,398     12%        0.72
-    micro                 59,640     13%              40,696     17%        0.68
-    tiny                  45,903     14%              30,905     18%        0.67
-    mini                  43,836     19%              28,168     23%        0.64
-    small                 34,892     25%              22,021     30%        0.63
-    medium                28,808     30%              18,733     37%        0.65
-    base                  16,353     46%               9,867     53%        0.60
-    256x3                  4,877     56%               3,017     67%        0.62
+    matmul: 32-true 102 GFLOP/s, bf16-mixed 221 GFLOP/s
+                32-true tokens/s   share bf16-mixed tokens/s   share   bf16/fp32  ours/plain
+    nano                  74,704     15%              74,456      7%        1.00        1.61
+    micro                 64,253     22%              61,039     10%        0.95        1.46
+    tiny                  53,017     25%              53,682     12%        1.01        1.43
+    mini                  50,779     34%              50,952     16%        1.01        1.52
+    small                 35,106     39%              40,385     21%        1.15        1.37
+    medium                28,041     46%              35,534     27%        1.27        1.24
+    base                  14,103     62%              20,492     42%        1.45        1.19
+    256x3                  4,035     74%               6,621     56%        1.64        1.07
 
-The widest two had four heads then; with eight, base reads 5 % fewer tokens. On an AMD EPYC with
-AVX2 only (fp32 matmuls at 76 GFLOP/s) the rungs read, in thousands a second and fp32, 23, 22, 18,
-16, 15, 13, 8 and 2.7.
+While bf16 was left to Transformers' module, such a core read .69, .85, .71, .75, 1.24 and 1.51 times
+as many tokens in bf16 as in fp32 (nano, mini, small, medium, base and 256x3; other programs beside).
 
-On an AMD EPYC (matmuls at 101 and 218 GFLOP/s) the widest, 128x2 and 256x3, were 1.42 and 1.62
-times as fast in bf16. On another day such cores did bf16 matmuls at 524 GFLOP/s, and read 30,109
-tokens a second for base in bf16. Where a CPU has to emulate bf16 (ONEDNN_MAX_CPU_ISA=AVX2), it is
-eleven times slower than fp32, so it is not used there.
+Before any model was written out (`learning/llama.py`), an Intel Xeon with bf16 instructions but no
+AMX (matmuls at 162 and 84 GFLOP/s) read, in thousands a second, 65, 60, 46, 44, 35, 29, 16 and 4.9
+in fp32, and 47, 41, 31, 28, 22, 19, 9.9 and 3.0 in bf16; an AMD EPYC with AVX2 only (76 GFLOP/s) 23,
+22, 18, 16, 15, 13, 8 and 2.7 in fp32. Where a CPU has to emulate bf16 (ONEDNN_MAX_CPU_ISA=AVX2), it
+is eleven times slower than fp32, so it is not used there.
 
 Each rung trains on made-up text of the lab's vocabulary and context, one thread, as `Adapt` does;
 rounds go through all rungs and both precisions in turn, so that a busy machine slows all of them,
