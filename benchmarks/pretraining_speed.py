@@ -21,14 +21,15 @@ On one of two cores of an AMD EPYC with AVX512 and bf16, nothing else running, t
     base                  14,103     62%              20,492     42%        1.45        1.19
     256x3                  4,035     74%               6,621     56%        1.64        1.07
 
-While bf16 was left to Transformers' module, such a core read .69, .85, .71, .75, 1.24 and 1.51 times
-as many tokens in bf16 as in fp32 (nano, mini, small, medium, base and 256x3; other programs beside).
+While bf16 was left to Transformers' module, such a core read .69, .85, .71, .75, 1.24 and 1.51
+times as many tokens in bf16 as in fp32 (nano, mini, small, medium, base and 256x3; other programs
+beside).
 
 Before any model was written out (`learning/llama.py`), an Intel Xeon with bf16 instructions but no
 AMX (matmuls at 162 and 84 GFLOP/s) read, in thousands a second, 65, 60, 46, 44, 35, 29, 16 and 4.9
-in fp32, and 47, 41, 31, 28, 22, 19, 9.9 and 3.0 in bf16; an AMD EPYC with AVX2 only (76 GFLOP/s) 23,
-22, 18, 16, 15, 13, 8 and 2.7 in fp32. Where a CPU has to emulate bf16 (ONEDNN_MAX_CPU_ISA=AVX2), it
-is eleven times slower than fp32, so it is not used there.
+in fp32, and 47, 41, 31, 28, 22, 19, 9.9 and 3.0 in bf16; an AMD EPYC with AVX2 only (76 GFLOP/s)
+23, 22, 18, 16, 15, 13, 8 and 2.7 in fp32. Where a CPU has to emulate bf16
+(ONEDNN_MAX_CPU_ISA=AVX2), it is eleven times slower than fp32, so it is not used there.
 
 Each rung trains on made-up text of the lab's vocabulary and context, one thread, as `Adapt` does;
 rounds go through all rungs and both precisions in turn, so that a busy machine slows all of them,
