@@ -7,6 +7,8 @@ import json
 import os
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +63,40 @@ def w2sweep(
     done = run(python, words, folder, environment(), seconds)
     assert done.returncode == code, done.stdout + done.stderr
     return done
+
+
+def started(folder: Path, *arguments: str) -> subprocess.Popen[str]:
+    """A sweep in a session of its own, which goes on. Its processes are found by `of_sweep`."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "w2sweep", *QUIET, *arguments],
+        cwd=folder,
+        env={**environment(), "TEST_SWEEP": str(folder)},
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def of_sweep(folder: Path) -> list[int]:
+    """The processes that a sweep has started, and that still live."""
+    mark = f"TEST_SWEEP={folder}\0".encode()
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            zombie = (process / "stat").read_text().rpartition(")")[2].split()[0] == "Z"
+            if not zombie and mark in (process / "environ").read_bytes():
+                found.append(int(process.name))
+        except OSError:
+            continue
+    return found
+
+
+def eventually(holds: Callable[[], bool], seconds: float = 60) -> bool:
+    """Waits until something holds, but not for long. Returns whether it does."""
+    end = time.monotonic() + seconds
+    while not holds() and time.monotonic() < end:
+        time.sleep(0.05)
+    return holds()
 
 
 def _begun(

@@ -50,7 +50,7 @@ KNOWN_TO = {
     "huggingface_hub": {"tasks.asking", "tasks.source", "experiment.shape"},
     "hydra": {"interface"},
     "omegaconf": {"interface"},
-    "scipy": {"results.intervals", "report.everything"},
+    "scipy": {"results.intervals"},
     "submitit": {"engine.slurm", "engine.slurm_job", "interface.launching"},
     "ray": {"engine.ray_tasks"},
     "joblib": set(),

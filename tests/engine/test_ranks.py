@@ -17,7 +17,7 @@ import pytest
 from arithmetic import events
 from commands import environment
 
-from w2sweep.engine import ranks
+from w2sweep.engine import devices, ranks
 from w2sweep.engine.devices import check_devices
 from w2sweep.engine.failures import MachineFailed, StageFailed, is_networks_fault
 from w2sweep.engine.files import read_json
@@ -243,11 +243,12 @@ def test_ranks_end_with_their_worker(tmp_path: Path, number: signal.Signals):
 def test_more_gpus_than_there_are_is_said_at_once(monkeypatch: pytest.MonkeyPatch):
     import torch
 
+    monkeypatch.setattr(devices, "built_for_cpus", lambda: False)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
     with pytest.raises(ConfigError, match=r"runtime.devices: found 3, but there are 2 GPUs here"):
-        check_devices("gpu", 3)
-    check_devices("gpu", 2)
+        check_devices("auto", 3)
+    check_devices("auto", 2)
     check_devices("cpu", 64)
 
 

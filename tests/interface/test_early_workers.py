@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
 import sys
 from collections.abc import Sequence
 from multiprocessing import forkserver
@@ -13,8 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from commands import QUIET, cells, complaint, environment, w2sweep
-from test_launchers import eventually, of_sweep
+from commands import QUIET, cells, complaint, eventually, of_sweep, started, w2sweep
 
 from w2sweep.engine import server
 from w2sweep.interface import command, launching
@@ -92,15 +90,8 @@ def test_cells_that_are_there_do_not_wait_for_a_server(folder: Path, lingering: 
 def test_a_server_that_still_imports_ends_with_the_command(
     folder: Path, lingering: str, end: signal.Signals
 ):
-    call = [sys.executable, "-m", "w2sweep", *QUIET, *GRID, *LOCAL, lingering, "sweep=ended"]
-    with subprocess.Popen(
-        call,
-        cwd=folder,
-        env={**environment(), "TEST_SWEEP": str(folder)},
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    ) as sweep:
+    words = (*GRID, *LOCAL, lingering, "sweep=ended")
+    with started(folder, *words) as sweep:
         assert eventually((folder / "begun").exists)
         reach = os.killpg if end == signal.SIGINT else os.kill  # a terminal tells all processes
         reach(sweep.pid, end)

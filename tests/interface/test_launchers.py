@@ -7,13 +7,23 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from commands import QUIET, cells, environment, executed, journal, read, w2sweep
+from commands import (
+    QUIET,
+    cells,
+    environment,
+    eventually,
+    executed,
+    journal,
+    of_sweep,
+    read,
+    started,
+    w2sweep,
+)
 
 LAUNCHERS = {
     "stages_local": [
@@ -29,42 +39,13 @@ LAUNCHERS = {
 @contextmanager
 def begun(folder: Path, *arguments: str) -> Iterator[subprocess.Popen[str]]:
     """A sweep whose workers are in the middle of a stage that takes minutes."""
-    call = [sys.executable, "-m", "w2sweep", *QUIET, *arguments]
-    with subprocess.Popen(
-        call,
-        cwd=folder,
-        env={**environment(), "TEST_SWEEP": str(folder)},
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-    ) as sweep:
+    with started(folder, *arguments) as sweep:
         try:
             assert eventually(lambda: (folder / "outputs/store/executed").exists())
             yield sweep
         finally:
             for process in of_sweep(folder):
                 os.kill(process, signal.SIGKILL)
-
-
-def of_sweep(folder: Path) -> list[int]:
-    """The processes that a sweep has started, and that still live."""
-    mark = f"TEST_SWEEP={folder}\0".encode()
-    found = []
-    for process in Path("/proc").glob("[0-9]*"):
-        try:
-            zombie = (process / "stat").read_text().rpartition(")")[2].split()[0] == "Z"
-            if not zombie and mark in (process / "environ").read_bytes():
-                found.append(int(process.name))
-        except OSError:
-            continue
-    return found
-
-
-def eventually(holds: Callable[[], bool], seconds: float = 60) -> bool:
-    end = time.monotonic() + seconds
-    while not holds() and time.monotonic() < end:
-        time.sleep(0.1)
-    return holds()
 
 
 @pytest.mark.parametrize("launcher", LAUNCHERS)

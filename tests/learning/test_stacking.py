@@ -133,6 +133,7 @@ def test_logits_and_gradients_are_those_of_transformers_own_module(
             # an element is a sum of such as large as the largest, so that its rounding is of these
             largest = whole_gradient.abs().max()
             assert_close(part / largest, whole_gradient / largest, atol=2e-6, rtol=0)
+            assert (part - whole_gradient).norm() < 1e-6 * whole_gradient.norm()
 
 
 def test_in_bf16_a_stack_rounds_what_its_models_round_alone(shelf: Store):

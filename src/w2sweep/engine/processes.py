@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import gc
 import multiprocessing
 import pickle
 import signal
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 
 from w2sweep.engine.failures import is_machines_fault, is_networks_fault
 
@@ -21,20 +19,6 @@ def use_known_start_method() -> None:
     method of joblib's own."""
     if multiprocessing.get_start_method() not in multiprocessing.get_all_start_methods():
         multiprocessing.set_start_method(SPAWN, force=True)
-
-
-@contextmanager
-def making_what_stays() -> Iterator[None]:
-    """For imports in the block: what they make is looked through for garbage neither there nor
-    ever after."""
-    collects = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        gc.freeze()
-        if collects:
-            gc.enable()
 
 
 def cause_of_death(code: int | None) -> str:

@@ -2,9 +2,26 @@
 
 from __future__ import annotations
 
-from w2sweep.engine.processes import making_what_stays
+import gc
+from collections.abc import Iterator
+from contextlib import contextmanager
 
-with making_what_stays():
+
+@contextmanager
+def _without_garbage() -> Iterator[None]:
+    """What is imported in the block stays for good: nobody looks through it for garbage, neither
+    meanwhile nor ever after."""
+    collects = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        if collects:
+            gc.enable()
+
+
+with _without_garbage():
     import w2sweep.learning.applying
     import w2sweep.learning.finetuning
     import w2sweep.learning.inference
