@@ -25,8 +25,9 @@ On one of two cores of an AMD EPYC with AVX-512 and bf16, the other one busy, --
      32,768    128  fp32    989.7    453.8    266.2    249.3    243.9    240.0         3.97
      32,768    128  bf16    891.6    272.8    162.3    148.1    138.4    140.6         6.44
 
-`before` is as many tokens as make 2^17 logits, as it was in fp32 in version 2 of pretraining: 47, 16
-and 4 of these vocabularies. In bf16 nothing was computed so; the column tells what it would cost.
+`before` is as many tokens as make 2^17 logits, as it was in fp32 in version 2 of pretraining: 47,
+16 and 4 of these vocabularies. In bf16 nothing was computed so; the column tells what it would
+cost.
 """
 
 from __future__ import annotations
